@@ -1,0 +1,2 @@
+//! What every device does, written against board traits.
+#![no_std]

@@ -1,0 +1,2 @@
+//! Topics and payloads that device and hub share.
+#![no_std]
