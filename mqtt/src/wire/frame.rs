@@ -61,11 +61,22 @@ mod tests {
         assert_eq!(frame(&[]), Ok(None));
         assert_eq!(frame(&[0xd0]), Ok(None));
         assert_eq!(frame(&[0x30, 0x80]), Ok(None));
-        let ping = Frame { first: 0xd0, header: 2, remaining: 0 };
+        let ping = Frame {
+            first: 0xd0,
+            header: 2,
+            remaining: 0,
+        };
         assert_eq!(frame(&[0xd0, 0]), Ok(Some(ping)));
-        let long = Frame { first: 0x30, header: 5, remaining: 268_435_455 };
+        let long = Frame {
+            first: 0x30,
+            header: 5,
+            remaining: 268_435_455,
+        };
         assert_eq!(frame(&[0x30, 0xff, 0xff, 0xff, 0x7f, 1]), Ok(Some(long)));
-        assert_eq!(frame(&[0x30, 0xff, 0xff, 0xff, 0xff]), Err(Fault::Malformed));
+        assert_eq!(
+            frame(&[0x30, 0xff, 0xff, 0xff, 0xff]),
+            Err(Fault::Malformed)
+        );
         assert_eq!(frame(&[0x30, 0x80, 0x00]), Err(Fault::Malformed));
     }
 }

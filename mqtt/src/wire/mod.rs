@@ -15,13 +15,16 @@ mod write;
 pub use frame::{Frame, MAX_REMAINING_LENGTH, frame};
 pub use packet::{
     Ack, Auth, ConnAck, Connect, Delivery, Disconnect, Filter, Packet, PacketId, Publish, QoS,
-    RetainHandling, SubAck, Subscribe, SubscribeOptions, UnsubAck, Unsubscribe, Will,
-    valid_filter, valid_topic,
+    RetainHandling, SubAck, Subscribe, SubscribeOptions, UnsubAck, Unsubscribe, Will, valid_filter,
+    valid_topic,
 };
 pub use property::{Properties, Property, PropertyIter};
 pub use read::Reader;
 pub use reason::ReasonCode;
 pub use write::{NoRoom, Writer};
+
+pub(crate) use packet::{HEADER_ROOM, kind, write_header};
+pub(crate) use write::varint_len;
 
 /// The version of the protocol, as CONNECT names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -352,7 +352,10 @@ pub struct Auth<'a> {
 
 /// A control packet.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[allow(missing_docs, reason = "each variant is documented where it is defined")]
+#[allow(
+    missing_docs,
+    reason = "each variant is documented where it is defined"
+)]
 pub enum Packet<'a> {
     Connect(Connect<'a>),
     ConnAck(ConnAck<'a>),
@@ -464,8 +467,14 @@ impl<'a> Publish<'a> {
         let delivery = match flags >> 1 & 3 {
             0 if dup => return Err(Fault::Malformed),
             0 => Delivery::AtMostOnce,
-            1 => Delivery::AtLeastOnce { packet_id: packet_id(&mut reader)?, dup },
-            2 => Delivery::ExactlyOnce { packet_id: packet_id(&mut reader)?, dup },
+            1 => Delivery::AtLeastOnce {
+                packet_id: packet_id(&mut reader)?,
+                dup,
+            },
+            2 => Delivery::ExactlyOnce {
+                packet_id: packet_id(&mut reader)?,
+                dup,
+            },
             _ => return Err(Fault::Malformed),
         };
         let properties = properties(&mut reader, version, kind::PUBLISH)?;
@@ -484,7 +493,11 @@ impl<'a> Ack<'a> {
         let mut reader = Reader::new(body);
         let packet_id = packet_id(&mut reader)?;
         let (reason, properties) = tail(&mut reader, version, kind)?;
-        Ok(Self { packet_id, reason, properties })
+        Ok(Self {
+            packet_id,
+            reason,
+            properties,
+        })
     }
 }
 
@@ -507,7 +520,11 @@ fn tail<'a>(
     } else {
         Properties::take(reader, kind)?
     };
-    if reader.is_empty() { Ok((reason, properties)) } else { Err(Fault::Malformed) }
+    if reader.is_empty() {
+        Ok((reason, properties))
+    } else {
+        Err(Fault::Malformed)
+    }
 }
 
 impl<'a> ConnAck<'a> {
@@ -528,16 +545,24 @@ impl<'a> ConnAck<'a> {
                 }
                 (ReasonCode::from_connect_return_code(code), Properties::NONE)
             }
-            Version::V5 => (ReasonCode(code), Properties::take(&mut reader, kind::CONNACK)?),
-            Version::V4 if code >= 0x80 => {
-                (ReasonCode(code), Properties::take(&mut reader, kind::CONNACK)?)
-            }
+            Version::V5 => (
+                ReasonCode(code),
+                Properties::take(&mut reader, kind::CONNACK)?,
+            ),
+            Version::V4 if code >= 0x80 => (
+                ReasonCode(code),
+                Properties::take(&mut reader, kind::CONNACK)?,
+            ),
             Version::V4 => return Err(Fault::Malformed),
         };
         if !reader.is_empty() || (flags == 1 && reason != ReasonCode::SUCCESS) {
             return Err(Fault::Malformed);
         }
-        Ok(Self { session_present: flags == 1, reason, properties })
+        Ok(Self {
+            session_present: flags == 1,
+            reason,
+            properties,
+        })
     }
 }
 
@@ -588,7 +613,15 @@ impl<'a> Connect<'a> {
         }
         let clean_start = flags & 2 != 0;
         Ok((
-            Self { clean_start, keep_alive, properties, client_id, will, username, password },
+            Self {
+                clean_start,
+                keep_alive,
+                properties,
+                client_id,
+                will,
+                username,
+                password,
+            },
             version,
         ))
     }
@@ -663,7 +696,10 @@ impl<'a> Packet<'a> {
         let Some(body) = bytes.get(frame.header..frame.size()) else {
             return Ok(None);
         };
-        Ok(Some((Self::decode_body(frame, body, version)?, frame.size())))
+        Ok(Some((
+            Self::decode_body(frame, body, version)?,
+            frame.size(),
+        )))
     }
 
     fn decode_body(frame: Frame, body: &'a [u8], version: Version) -> Result<Self, Fault> {
@@ -690,13 +726,21 @@ impl<'a> Packet<'a> {
                 let packet_id = packet_id(&mut reader)?;
                 let properties = properties(&mut reader, version, kind)?;
                 let filters = List::Valid(filters(&reader, version, true)?, version);
-                return Ok(Self::Subscribe(Subscribe { packet_id, properties, filters }));
+                return Ok(Self::Subscribe(Subscribe {
+                    packet_id,
+                    properties,
+                    filters,
+                }));
             }
             kind::UNSUBSCRIBE => {
                 let packet_id = packet_id(&mut reader)?;
                 let properties = properties(&mut reader, version, kind)?;
                 let filters = List::Valid(filters(&reader, version, false)?, version);
-                return Ok(Self::Unsubscribe(Unsubscribe { packet_id, properties, filters }));
+                return Ok(Self::Unsubscribe(Unsubscribe {
+                    packet_id,
+                    properties,
+                    filters,
+                }));
             }
             kind::SUBACK => {
                 let packet_id = packet_id(&mut reader)?;
@@ -705,7 +749,11 @@ impl<'a> Packet<'a> {
                 if codes.is_empty() {
                     return Err(Fault::Malformed);
                 }
-                return Ok(Self::SubAck(SubAck { packet_id, properties, codes }));
+                return Ok(Self::SubAck(SubAck {
+                    packet_id,
+                    properties,
+                    codes,
+                }));
             }
             kind::UNSUBACK => {
                 let packet_id = packet_id(&mut reader)?;
@@ -714,7 +762,11 @@ impl<'a> Packet<'a> {
                 if codes.is_empty() != (version == Version::V4) {
                     return Err(Fault::Malformed);
                 }
-                return Ok(Self::UnsubAck(UnsubAck { packet_id, properties, codes }));
+                return Ok(Self::UnsubAck(UnsubAck {
+                    packet_id,
+                    properties,
+                    codes,
+                }));
             }
             kind::PINGREQ => Self::PingReq,
             kind::PINGRESP => Self::PingResp,
@@ -728,7 +780,11 @@ impl<'a> Packet<'a> {
             }
             _ => return Err(Fault::Malformed),
         };
-        if reader.is_empty() { Ok(packet) } else { Err(Fault::Malformed) }
+        if reader.is_empty() {
+            Ok(packet)
+        } else {
+            Err(Fault::Malformed)
+        }
     }
 
     /// Writes the packet into `buf` and gives the part of it that it fills.
@@ -853,7 +909,11 @@ fn tail_to(
         return Ok(());
     }
     w.byte(reason.0)?;
-    if properties.is_empty() { Ok(()) } else { properties.write(w) }
+    if properties.is_empty() {
+        Ok(())
+    } else {
+        properties.write(w)
+    }
 }
 
 /// The CONNACK return code of MQTT 3.1.1 that comes nearest.

@@ -260,7 +260,10 @@ impl<'a> Properties<'a> {
 
     /// The same, with those of `list` after them.
     pub(crate) const fn and(self, list: &'a [Property<'a>]) -> Self {
-        Self { valid: self.valid, list }
+        Self {
+            valid: self.valid,
+            list,
+        }
     }
 
     fn check(block: &[u8], packet: u8) -> Result<(), Fault> {
@@ -335,6 +338,11 @@ impl<'a> Properties<'a> {
     /// Appends them, with the length in front.
     pub fn write(&self, w: &mut Writer<'_>) -> Result<(), NoRoom> {
         w.varint(u32::try_from(self.size()).map_err(|_| NoRoom)?)?;
+        self.write_content(w)
+    }
+
+    /// Appends them, without the length in front.
+    pub(crate) fn write_content(&self, w: &mut Writer<'_>) -> Result<(), NoRoom> {
         w.bytes(self.valid)?;
         self.list.iter().try_for_each(|property| property.write(w))
     }
