@@ -7,6 +7,7 @@
 //! Exit codes: 0 fine, 1 failed (after [`fail`]), 2 usage (clap exits with it).
 
 mod completions;
+mod decode;
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -18,7 +19,7 @@ use clap::{Parser, Subcommand};
 #[command(
     name = "aldis",
     version,
-    after_help = "Example:\n  aldis completions bash > ~/.local/share/bash-completion/completions/aldis\n\n\
+    after_help = "Example:\n  aldis decode recording.csv\n\n\
                   `aldis <VERB> --help` has an example for every verb."
 )]
 struct Cli {
@@ -29,11 +30,13 @@ struct Cli {
 #[derive(Subcommand)]
 #[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
 enum Verb {
+    Decode(decode::Args),
     Completions(completions::Args),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().verb {
+        Verb::Decode(args) => decode::run(args),
         Verb::Completions(args) => completions::run(args),
     }
 }
