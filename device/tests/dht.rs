@@ -194,6 +194,43 @@ fn every_flipped_bit_is_refused() {
     }
 }
 
+/// Simulated sensors must jitter as real ones do: no more, and no less.
+#[test]
+fn the_waves_bounds_are_those_recorded() {
+    let zero = Part {
+        level: true,
+        duration_us: 25..=27,
+    };
+    let one = Part {
+        level: true,
+        duration_us: 72..=74,
+    };
+    let mut kinds: Vec<(Part, Vec<u32>)> = Vec::new();
+    for name in recordings()
+        .iter()
+        .filter(|name| name.starts_with("am2302"))
+    {
+        let pulses = recording(name);
+        for (train, reading) in trains(&pulses).into_iter().zip(expected(name)) {
+            // The recorded answer tells which kind each of its pulses is.
+            for (pulse, part) in train.iter().zip(Wave::new(Frame::dht22(reading.unwrap()))) {
+                assert_eq!(pulse.level, part.level, "{name}");
+                match kinds.iter_mut().find(|(kind, _)| *kind == part) {
+                    Some((_, seen)) => seen.push(pulse.duration_us),
+                    None => kinds.push((part, vec![pulse.duration_us])),
+                }
+            }
+        }
+    }
+    assert!(
+        kinds.iter().any(|(kind, _)| *kind == zero) && kinds.iter().any(|(kind, _)| *kind == one)
+    );
+    for (kind, seen) in kinds {
+        let bounds = *seen.iter().min().unwrap()..=*seen.iter().max().unwrap();
+        assert_eq!(kind.duration_us, bounds, "{} pulses", seen.len());
+    }
+}
+
 fn readings() -> impl Strategy<Value = Reading> {
     (-400..=800i16, 0..=1000u16).prop_map(|(t, h)| Reading { t, h })
 }

@@ -1,8 +1,10 @@
 //! Sensors without a sensor: each gives pulse trains for the decoder that runs on the chip.
 
 mod recording;
+mod synthetic;
 
 pub use recording::{Player, Recording, RecordingError};
+pub use synthetic::Synthetic;
 
 use aldis_device::dht::Pulse;
 

@@ -285,15 +285,14 @@ mod tests {
     /// Measurements without an answer pass unseen, and the device never reports a missing sensor.
     #[test]
     fn unanswered_start_pulses_are_measurements_too() {
-        let played = play("am2302_1mhz_delay250us.csv", 16);
-        assert_eq!(played.iter().filter(|answer| answer.is_ok()).count(), 10);
-        assert_eq!(
-            played
-                .iter()
-                .filter(|answer| **answer == Err(dht::Error::Missing))
-                .count(),
-            6
-        );
+        let played = play("am2302_1mhz_delay250us.csv", 14);
+        // Every third start pulse came too soon.
+        for (number, answer) in played.iter().enumerate() {
+            match number % 3 {
+                2 => assert_eq!(*answer, Err(dht::Error::Missing), "{number}"),
+                _ => assert!(answer.is_ok(), "{number}"),
+            }
+        }
         let ignored = play("am2302_1mhz_delay2000us_100us_low.csv", 20);
         assert!(
             ignored
