@@ -235,9 +235,9 @@ impl Finder {
     /// Ends the recording; gives the answer in it that was not followed by an idle line, if any.
     pub fn finish(&mut self) -> Option<Result<Reading, Error>> {
         // The last level was cut short by the end, so its length says nothing.
-        self.level = true;
-        self.duration_us = 0;
-        self.end_of_train()
+        let answer = self.end_of_train();
+        *self = Self::new(self.model);
+        answer
     }
 
     fn end_of_train(&mut self) -> Option<Result<Reading, Error>> {
