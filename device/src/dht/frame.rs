@@ -137,6 +137,12 @@ mod tests {
         assert_eq!(dht22(801, 1000), Err(Error::Model));
         assert_eq!(dht22(-401, 1000), Err(Error::Model));
         assert_eq!(dht22(200, 1001), Err(Error::Model));
+        let clone = |t: i16| {
+            let [c, d] = t.to_be_bytes();
+            Frame::with_sum([1, 244, c, d]).reading(Model::Dht22)
+        };
+        assert_eq!(clone(-400), Ok(Reading { t: -400, h: 500 }));
+        assert_eq!(clone(-401), Err(Error::Model));
 
         let dht11 = |bytes| Frame::with_sum(bytes).reading(Model::Dht11);
         assert_eq!(dht11([5, 0, 60, 0]), Ok(Reading { t: 600, h: 50 }));
@@ -145,6 +151,7 @@ mod tests {
         assert_eq!(dht11([4, 9, 20, 0]), Err(Error::Model));
         assert_eq!(dht11([95, 1, 20, 0]), Err(Error::Model));
         assert_eq!(dht11([50, 0, 60, 1]), Err(Error::Model));
+        assert_eq!(dht11([50, 0, 20, 0x81]), Err(Error::Model));
         assert_eq!(dht11([50, 10, 20, 0]), Err(Error::Model));
     }
 }
