@@ -32,7 +32,7 @@ use timers::{Timer, Timers};
 use transmit::{Ping, Reply, Transmit};
 
 use crate::Instant;
-use crate::outbox::{Entry, Kind, Outbox};
+use crate::outbox::{Entry, Kind, Outbox, State as EntryState};
 use crate::wire::{
     Properties, Property, QoS, ReasonCode, SubscribeOptions, Version, valid_filter, valid_topic,
     varint_len,
@@ -278,13 +278,31 @@ impl<'b> Session<'b> {
         Some((PublicationId(entry.id), self.outbox.name(at, &entry)))
     }
 
-    /// Takes a publication back that was never sent. Says whether it did.
+    /// Takes a publication back: one that was never sent or, while there is no
+    /// connection, one at QoS 1 that was not acknowledged. Says whether it did.
+    ///
+    /// So a program can send what it knows better by then, such as the age of a
+    /// reading, on the next connection. At QoS 2 the broker may know the packet
+    /// id, and the exchange has to be brought to its end.
     pub fn withdraw(&mut self, id: PublicationId) -> bool {
-        let found = self.outbox.unsent(0, |entry| entry.id == id.0);
-        if let Some((at, entry)) = found {
-            self.outbox.remove(at, entry);
+        let connected = self.is_connected();
+        let found = self.outbox.find(0, |entry| {
+            entry.id == id.0
+                && match entry.kind {
+                    Kind::Publication(QoS::AtLeastOnce) if !connected => {
+                        matches!(entry.state, EntryState::Queued | EntryState::Sent)
+                    }
+                    Kind::Publication(_) => entry.state == EntryState::Queued && !entry.dup,
+                    _ => false,
+                }
+        });
+        match found {
+            Some((at, entry)) if !self.outbox.is_locked(at) => {
+                self.outbox.remove(at, entry);
+                true
+            }
+            _ => false,
         }
-        found.is_some()
     }
 
     /// Takes a subscription that is to hold over all connections. Subscribing
