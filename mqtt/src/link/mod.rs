@@ -104,6 +104,11 @@ impl<'b, C: Connector, K: Clock> Link<'b, C, K> {
         &mut self.connector
     }
 
+    /// The clock of the session.
+    pub fn clock(&self) -> &K {
+        &self.clock
+    }
+
     /// The present, on the clock of the session.
     pub fn now(&self) -> Instant {
         self.clock.now()
