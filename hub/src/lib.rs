@@ -33,6 +33,7 @@ mod share;
 mod store;
 
 pub use access::{Access, Action, Effect, HashError, Rule, User, hash_password};
-pub use config::{HubConfig, HubFile, Limits, TlsConfig};
+pub use config::{HubConfig, HubFile, Limits, TlsConfig, TlsSection};
 pub use error::HubError;
 pub use hub::{Hub, RunningHub, SHUTDOWN_LIMIT};
+pub use port::Holder;
