@@ -7,6 +7,10 @@
 //! Exit codes: 0 fine, 1 failed (after [`fail`]), 2 usage (clap exits with it).
 
 mod completions;
+mod decode;
+mod duration;
+mod hub;
+mod logging;
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -18,7 +22,7 @@ use clap::{Parser, Subcommand};
 #[command(
     name = "aldis",
     version,
-    after_help = "Example:\n  aldis completions bash > ~/.local/share/bash-completion/completions/aldis\n\n\
+    after_help = "Example:\n  aldis decode recording.csv\n\n\
                   `aldis <VERB> --help` has an example for every verb."
 )]
 struct Cli {
@@ -29,11 +33,15 @@ struct Cli {
 #[derive(Subcommand)]
 #[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
 enum Verb {
+    Hub(hub::Args),
+    Decode(decode::Args),
     Completions(completions::Args),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().verb {
+        Verb::Hub(args) => hub::run(args),
+        Verb::Decode(args) => decode::run(args),
         Verb::Completions(args) => completions::run(args),
     }
 }

@@ -1,1 +1,3 @@
 //! The device as a program on a PC.
+
+pub mod sensor;
