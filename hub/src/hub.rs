@@ -9,6 +9,7 @@ use std::time::Duration;
 use rmqtt::context::ServerContext;
 use rmqtt::net::{Builder, Listener};
 use rmqtt::server::MqttServer;
+use rmqtt::shared::DefaultShared;
 use rmqtt::types::ListenerId;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -17,6 +18,7 @@ use tokio::task::JoinHandle;
 use crate::config::{HubConfig, Limits, TlsConfig};
 use crate::error::HubError;
 use crate::gate;
+use crate::peers::Peers;
 use crate::port::{self, Reserved};
 use crate::retained::Retained;
 use crate::sessions::{self, Keeper};
@@ -207,6 +209,10 @@ async fn launch(config: HubConfig, store: Store, contents: Contents) -> Result<L
 
     // The check would refuse clients whenever anything else on the PC is busy.
     let broker = ServerContext::new().busy_check_enable(false).build().await;
+    {
+        let mut shared = broker.extends.shared_mut().await;
+        *shared = Box::new(Peers(Box::new(DefaultShared::new(Some(broker.clone())))));
+    }
     let hooks = broker.extends.hook_mgr().register();
     gate::install(hooks.as_ref(), access).await;
     let keeper = Keeper::new(store.clone());

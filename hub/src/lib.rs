@@ -26,6 +26,7 @@ mod error;
 mod filter;
 mod gate;
 mod hub;
+mod peers;
 mod port;
 mod retained;
 mod sessions;

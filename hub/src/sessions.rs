@@ -85,7 +85,7 @@ impl Keeper {
     async fn connected(&self, session: &Session) -> rmqtt::Result<()> {
         let client = session.id.client_id.to_string();
         if !persists(session).await {
-            self.store.write(Change::Forget { client }).await;
+            self.store.post(Change::Forget { client }).await;
             return Ok(());
         }
         let body = Body {
@@ -101,7 +101,8 @@ impl Keeper {
             body: postcard::to_stdvec(&body)?,
             fresh: !session.session_present().await?,
         };
-        self.store.write(change).await;
+        // Waiting would let new messages overtake those that the session takes along.
+        self.store.post(change).await;
         Ok(())
     }
 

@@ -368,3 +368,6 @@ impl Writer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
