@@ -1,7 +1,7 @@
 //! A client that says exactly what it is told and shows every packet.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use super::PATIENCE;
 
@@ -126,6 +126,7 @@ impl Raw {
     /// Says goodbye, so that the will is not published.
     pub fn disconnect(mut self) {
         self.write(&[0xE0, 0]);
+        let _ = self.stream.shutdown(Shutdown::Write);
         // The hub closes when it has understood.
         let mut rest = Vec::new();
         let _ = self.stream.read_to_end(&mut rest);
