@@ -96,7 +96,8 @@ impl Store {
             .name("hub-store".to_owned())
             .spawn(move || {
                 writer.run(&receiver);
-                drop(lock);
+                // A child that is just being spawned may hold a copy of the file.
+                let _ = lock.as_ref().map(File::unlock);
                 drop(end);
             })
             .map_err(|error| HubError::Runtime(error.to_string()))?;
