@@ -127,7 +127,7 @@ impl Broker {
                     .ok_or(Violation::protocol("topic alias without a topic"))?;
             }
             (false, _) if !topic::is_name(&publish.topic) => {
-                return Err(Violation::malformed("wildcards in a topic name"));
+                return Err(Violation::protocol("wildcards in a topic name"));
             }
             (false, Some(alias)) => {
                 c.aliases_in.insert(alias, publish.topic.clone());
