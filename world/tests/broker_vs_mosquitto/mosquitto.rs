@@ -17,12 +17,14 @@ pub struct Mosquitto {
     port: u16,
     directory: PathBuf,
     events: Receiver<Event>,
+    /// Its version.
+    pub version: String,
 }
 
 /// What mosquitto's log tells that no connection does.
-#[derive(PartialEq)]
 enum Event {
-    Running,
+    /// It accepts connections; its version.
+    Running(String),
     /// It has noticed that a client went away.
     Lost,
 }
@@ -74,8 +76,8 @@ impl Mosquitto {
         let (sender, events) = channel();
         std::thread::spawn(move || {
             for line in log.lines().map_while(Result::ok) {
-                let event = if line.ends_with(" running") {
-                    Event::Running
+                let event = if let Some(rest) = line.strip_suffix(" running") {
+                    Event::Running(rest.rsplit(' ').next().unwrap_or("").into())
                 } else if line.contains(" closed its connection") || line.contains("Socket error") {
                     Event::Lost
                 } else {
@@ -86,14 +88,19 @@ impl Mosquitto {
                 }
             }
         });
-        let running = Self {
+        let mut running = Self {
             child,
             port,
             directory,
             events,
+            version: String::new(),
         };
         match running.events.recv_timeout(PATIENCE) {
-            Ok(_) => Some(running),
+            Ok(Event::Running(version)) => {
+                running.version = version;
+                Some(running)
+            }
+            Ok(Event::Lost) => None,
             Err(RecvTimeoutError::Disconnected) => None,
             Err(RecvTimeoutError::Timeout) => panic!("mosquitto neither runs nor ends"),
         }

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 /// Every property that a packet can carry.
 #[derive(Clone, Default, PartialEq, Eq)]
-#[allow(missing_docs)] // The names are those of the standard.
+#[expect(missing_docs, reason = "the names are those of the standard")]
 pub struct Properties {
     pub payload_format_indicator: Option<u8>,
     pub message_expiry_interval: Option<u32>,
