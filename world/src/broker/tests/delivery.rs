@@ -349,3 +349,42 @@ fn forced_answers_decide_whether_a_publication_is_accepted() {
         }
     }
 }
+
+#[test]
+fn no_local_and_retain_as_published_change_only_their_own_subscription() {
+    let mut broker = Broker::new(Config::default());
+    let retained = |topic: &str| {
+        Packet::Publish(Publish {
+            topic: topic.into(),
+            retain: true,
+            payload: b"x".to_vec(),
+            ..Publish::default()
+        })
+    };
+    let option = |no_local, retain_as_published| {
+        Packet::Subscribe(Subscribe {
+            packet_id: 1,
+            filters: vec![SubscribeFilter {
+                filter: "t".into(),
+                no_local,
+                retain_as_published,
+                ..SubscribeFilter::default()
+            }],
+            ..Subscribe::default()
+        })
+    };
+    let a = Peer::simple(&mut broker, Version::V5, "a");
+    let b = Peer::simple(&mut broker, Version::V5, "b");
+    a.ask(&mut broker, option(true, false), 0);
+    b.ask(&mut broker, option(true, true), 0);
+    assert!(a.ask(&mut broker, retained("t"), 0).is_empty());
+    let seen = b.read(&mut broker);
+    assert!(matches!(&seen[..], [Packet::Publish(p)] if p.retain));
+    b.ask(&mut broker, publish("t", Qos::AtMostOnce, 0), 0);
+    let seen = a.read(&mut broker);
+    assert!(matches!(&seen[..], [Packet::Publish(p)] if !p.retain));
+    b.ask(&mut broker, retained("t"), 0);
+    let seen = a.read(&mut broker);
+    assert!(matches!(&seen[..], [Packet::Publish(p)] if !p.retain));
+    assert!(broker.retained("t").is_some());
+}
