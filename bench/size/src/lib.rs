@@ -23,6 +23,7 @@ const SENSOR: usize = 0x6000_1000;
 const SETTINGS: usize = 0x6000_2000;
 const LAMP: usize = 0x6000_3000;
 const CLOCK: usize = 0x6000_4000;
+const TIMER: usize = 0x6000_5000;
 
 const READABLE: u32 = 1;
 const WRITABLE: u32 = 2;
@@ -104,6 +105,70 @@ pub fn transmit(bytes: &[u8]) -> Option<usize> {
         sent += 1;
     }
     Some(sent)
+}
+
+/// Sets one of the chip's timers.
+pub fn start_timer(timer: u32, after_ms: u64) {
+    write(TIMER, timer);
+    write(TIMER, after_ms as u32);
+}
+
+/// Stops one of the chip's timers.
+pub fn stop_timer(timer: u32) {
+    write(TIMER, timer);
+    write(TIMER, u32::MAX);
+}
+
+/// Which of the chip's timers has fired, if any.
+pub fn fired_timer() -> Option<u32> {
+    read(TIMER).checked_sub(1)
+}
+
+/// A heap for clients that need one. It only ever grows, which is as little code as a heap can
+/// be: these programs are measured, not run.
+#[derive(Debug)]
+pub struct Heap {
+    used: core::sync::atomic::AtomicUsize,
+    memory: core::cell::UnsafeCell<[u64; HEAP / 8]>,
+}
+
+const HEAP: usize = 64 * 1024;
+
+impl Heap {
+    /// An empty heap.
+    pub const fn new() -> Self {
+        Self {
+            used: core::sync::atomic::AtomicUsize::new(0),
+            memory: core::cell::UnsafeCell::new([0; HEAP / 8]),
+        }
+    }
+}
+
+impl Default for Heap {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+// SAFETY: the programs have a single thread and no interrupts.
+unsafe impl Sync for Heap {}
+
+// SAFETY: every block lies within `memory`, after all blocks given out before.
+unsafe impl core::alloc::GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: core::alloc::Layout) -> *mut u8 {
+        use core::sync::atomic::Ordering::Relaxed;
+        let base = self.memory.get().cast::<u8>();
+        let start = self.used.load(Relaxed).next_multiple_of(layout.align());
+        match start.checked_add(layout.size()) {
+            Some(end) if end <= HEAP && layout.align() <= 8 => {
+                self.used.store(end, Relaxed);
+                base.wrapping_add(start)
+            }
+            _ => core::ptr::null_mut(),
+        }
+    }
+
+    unsafe fn dealloc(&self, _block: *mut u8, _layout: core::alloc::Layout) {}
 }
 
 /// The connection as an asynchronous stream of bytes.
