@@ -80,13 +80,13 @@ async fn converse(client: &mut Device<'_>) -> Result<(), Failure> {
                 client.publish(&options, Bytes::from(&payload[..])).await?;
             }
         }
-        if let Event::Publish(message) = client.poll().await? {
-            if let TopicReference::Name(topic) = &message.topic {
-                obey(
-                    topic.as_ref().as_str().as_bytes(),
-                    message.message.as_bytes(),
-                );
-            }
+        if let Event::Publish(message) = client.poll().await?
+            && let TopicReference::Name(topic) = &message.topic
+        {
+            obey(
+                topic.as_ref().as_str().as_bytes(),
+                message.message.as_bytes(),
+            );
         }
         recycle(client);
     }
