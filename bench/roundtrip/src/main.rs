@@ -10,6 +10,7 @@
 //! the rate of every round.
 
 mod broker;
+mod ours;
 mod rumqttc;
 
 use std::time::{Duration, Instant};
@@ -20,6 +21,9 @@ use crate::broker::Mosquitto;
 
 /// The payload of every message.
 const PAYLOAD: [u8; 32] = *b"t=24.1C, h=26.5%. seq=0000012345";
+
+/// Bytes in our receive buffer, and in our outbox.
+const BUFFER: usize = 1024;
 
 /// How long a single round trip, a connection or a subscription may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -70,15 +74,20 @@ fn main() -> Result<()> {
 }
 
 async fn compare(port: u16, rounds: u64, length: Duration) -> Result<()> {
+    let (mut receive, mut outbox) = ([0; BUFFER], [0; BUFFER]);
+    let mut ours = ours::Device::connect(port, &mut receive, &mut outbox).await?;
     let mut rumqttc = rumqttc::Device::connect(port).await?;
     for exercise in Exercise::ALL {
         // One round to warm up.
+        rate(&mut ours, exercise, length).await?;
         rate(&mut rumqttc, exercise, length).await?;
-        let mut rates = vec![];
+        let (mut our_rates, mut rumqttc_rates) = (vec![], vec![]);
         for _ in 0..rounds {
-            rates.push(rate(&mut rumqttc, exercise, length).await?);
+            our_rates.push(rate(&mut ours, exercise, length).await?);
+            rumqttc_rates.push(rate(&mut rumqttc, exercise, length).await?);
         }
-        report("rumqttc", exercise, &rates);
+        report("aldis-mqtt", exercise, &our_rates);
+        report("rumqttc", exercise, &rumqttc_rates);
     }
     Ok(())
 }

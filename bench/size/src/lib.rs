@@ -50,8 +50,8 @@ pub fn qos() -> u8 {
     (read(SETTINGS) % 3) as u8
 }
 
-/// Which of two protocol versions to speak, for clients that have both.
-pub fn version_5() -> bool {
+/// A choice that is only known when the program runs, so that both ways stay reachable.
+pub fn choice() -> bool {
     read(SETTINGS) & 4 != 0
 }
 
