@@ -1,2 +1,4 @@
 //! What every device does, written against board traits.
 #![no_std]
+
+pub mod dht;

@@ -1,1 +1,5 @@
 //! A deterministic world for devices.
+
+extern crate alloc;
+
+pub mod broker;

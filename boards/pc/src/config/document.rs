@@ -1,0 +1,377 @@
+//! A TOML document whose keys are taken one by one, with every error kept.
+
+use std::borrow::Cow;
+use std::ops::RangeInclusive;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::ConfigErrors;
+
+/// A table of the document and the keys that may be in it.
+pub struct Section {
+    /// The table's name; the top of the document has none.
+    pub name: &'static str,
+    pub keys: &'static [&'static str],
+}
+
+impl Section {
+    /// Where it is, to follow the name of a key.
+    fn place(&self) -> String {
+        if self.name.is_empty() {
+            String::new()
+        } else {
+            format!(" in [{}]", self.name)
+        }
+    }
+}
+
+/// A value that was taken, and where from.
+pub struct Found<T> {
+    pub value: T,
+    line: usize,
+    /// The key, value and place, as messages show them.
+    shown: String,
+}
+
+impl<T> Found<T> {
+    pub fn into_value(self) -> T {
+        self.value
+    }
+}
+
+/// A value as written.
+pub struct Value<'a, 'i>(&'a DeValue<'i>);
+
+impl Value<'_, '_> {
+    /// The value as text; `right` says what that should be.
+    pub fn text(&self, right: &str) -> Result<&str, String> {
+        self.0.as_str().ok_or_else(|| format!("should be {right}"))
+    }
+
+    /// The value as a whole number in a range; `right` says both.
+    pub fn number(&self, right: &str, range: RangeInclusive<u64>) -> Result<u64, String> {
+        self.0
+            .as_integer()
+            .and_then(|number| u64::from_str_radix(number.as_str(), number.radix()).ok())
+            .filter(|number| range.contains(number))
+            .ok_or_else(|| format!("should be {right}"))
+    }
+
+    pub fn truth(&self) -> Result<bool, String> {
+        self.0
+            .as_bool()
+            .ok_or_else(|| "should be true or false".into())
+    }
+
+    pub fn is_false(&self) -> bool {
+        self.0.as_bool() == Some(false)
+    }
+
+    /// The value for a message: short, on one line.
+    fn shown(&self, mask: fn(&str) -> String) -> String {
+        const MAX: usize = 60;
+        match self.0 {
+            DeValue::String(text) => {
+                let text = mask(text);
+                let short: String = text.chars().take(MAX).collect();
+                let dots = if short.len() < text.len() { "..." } else { "" };
+                format!("\"{}{dots}\"", short.escape_debug())
+            }
+            // A secret may lack its quotes.
+            DeValue::Integer(number) => mask(&number.to_string()),
+            DeValue::Float(number) => mask(&number.to_string()),
+            DeValue::Boolean(truth) => mask(&truth.to_string()),
+            DeValue::Datetime(time) => mask(&time.to_string()),
+            DeValue::Array(_) => "[...]".into(),
+            DeValue::Table(_) => "{...}".into(),
+        }
+    }
+}
+
+/// A document with what was found wrong in it so far.
+pub struct Document<'i> {
+    name: &'i str,
+    text: &'i str,
+    table: DeTable<'i>,
+    errors: Vec<(usize, String)>,
+}
+
+impl<'i> Document<'i> {
+    /// Parses the text and notes keys that are in none of the sections.
+    pub fn parse(
+        name: &'i str,
+        text: &'i [u8],
+        sections: &[Section],
+    ) -> Result<Self, ConfigErrors> {
+        let text = std::str::from_utf8(text).map_err(|error| {
+            let valid = text.get(..error.valid_up_to()).unwrap_or_default();
+            let line = 1 + valid.iter().filter(|&&byte| byte == b'\n').count();
+            ConfigErrors::new(
+                name,
+                vec![(line, "not text: should be saved as UTF-8".into())],
+            )
+        })?;
+        let (table, syntax) = DeTable::parse_recoverable(text);
+        let mut document = Self {
+            name,
+            text,
+            table: table.into_inner(),
+            errors: Vec::new(),
+        };
+        for error in syntax {
+            let at = error.span().map_or(text.len(), |span| span.start);
+            let line = document.line(at);
+            // What follows the first error of a line is mostly its consequence.
+            if document.errors.iter().all(|(other, _)| *other != line) {
+                document
+                    .errors
+                    .push((line, syntax_error(text, line, error.message())));
+            }
+        }
+        document = document.without_errors()?;
+        document.note_unknown(sections);
+        Ok(document)
+    }
+
+    /// The document, or its errors if there are any.
+    fn without_errors(self) -> Result<Self, ConfigErrors> {
+        if self.errors.is_empty() {
+            return Ok(self);
+        }
+        Err(ConfigErrors::new(self.name, self.errors))
+    }
+
+    /// Ends the reading; gives what was wrong, if anything.
+    pub fn finish(self) -> Result<(), ConfigErrors> {
+        self.without_errors().map(|_| ())
+    }
+
+    /// The number of the line that an offset is in.
+    fn line(&self, offset: usize) -> usize {
+        let before = self
+            .text
+            .as_bytes()
+            .get(..offset)
+            .unwrap_or(self.text.as_bytes());
+        1 + before.iter().filter(|&&byte| byte == b'\n').count()
+    }
+
+    fn section(&self, section: &Section) -> Option<&DeTable<'i>> {
+        if section.name.is_empty() {
+            return Some(&self.table);
+        }
+        self.table.get(section.name)?.get_ref().as_table()
+    }
+
+    /// Whether a key is there, right or wrong.
+    pub fn has(&self, section: &Section, key: &str) -> bool {
+        self.section(section)
+            .is_some_and(|table| table.contains_key(key))
+    }
+
+    /// Takes a value if its key is there. What the closure says against it is noted.
+    pub fn get<T>(
+        &mut self,
+        section: &Section,
+        key: &str,
+        take: impl FnOnce(Value<'_, 'i>) -> Result<T, String>,
+    ) -> Option<Found<T>> {
+        self.get_shown(section, key, str::to_owned, take)
+    }
+
+    /// Like [`Self::get`], for a value that no message shows.
+    pub fn get_secret<T>(
+        &mut self,
+        section: &Section,
+        key: &str,
+        take: impl FnOnce(Value<'_, 'i>) -> Result<T, String>,
+    ) -> Option<Found<T>> {
+        self.get_shown(section, key, |_| "...".into(), take)
+    }
+
+    /// Like [`Self::get`], with messages showing text as `mask` makes it.
+    pub fn get_shown<T>(
+        &mut self,
+        section: &Section,
+        key: &str,
+        mask: fn(&str) -> String,
+        take: impl FnOnce(Value<'_, 'i>) -> Result<T, String>,
+    ) -> Option<Found<T>> {
+        let value = self.section(section)?.get(key)?;
+        let line = self.line(value.span().start);
+        let shown = Value(value.get_ref()).shown(mask);
+        let shown = format!("`{key} = {shown}`{}", section.place());
+        match take(Value(value.get_ref())) {
+            Ok(value) => Some(Found { value, line, shown }),
+            Err(wrong) => {
+                self.errors.push((line, format!("{shown}: {wrong}")));
+                None
+            }
+        }
+    }
+
+    /// Notes what the closure says against a value that was taken.
+    pub fn check<T, S: Into<String>>(
+        &mut self,
+        found: &Option<Found<T>>,
+        wrong: impl FnOnce(&T) -> Option<S>,
+    ) {
+        if let Some(found) = found
+            && let Some(wrong) = wrong(&found.value)
+        {
+            self.errors
+                .push((found.line, format!("{}: {}", found.shown, wrong.into())));
+        }
+    }
+
+    /// Notes it if a section is there without the key that it needs.
+    pub fn require(&mut self, section: &Section, key: &str, right: &str) {
+        if self
+            .section(section)
+            .is_none_or(|table| table.contains_key(key))
+        {
+            return;
+        }
+        let Some((name, _)) = self.table.get_key_value(section.name) else {
+            return;
+        };
+        let line = self.line(name.span().start);
+        let name = section.name;
+        self.errors.push((
+            line,
+            format!("[{name}] has no `{key}`: it should be {right}"),
+        ));
+    }
+
+    fn note_unknown(&mut self, sections: &[Section]) {
+        let mut unknown = Vec::new();
+        for (key, value) in &self.table {
+            let name: &str = key.get_ref();
+            let section = sections
+                .iter()
+                .find(|section| !name.is_empty() && section.name == name);
+            match (section, value.get_ref()) {
+                (Some(section), DeValue::Table(table)) => {
+                    unknown.extend(
+                        table
+                            .keys()
+                            .filter_map(|key| self.unknown_key(key, section, sections)),
+                    );
+                }
+                (Some(_), value) => {
+                    let shown = Value(value).shown(str::to_owned);
+                    let line = self.line(key.span().start);
+                    unknown.push((
+                        line,
+                        format!("`{name} = {shown}`: should be a table, with `[{name}]` on a line of its own"),
+                    ));
+                }
+                (None, DeValue::Table(_)) => unknown.push(self.unknown_table(key, sections)),
+                (None, _) => {
+                    let top = sections.iter().find(|section| section.name.is_empty());
+                    unknown.extend(top.and_then(|top| self.unknown_key(key, top, sections)));
+                }
+            }
+        }
+        self.errors.extend(unknown);
+    }
+
+    fn unknown_key(
+        &self,
+        key: &Spanned<Cow<'_, str>>,
+        section: &Section,
+        sections: &[Section],
+    ) -> Option<(usize, String)> {
+        let name: &str = key.get_ref();
+        if section.keys.contains(&name) {
+            return None;
+        }
+        let elsewhere = sections.iter().find(|section| section.keys.contains(&name));
+        let hint = match (nearest(name, section.keys), elsewhere) {
+            (Some(near), _) => format!("did you mean `{near}`?"),
+            (None, Some(Section { name: "", .. })) => {
+                "it should stand at the top, before the first [table]".into()
+            }
+            (None, Some(right)) => format!("it should stand in [{}]", right.name),
+            (None, None) => {
+                let distant = sections
+                    .iter()
+                    .find_map(|section| Some((section, nearest(name, section.keys)?)));
+                match distant {
+                    Some((right, near)) => format!("did you mean `{near}`{}?", right.place()),
+                    None => format!("known are {}", list(section.keys, "`", "`")),
+                }
+            }
+        };
+        let place = section.place();
+        Some((
+            self.line(key.span().start),
+            format!("unknown key `{}`{place}: {hint}", escape(name)),
+        ))
+    }
+
+    fn unknown_table(&self, key: &Spanned<Cow<'_, str>>, sections: &[Section]) -> (usize, String) {
+        let name: &str = key.get_ref();
+        let names: Vec<_> = sections
+            .iter()
+            .map(|section| section.name)
+            .filter(|name| !name.is_empty())
+            .collect();
+        let hint = match nearest(name, &names) {
+            Some(near) => format!("did you mean [{near}]?"),
+            None => format!("known are {}", list(&names, "[", "]")),
+        };
+        (
+            self.line(key.span().start),
+            format!("unknown table [{}]: {hint}", escape(name)),
+        )
+    }
+}
+
+/// The parser's message, with the key or table that it is about. What follows the key may be a
+/// secret.
+fn syntax_error(text: &str, line: usize, message: &str) -> String {
+    let row = text.lines().nth(line - 1).unwrap_or_default();
+    let subject = match row.split_once('=') {
+        Some((key, _)) => key.trim(),
+        None => row.trim(),
+    };
+    let message = match message {
+        "duplicate key" => "is there already; it should be there once".into(),
+        message => format!("not TOML: {}", message.trim().replace('\n', "; ")),
+    };
+    match subject {
+        "" => message,
+        subject if message.starts_with("is ") => format!("`{}` {message}", escape(subject)),
+        subject => format!("`{}`: {message}", escape(subject)),
+    }
+}
+
+fn escape(name: &str) -> String {
+    name.chars().take(40).flat_map(char::escape_debug).collect()
+}
+
+/// The known name that a misspelt one is likely to mean.
+fn nearest<'n>(name: &str, known: &[&'n str]) -> Option<&'n str> {
+    let plain = |name: &str| name.to_lowercase().replace(['-', ' ', '_'], "");
+    let name = plain(name);
+    let score = |known: &str| strsim::jaro_winkler(&name, &plain(known));
+    known
+        .iter()
+        .copied()
+        .filter(|known| score(known) >= 0.84)
+        .max_by(|a, b| score(a).total_cmp(&score(b)))
+}
+
+/// `a`, `b` and `c`.
+fn list(names: &[&str], open: &str, close: &str) -> String {
+    let quoted: Vec<_> = names
+        .iter()
+        .map(|name| format!("{open}{name}{close}"))
+        .collect();
+    match quoted.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => quoted.concat(),
+    }
+}

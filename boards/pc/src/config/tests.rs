@@ -1,0 +1,330 @@
+use super::*;
+use proptest::prelude::*;
+
+/// The file as the design shows it, with every key there is.
+const FULL: &str = r#"
+id = "kitchen"
+prefix = "home/aldis"
+[wifi]
+ssid = "home"
+password = "geheim-42"
+country = "LT"
+[broker]
+url = "mqtt://192.168.1.107:1883"
+version = 5
+username = "me"
+password = "geheim"
+keep_alive_s = 20
+[pins]
+led = 2
+dht22 = 14
+scl = 22
+sda = 21
+button = 0
+[readout]
+topic = "a"
+command_topic = "b"
+interval_s = 7
+confirm = true
+[sensor]
+model = "dht22"
+"#;
+
+fn errors(text: &str) -> String {
+    Config::parse("device.toml", text.as_bytes())
+        .unwrap_err()
+        .to_string()
+}
+
+fn parse(text: &str) -> Config {
+    Config::parse("device.toml", text.as_bytes()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A key that is read, checked and then forgotten.
+#[test]
+fn every_key_is_taken() {
+    let expected = Config {
+        id: Some("kitchen".into()),
+        prefix: "home/aldis".into(),
+        wifi: Some(Wifi {
+            ssid: "home".into(),
+            password: Some(Secret::new("geheim-42")),
+            country: Some("LT".into()),
+        }),
+        broker: Broker {
+            url: Some("mqtt://192.168.1.107".parse().unwrap()),
+            version: Some(Version::V5),
+            username: Some("me".into()),
+            password: Some(Secret::new("geheim")),
+            keep_alive_s: 20,
+        },
+        pins: Pins {
+            led: Some(2),
+            dht22: Some(14),
+            scl: Some(22),
+            sda: Some(21),
+            button: Some(0),
+        },
+        readout: Readout {
+            topic: Some("a".into()),
+            command_topic: Some("b".into()),
+            interval_s: 7,
+            confirm: true,
+        },
+        sensor: Model::Dht22,
+    };
+    assert_eq!(parse(FULL), expected);
+    assert!(
+        !format!("{expected:?}").contains("geheim"),
+        "a password can end up in a log"
+    );
+}
+
+/// A default other than the promised one, or a key that is needed after all.
+#[test]
+fn every_key_may_be_left_out() {
+    assert_eq!(parse(""), Config::default());
+    let defaults = r#"
+        prefix = "aldis"
+        [broker]
+        keep_alive_s = 15
+        [readout]
+        topic = "testincr"
+        command_topic = "output"
+        interval_s = 5
+        confirm = false
+        [sensor]
+        model = "auto"
+    "#;
+    assert_eq!(parse(defaults), Config::default());
+    for (line, row) in FULL
+        .lines()
+        .enumerate()
+        .filter(|(_, row)| row.contains('='))
+    {
+        let without: Vec<_> = FULL
+            .lines()
+            .enumerate()
+            .filter(|(other, _)| *other != line)
+            .map(|(_, row)| row)
+            .collect();
+        let without = without.join("\r\n");
+        match row.split(' ').next() {
+            Some("ssid") => assert!(errors(&without).contains("`ssid`")),
+            Some("username") => assert!(errors(&without).contains("`username`")),
+            _ => assert_ne!(parse(&without), parse(FULL), "{row}"),
+        }
+    }
+}
+
+/// The ways to write the same.
+#[test]
+fn settings_may_be_written_differently() {
+    let config = parse("broker = { url = 'mqtts://me:pw@hub.local', version = 4 }");
+    let url = config.broker.url.unwrap();
+    assert_eq!(url.to_string(), "mqtts://hub.local:8883");
+    assert_eq!(config.broker.username.as_deref(), Some("me"));
+    assert_eq!(
+        config.broker.password.as_ref().map(Secret::expose),
+        Some("pw")
+    );
+    assert_eq!(config.broker.version, Some(Version::V4));
+
+    let config = parse("readout.topic = false\nreadout.command_topic = false\npins.led = 0x10");
+    assert_eq!(
+        (config.readout.topic, config.readout.command_topic),
+        (None, None)
+    );
+    assert_eq!(config.pins.led, Some(16));
+
+    assert_eq!(parse("wifi.ssid = 'open'").wifi.unwrap().password, None);
+    let config = parse("[broker]\nurl = 'mqtt://me@host'\npassword = 'pw'");
+    assert_eq!(
+        config.broker.password.as_ref().map(Secret::expose),
+        Some("pw")
+    );
+}
+
+/// Errors one at a time, in the parser's words or without the line.
+#[test]
+fn everything_wrong_is_said_at_once() {
+    let text = r##"id = "a/b"
+prefix = 3
+intervall_s = 5
+ssid = "x"
+[wifi]
+password = 12345678
+country = "lt"
+[brocker]
+[broker]
+url = "192.168.1.107:1883"
+keepalive = 3
+keep_alive_s = 70000
+version = 3.1
+[pins]
+led = 2
+dht22 = 2
+scl = 49
+sda = "D21"
+button = -1
+colour = 1
+[readout]
+topic = ""
+command_topic = true
+interval_s = 0
+confirm = "yes"
+id = "late"
+[sensor]
+model = "dht21"
+"##;
+    let expected = r#"device.toml:1: `id = "a/b"`: a device id has 1 to 64 bytes, without `/`, `+`, `#`, spaces and control characters
+device.toml:2: `prefix = 3`: should be text in quotes
+device.toml:3: unknown key `intervall_s`: did you mean `interval_s` in [readout]?
+device.toml:4: unknown key `ssid`: it should stand in [wifi]
+device.toml:5: [wifi] has no `ssid`: it should be the name of the network in quotes
+device.toml:6: `password = ...` in [wifi]: should be the network's password in quotes
+device.toml:7: `country = "lt"` in [wifi]: should be two capital letters, such as "LT"
+device.toml:8: unknown table [brocker]: did you mean [broker]?
+device.toml:10: `url = "192.168.1.107:1883"` in [broker]: should begin with `mqtt://` or `mqtts://`: did you mean `mqtt://192.168.1.107:1883`?
+device.toml:11: unknown key `keepalive` in [broker]: did you mean `keep_alive_s`?
+device.toml:12: `keep_alive_s = 70000` in [broker]: should be a whole number of seconds from 1 to 65535
+device.toml:13: `version = 3.1` in [broker]: should be 4 (MQTT 3.1.1) or 5
+device.toml:16: `dht22 = 2` in [pins]: is the GPIO of `led` already
+device.toml:17: `scl = 49` in [pins]: should be the number of a GPIO, from 0 to 48
+device.toml:18: `sda = "D21"` in [pins]: should be the number of a GPIO, from 0 to 48
+device.toml:19: `button = -1` in [pins]: should be the number of a GPIO, from 0 to 48
+device.toml:20: unknown key `colour` in [pins]: known are `led`, `dht22`, `scl`, `sda` and `button`
+device.toml:22: `topic = ""` in [readout]: should be a topic, or false for none
+device.toml:23: `command_topic = true` in [readout]: should be a topic in quotes, or false for none
+device.toml:24: `interval_s = 0` in [readout]: should be a whole number of seconds from 1 to 86400
+device.toml:25: `confirm = "yes"` in [readout]: should be true or false
+device.toml:26: unknown key `id` in [readout]: it should stand at the top, before the first [table]
+device.toml:28: `model = "dht21"` in [sensor]: should be "auto", "dht22" or "dht11""#;
+    assert_eq!(errors(text), expected);
+}
+
+/// Settings that are right alone and wrong together, or elsewhere.
+#[test]
+fn contradictions_are_explained() {
+    for (text, expected) in [
+        (
+            "[broker]\nurl = 'mqtt://me:pw@host'\nusername = 'me'\npassword = 'pw'",
+            "device.toml:3: `username = \"me\"` in [broker]: is in `url` already; it should be in \
+             one place\n\
+             device.toml:4: `password = \"...\"` in [broker]: is in `url` already; it should be in \
+             one place",
+        ),
+        (
+            "[broker]\npassword = 'pw'",
+            "device.toml:2: `password = \"...\"` in [broker]: needs a `username` beside it: \
+             brokers refuse a password alone",
+        ),
+        (
+            "[broker]\nurl = 'mqtt://me:geheim@host/x'\npassword = ''",
+            "device.toml:2: `url = \"mqtt://...@host/x\"` in [broker]: should end after the host \
+             and its port, without `/x`\n\
+             device.toml:3: `password = \"...\"` in [broker]: should have 1 to 65535 bytes, none \
+             of them 0",
+        ),
+        (
+            "[readout]\ncommand_topic = 'testincr'",
+            "device.toml:2: `command_topic = \"testincr\"` in [readout]: is the readout's `topic` \
+             too: the device would take its own readouts for commands",
+        ),
+        (
+            "[readout]\ntopic = 'a/#'",
+            "device.toml:2: `topic = \"a/#\"` in [readout]: a topic has 1 to 141 bytes, without \
+             `+`, `#` and control characters, and does not begin with `$`",
+        ),
+        (
+            "prefix = 'a/'",
+            "device.toml:1: `prefix = \"a/\"`: a prefix has 1 to 64 bytes, without `+`, `#`, \
+             spaces and control characters; `/` stands only between its parts, and it does not \
+             begin with `$`",
+        ),
+        (
+            "[wifi]\nssid = ''\npassword = 'short'",
+            "device.toml:2: `ssid = \"\"` in [wifi]: should have 1 to 32 bytes, as names of \
+             networks do\n\
+             device.toml:3: `password = \"...\"` in [wifi]: should have 8 to 63 bytes, or be 64 \
+             hexadecimal digits; an open network has none: leave the line out",
+        ),
+        (
+            "broker = 'mqtt://host'\n[[pins]]\nled = 1\n[radio]\nx = 1",
+            "device.toml:1: `broker = \"mqtt://host\"`: should be a table, with `[broker]` on a \
+             line of its own\n\
+             device.toml:2: `pins = [...]`: should be a table, with `[pins]` on a line of its own\n\
+             device.toml:4: unknown table [radio]: known are [wifi], [broker], [pins], [readout] \
+             and [sensor]",
+        ),
+    ] {
+        assert_eq!(errors(text), expected, "{text}");
+    }
+}
+
+/// A file that is no TOML at all.
+#[test]
+fn syntax_errors_name_line_and_key() {
+    let text = "id = kitchen\n[broker]\npassword = \"geheim\n[wifi\n[broker]\nurl = 'a'\nurl = 'b'";
+    let shown = errors(text);
+    let lines: Vec<_> = shown.lines().collect();
+    assert!(
+        lines[0].starts_with("device.toml:1: `id`: not TOML: "),
+        "{shown}"
+    );
+    assert!(
+        lines[1].starts_with("device.toml:3: `password`: not TOML: "),
+        "{shown}"
+    );
+    assert!(
+        lines[2].starts_with("device.toml:4: `[wifi`: not TOML: "),
+        "{shown}"
+    );
+    assert_eq!(
+        lines[3],
+        "device.toml:5: `[broker]` is there already; it should be there once"
+    );
+    assert_eq!(
+        lines[4],
+        "device.toml:7: `url` is there already; it should be there once"
+    );
+    assert!(!shown.contains("geheim"));
+
+    let error = Config::parse("device.toml", b"id = 'x'\n# caf\xe9").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "device.toml:2: not text: should be saved as UTF-8"
+    );
+    let error = Config::read(Path::new("/nonexistent.toml")).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "/nonexistent.toml: cannot be read: No such file or directory (os error 2)"
+    );
+}
+
+proptest! {
+    /// A typo anywhere in a good file.
+    #[test]
+    fn a_damaged_file_is_taken_or_refused_with_a_line(
+        at in 0..FULL.len(),
+        replacement in "\\PC{0,3}|[\\[\\]=\"'\n]",
+    ) {
+        let mut text = FULL.to_owned();
+        text.replace_range(at..=at, &replacement);
+        if let Err(error) = Config::parse("device.toml", text.as_bytes()) {
+            for line in error.to_string().lines() {
+                let rest = line.strip_prefix("device.toml:");
+                let number = rest.and_then(|rest| rest.split_once(':')).map(|(number, _)| number);
+                let number = number.and_then(|number| number.parse::<usize>().ok());
+                prop_assert!(number.is_some_and(|n| n <= text.split('\n').count()), "{}", line);
+            }
+        }
+    }
+
+    /// A file of another kind.
+    #[test]
+    fn garbage_does_not_panic(bytes: Vec<u8>, soup in "[a-z=\\[\\]{}\"'.,# \n0-9-]{0,80}") {
+        let _ = Config::parse("x", &bytes);
+        let _ = Config::parse("x", soup.as_bytes());
+    }
+}

@@ -1,0 +1,101 @@
+//! Topic aliases (MQTT 5, section 3.3.2.3.4), for either direction.
+
+/// Bytes before each topic: its alias and its length.
+const HEAD: usize = 4;
+
+/// Which topics the aliases of one connection stand for: entries of alias,
+/// length and topic, one after the other.
+#[derive(Debug)]
+pub(crate) struct Aliases<'b> {
+    memory: &'b mut [u8],
+    len: usize,
+    count: u16,
+}
+
+impl<'b> Aliases<'b> {
+    pub const fn new(memory: &'b mut [u8]) -> Self {
+        Self {
+            memory,
+            len: 0,
+            count: 0,
+        }
+    }
+
+    /// How many aliases the other side may use: as many as there could be
+    /// topics of four bytes.
+    pub fn maximum(&self) -> u16 {
+        u16::try_from(self.memory.len() / (2 * HEAD)).unwrap_or(u16::MAX)
+    }
+
+    /// Aliases end with the connection.
+    pub fn clear(&mut self) {
+        self.len = 0;
+        self.count = 0;
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (u16, &[u8])> {
+        let mut rest = self.memory.get(..self.len).unwrap_or(&[]);
+        core::iter::from_fn(move || {
+            let ([a0, a1, l0, l1], after) = rest.split_first_chunk()?;
+            let (topic, after) =
+                after.split_at_checked(usize::from(u16::from_ne_bytes([*l0, *l1])))?;
+            rest = after;
+            Some((u16::from_ne_bytes([*a0, *a1]), topic))
+        })
+    }
+
+    /// The topic that an alias stands for.
+    pub fn topic(&self, alias: u16) -> Option<&str> {
+        let (_, topic) = self.entries().find(|(number, _)| *number == alias)?;
+        core::str::from_utf8(topic).ok()
+    }
+
+    /// Ends what an alias stood for.
+    fn unset(&mut self, alias: u16) {
+        let mut start = 0;
+        let mut found = None;
+        for (number, topic) in self.entries() {
+            let end = start + HEAD + topic.len();
+            if number == alias {
+                found = Some((start, end));
+            }
+            start = end;
+        }
+        if let Some((start, end)) = found {
+            self.memory.copy_within(end..self.len, start);
+            self.len -= end - start;
+        }
+    }
+
+    /// Lets an alias stand for a topic; nothing if there is no memory for it.
+    pub fn set(&mut self, alias: u16, topic: &str) -> Option<()> {
+        if self.topic(alias) == Some(topic) {
+            return Some(());
+        }
+        self.unset(alias);
+        let end = self.len.checked_add(HEAD)?.checked_add(topic.len())?;
+        let entry = self.memory.get_mut(self.len..end)?;
+        let (head, text) = entry.split_first_chunk_mut::<HEAD>()?;
+        let [a0, a1] = alias.to_ne_bytes();
+        let [l0, l1] = u16::try_from(topic.len()).ok()?.to_ne_bytes();
+        *head = [a0, a1, l0, l1];
+        text.copy_from_slice(topic.as_bytes());
+        self.len = end;
+        Some(())
+    }
+
+    /// The alias for a topic that is to be sent, and whether the other side
+    /// knows it already; nothing if there is none left.
+    pub fn for_topic(&mut self, topic: &str, maximum: u16) -> Option<(u16, bool)> {
+        let known = self.entries().find(|(_, known)| *known == topic.as_bytes());
+        if let Some((alias, _)) = known {
+            return Some((alias, true));
+        }
+        if self.count >= maximum {
+            return None;
+        }
+        self.set(self.count + 1, topic)?;
+        self.count += 1;
+        Some((self.count, false))
+    }
+}

@@ -1,0 +1,492 @@
+//! Connecting, losing the connection, and when to try again.
+
+use super::receive::Range;
+use super::timers::Timer;
+use super::transmit::{Ping, What};
+use super::{Cause, CleanStart, Network, OptionsError, Session, Transport, Versions};
+use crate::Instant;
+use crate::outbox::{EXPIRED, Entry, Kind, State as EntryState};
+use crate::wire::{
+    ConnAck, Connect, Fault, HEADER_ROOM, Properties, Property, QoS, ReasonCode, Version, Writer,
+    kind, valid_topic, write_header,
+};
+
+/// Where the session stands. None of these is the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// The application wants no connection.
+    Stopped,
+    /// Waiting for the next attempt.
+    Waiting,
+    /// The driver opens the connection.
+    Opening,
+    /// CONNECT is on its way; CONNACK is awaited.
+    Handshake,
+    /// CONNACK came.
+    Connected,
+    /// DISCONNECT is on its way; then the connection ends for this cause.
+    Closing(Cause),
+}
+
+/// What the broker allows on this connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub receive_maximum: u16,
+    pub topic_alias_maximum: u16,
+    pub maximum_packet_size: u32,
+    pub maximum_qos: QoS,
+    pub retain: bool,
+    pub wildcards: bool,
+    pub shared: bool,
+    pub identifiers: bool,
+    pub keep_alive_s: u16,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            receive_maximum: u16::MAX,
+            topic_alias_maximum: 0,
+            maximum_packet_size: u32::MAX,
+            maximum_qos: QoS::ExactlyOnce,
+            retain: true,
+            wildcards: true,
+            shared: true,
+            identifiers: true,
+            keep_alive_s: 0,
+        }
+    }
+}
+
+impl Session<'_> {
+    /// What the driver is to do with its connection.
+    pub fn transport(&self) -> Transport {
+        match self.state {
+            State::Stopped | State::Waiting => Transport::Closed,
+            _ => Transport::Open(self.connection),
+        }
+    }
+
+    /// The driver has opened the connection that was asked for.
+    pub fn opened(&mut self, now: Instant) {
+        if self.state != State::Opening {
+            return;
+        }
+        self.state = State::Handshake;
+        self.sent_at = now;
+        match self.write_connect() {
+            Some((start, end)) => self.transmit.begin(What::Connect, (start, end)),
+            // Checked when the session was made; an assigned id may be longer.
+            None => self.lose(Cause::Protocol(Fault::TooLarge), now),
+        }
+    }
+
+    /// The driver could not open the connection, or has lost it.
+    pub fn failed(&mut self, network: Network, now: Instant) {
+        match self.state {
+            State::Stopped | State::Waiting => {}
+            State::Closing(cause) => self.lose(cause, now),
+            State::Handshake => {
+                // Some brokers close without a word on a version they do not know.
+                if network == Network::Closed {
+                    self.try_other_version();
+                }
+                self.lose(Cause::Network(network), now);
+            }
+            _ => self.lose(Cause::Network(network), now),
+        }
+    }
+
+    /// Ends the connection for good, with DISCONNECT: the broker does not
+    /// publish the will. What is not yet sent stays in the outbox.
+    pub fn stop(&mut self, now: Instant) {
+        match self.state {
+            State::Stopped | State::Closing(Cause::Stopped) => {}
+            State::Connected | State::Closing(_) => self.close(Cause::Stopped, now),
+            _ => self.lose(Cause::Stopped, now),
+        }
+    }
+
+    /// Connects again after [`Session::stop`].
+    pub fn start(&mut self, now: Instant) {
+        if self.state == State::Stopped {
+            self.state = State::Waiting;
+            self.timers.arm(Timer::Reconnect, now);
+        }
+    }
+
+    /// Whether [`Session::stop`] has come to its end.
+    pub fn is_stopped(&self) -> bool {
+        self.state == State::Stopped
+    }
+
+    pub(super) fn check_options(&mut self) -> Result<(), OptionsError> {
+        let options = &self.options;
+        if options.client_id.contains('\0') {
+            return Err(OptionsError::InvalidClientId);
+        }
+        let needs_username = options.versions != Versions::Only(Version::V5);
+        if needs_username && options.password.is_some() && options.username.is_none() {
+            return Err(OptionsError::PasswordWithoutUsername);
+        }
+        if let Some(will) = &options.will
+            && (!valid_topic(will.topic) || !will.properties.allowed_in(0))
+        {
+            return Err(OptionsError::InvalidWill);
+        }
+        let ours = |property: &Property<'_>| {
+            !matches!(
+                property,
+                Property::UserProperty(..)
+                    | Property::RequestProblemInformation(_)
+                    | Property::RequestResponseInformation(_)
+            )
+        };
+        let properties = Properties::new(options.properties);
+        if !properties.allowed_in(kind::CONNECT) || options.properties.iter().any(ours) {
+            return Err(OptionsError::InvalidProperty);
+        }
+        self.write_connect()
+            .map(drop)
+            .ok_or(OptionsError::ConnectTooLarge)
+    }
+
+    fn clean_start(&self) -> bool {
+        match (self.options.clean_start, self.version) {
+            (CleanStart::Always, _) => true,
+            (CleanStart::Never, _) => false,
+            (CleanStart::First, Version::V5) => !self.established,
+            (CleanStart::First, Version::V4) => self.purge,
+        }
+    }
+
+    fn receive_maximum(&self) -> u16 {
+        self.options.receive_maximum.clamp(1, Self::RECEIVE_MAXIMUM)
+    }
+
+    /// Writes CONNECT into the receive buffer, which is free until the broker
+    /// may answer.
+    fn write_connect(&mut self) -> Option<(u32, u32)> {
+        let mut agreed = [0u8; 32];
+        let mut w = Writer::new(&mut agreed);
+        if self.version == Version::V5 {
+            if self.options.session_expiry_s > 0 {
+                Property::SessionExpiryInterval(self.options.session_expiry_s)
+                    .write(&mut w)
+                    .ok()?;
+            }
+            Property::ReceiveMaximum(self.receive_maximum())
+                .write(&mut w)
+                .ok()?;
+            let size = u32::try_from(self.receive.len()).unwrap_or(u32::MAX);
+            Property::MaximumPacketSize(size).write(&mut w).ok()?;
+            let aliases = self.inbound_aliases.maximum();
+            if aliases > 0 {
+                Property::TopicAliasMaximum(aliases).write(&mut w).ok()?;
+            }
+        }
+        let agreed_len = w.len();
+        let assigned = self.outbox.client_id().unwrap_or("");
+        let client_id = if self.options.client_id.is_empty() {
+            assigned
+        } else {
+            self.options.client_id
+        };
+        let connect = Connect {
+            clean_start: self.clean_start(),
+            keep_alive: self.options.keep_alive_s,
+            properties: Properties::checked(agreed.get(..agreed_len)?).and(self.options.properties),
+            client_id,
+            will: self.options.will,
+            username: self.options.username,
+            password: self.options.password,
+        };
+        let mut w = Writer::new(self.receive.get_mut(HEADER_ROOM..)?);
+        connect.write(self.version, &mut w).ok()?;
+        let len = w.len();
+        let start = write_header(self.receive, kind::CONNECT << 4, len).ok()?;
+        Some((start as u32, (HEADER_ROOM + len) as u32))
+    }
+
+    /// A CONNACK came.
+    pub(super) fn on_connack(
+        &mut self,
+        body: Range,
+        now: Instant,
+    ) -> Result<Option<super::Pending>, Fault> {
+        let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
+        let ack = ConnAck::decode(bytes, self.version)?;
+        let properties = (body.1 - ack.properties.size(), body.1);
+        if ack.reason != ReasonCode::SUCCESS {
+            let reason = ack.reason;
+            if reason == ReasonCode::UNSUPPORTED_PROTOCOL_VERSION {
+                self.try_other_version();
+            }
+            self.lose(Cause::Refused(reason), now);
+            self.lost = Some((Cause::Refused(reason), properties));
+            return Ok(None);
+        }
+        let session_present = ack.session_present;
+        if session_present && self.clean_start() {
+            return Err(Fault::Protocol);
+        }
+        let mut limits = Limits {
+            keep_alive_s: self.options.keep_alive_s,
+            ..Limits::default()
+        };
+        let mut assigned = None;
+        for property in ack.properties {
+            match property {
+                Property::ReceiveMaximum(value) => limits.receive_maximum = value,
+                Property::MaximumPacketSize(value) => limits.maximum_packet_size = value,
+                Property::TopicAliasMaximum(value) => limits.topic_alias_maximum = value,
+                Property::ServerKeepAlive(value) => limits.keep_alive_s = value,
+                Property::MaximumQos(false) => limits.maximum_qos = QoS::AtMostOnce,
+                Property::MaximumQos(true) => limits.maximum_qos = QoS::AtLeastOnce,
+                Property::RetainAvailable(value) => limits.retain = value,
+                Property::WildcardSubscriptionAvailable(value) => limits.wildcards = value,
+                Property::SharedSubscriptionAvailable(value) => limits.shared = value,
+                Property::SubscriptionIdentifierAvailable(value) => limits.identifiers = value,
+                Property::AssignedClientIdentifier(id) => assigned = Some(id),
+                _ => {}
+            }
+        }
+        if let Some(id) = assigned
+            && self.options.client_id.is_empty()
+            && self.outbox.client_id().is_none()
+        {
+            let mut entry = Entry::new(Kind::ClientId, 0);
+            entry.state = EntryState::Held;
+            // Without room for it the next connection gets another id.
+            let _ = self.outbox.append(entry, 2 + id.len(), |w| {
+                let _ = w.string(id);
+            });
+        }
+        self.limits = limits;
+        let stale = session_present && !self.established;
+        if self.options.clean_start == CleanStart::First
+            && self.version == Version::V4
+            && (self.purge || stale)
+        {
+            // MQTT 3.1.1 cannot both throw a session away and keep the next
+            // one: that takes a connection of its own.
+            self.purge = !self.purge;
+            self.established = !self.purge;
+            self.close(Cause::Network(Network::Closed), now);
+            return Ok(None);
+        }
+        self.established = true;
+        if !session_present {
+            self.epoch = self.epoch.wrapping_add(1);
+        }
+        self.inbound.reconnect(session_present);
+        self.reports |= self.outbox.rewind(session_present);
+        self.releases = true;
+        self.state = State::Connected;
+        self.proof_at = now;
+        self.timers.stop(Timer::Connect);
+        self.timers
+            .arm(Timer::Stable, now.after(self.options.backoff.stable_ms));
+        self.arm_ping(now);
+        Ok(Some(super::Pending::Connected {
+            session_present,
+            properties,
+        }))
+    }
+
+    fn arm_ping(&mut self, from: Instant) {
+        if self.limits.keep_alive_s > 0 {
+            let keep_alive_ms = u32::from(self.limits.keep_alive_s) * 1_000;
+            self.timers.arm(Timer::Ping, from.after(keep_alive_ms));
+        }
+    }
+
+    pub(super) fn on_pingresp(&mut self, now: Instant) {
+        if self.ping == Ping::Sent {
+            self.ping = Ping::Idle;
+            self.timers.stop(Timer::Answer);
+            self.proof_at = now;
+            self.arm_ping(now);
+        }
+    }
+
+    fn try_other_version(&mut self) {
+        if self.options.versions == Versions::Any {
+            self.version = match self.version {
+                Version::V5 => Version::V4,
+                Version::V4 => Version::V5,
+            };
+        }
+    }
+
+    /// The broker broke the rules: tells it, where there is a word for that,
+    /// and ends the connection.
+    pub(super) fn fail(&mut self, fault: Fault, now: Instant) {
+        let cause = Cause::Protocol(fault);
+        match self.state {
+            State::Connected if self.version == Version::V5 => self.close(cause, now),
+            State::Handshake => {
+                self.try_other_version();
+                self.lose(cause, now);
+            }
+            _ => self.lose(cause, now),
+        }
+    }
+
+    fn close(&mut self, cause: Cause, now: Instant) {
+        self.state = State::Closing(cause);
+        self.timers.stop_connection();
+        self.timers
+            .arm(Timer::Close, now.after(self.options.timeouts.write_ms));
+    }
+
+    /// The connection is gone: nothing that was written for it stays.
+    pub(super) fn lose(&mut self, cause: Cause, now: Instant) {
+        self.timers.stop_connection();
+        self.transmit.reset();
+        self.outbox.disconnect();
+        self.inbound_aliases.clear();
+        self.outbound_aliases.clear();
+        self.limits = Limits::default();
+        self.start = 0;
+        self.end = 0;
+        self.skip = 0;
+        self.blocked = false;
+        self.reply = None;
+        self.ping = Ping::Idle;
+        self.lost = Some((cause, (0, 0)));
+        if cause == Cause::Stopped {
+            self.state = State::Stopped;
+            self.timers.stop(Timer::Reconnect);
+            return;
+        }
+        self.state = State::Waiting;
+        let wait = self.back_off(cause);
+        self.timers.arm(Timer::Reconnect, now.after(wait));
+    }
+
+    /// How long to wait before the next attempt, in milliseconds.
+    fn back_off(&mut self, cause: Cause) -> u32 {
+        let backoff = self.options.backoff;
+        let bound = backoff
+            .base_ms
+            .checked_shl(u32::from(self.attempts))
+            .filter(|bound| bound >> self.attempts == backoff.base_ms)
+            .map_or(backoff.cap_ms, |bound| bound.min(backoff.cap_ms));
+        self.attempts = self.attempts.saturating_add(1).min(31);
+        match cause {
+            Cause::TakenOver => {
+                let least = backoff.taken_over_ms;
+                least.saturating_add(self.jitter(least))
+            }
+            _ => self.jitter(bound),
+        }
+    }
+
+    /// A random number from zero to `bound`.
+    fn jitter(&mut self, bound: u32) -> u32 {
+        // SplitMix64: small, and any seed will do.
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let random = (z ^ z >> 31) >> 32;
+        ((random * (u64::from(bound) + 1)) >> 32) as u32
+    }
+
+    /// Does what is due.
+    pub(super) fn on_deadline(&mut self, now: Instant) {
+        let timeouts = self.options.timeouts;
+        if self.timers.fired(Timer::Expire, now) {
+            self.expire(now);
+        }
+        if self.timers.fired(Timer::Stable, now) {
+            self.attempts = 0;
+        }
+        if self.timers.fired(Timer::Reconnect, now) && self.state == State::Waiting {
+            self.state = State::Opening;
+            self.connection = self.connection.wrapping_add(1);
+            self.timers
+                .arm(Timer::Connect, now.after(timeouts.connect_ms));
+        }
+        if self.timers.fired(Timer::Ping, now) && self.ping == Ping::Idle {
+            let keep_alive_ms = u32::from(self.limits.keep_alive_s) * 1_000;
+            let due = self.sent_at.min(self.proof_at).after(keep_alive_ms);
+            if due > now {
+                self.timers.arm(Timer::Ping, due);
+            } else {
+                self.ping = Ping::Due;
+                let bound = timeouts.write_ms.saturating_add(timeouts.answer_ms);
+                self.timers.arm(Timer::Answer, now.after(bound));
+            }
+        }
+        if self.blocked {
+            // The answer may be waiting behind what the application has not
+            // acknowledged: that is not the broker's silence.
+            for timer in [Timer::Answer, Timer::Acknowledge] {
+                if self.timers.fired(timer, now) {
+                    self.timers.arm(timer, now.after(timeouts.answer_ms));
+                }
+            }
+        }
+        let cause = if self.timers.fired(Timer::Connect, now) {
+            Cause::ConnectTimeout
+        } else if self.timers.fired(Timer::Write, now) {
+            Cause::Stalled
+        } else if self.timers.fired(Timer::Answer, now)
+            || (self.timers.fired(Timer::Acknowledge, now) && self.is_unanswered(now))
+        {
+            Cause::Silent
+        } else if self.timers.fired(Timer::Close, now) {
+            match self.state {
+                State::Closing(cause) => cause,
+                _ => return,
+            }
+        } else {
+            return;
+        };
+        self.lose(cause, now);
+    }
+
+    /// Whether some answer is overdue; if not, waits for the next one.
+    fn is_unanswered(&mut self, now: Instant) -> bool {
+        let bound = self.options.timeouts.answer_ms;
+        let present = now.as_millis() as u32;
+        let mut oldest = None;
+        let mut at = 0;
+        while let Some((found, entry)) = self.outbox.find(at, Entry::awaits_answer) {
+            let age = present.wrapping_sub(entry.since);
+            oldest = oldest.max(Some(age));
+            at = found + entry.size as usize;
+        }
+        if let Some(age) = oldest.filter(|age| *age < bound) {
+            self.timers.arm(Timer::Acknowledge, now.after(bound - age));
+        }
+        oldest.is_some_and(|age| age >= bound)
+    }
+
+    /// Marks what has expired, and waits for what will.
+    fn expire(&mut self, now: Instant) {
+        let second = u32::try_from(now.as_millis() / 1_000).unwrap_or(u32::MAX);
+        let mut next = u32::MAX;
+        let mut at = 0;
+        while let Some((found, entry)) = self.outbox.unsent(at, |entry| entry.expires != 0) {
+            if entry.expires <= second {
+                let expired = Entry {
+                    state: EntryState::Report,
+                    expires: EXPIRED,
+                    ..entry
+                };
+                self.outbox.update(found, entry, expired);
+                self.reports = true;
+            } else {
+                next = next.min(entry.expires);
+            }
+            at = found + entry.size as usize;
+        }
+        if next != u32::MAX {
+            self.timers
+                .arm(Timer::Expire, Instant::from_millis(u64::from(next) * 1_000));
+        }
+    }
+}

@@ -1,0 +1,430 @@
+//! The state machine: takes bytes and the time, gives bytes, events and the
+//! next deadline.
+//!
+//! One invariant holds at every step: a publication at QoS 1 or 2 that was
+//! accepted is in the outbox until exactly one of [`Event::Delivered`],
+//! [`Event::Dropped`] or [`Published::superseded`] has told its end, and no
+//! event about the connection changes that.
+
+mod alias;
+mod connection;
+mod event;
+mod inbound;
+mod options;
+mod receive;
+#[cfg(test)]
+mod tests;
+mod timers;
+mod transmit;
+
+pub use event::{
+    Cause, Dropped, Event, Message, Network, OptionsError, PublicationId, PublishError, Published,
+    SubscribeError, Token,
+};
+pub use options::{Backoff, Buffers, CleanStart, Options, Publication, Timeouts, Versions};
+
+use alias::Aliases;
+use connection::{Limits, State};
+use inbound::Inbound;
+use receive::{Pending, Range};
+use timers::{Timer, Timers};
+use transmit::{Ping, Reply, Transmit};
+
+use crate::Instant;
+use crate::outbox::{Entry, Kind, Outbox};
+use crate::wire::{
+    Properties, Property, QoS, ReasonCode, SubscribeOptions, Version, valid_filter, valid_topic,
+    varint_len,
+};
+
+/// What the driver is to do with its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Have none: close it if there is one.
+    Closed,
+    /// Have the connection of this number: open it, after closing any other.
+    Open(u16),
+}
+
+/// A client's session with a broker.
+///
+/// It does no input or output and knows no clock. A driver (see
+/// [`link`](crate::link)) opens the connection that [`Session::transport`] asks
+/// for, carries bytes between it and [`Session::receive_space`] and
+/// [`Session::transmit`], and comes back when [`Session::deadline`] has passed.
+/// The application calls [`Session::poll`] for what happened.
+#[derive(Debug)]
+pub struct Session<'b> {
+    options: Options<'b>,
+    outbox: Outbox<'b>,
+    inbound: Inbound,
+    inbound_aliases: Aliases<'b>,
+    outbound_aliases: Aliases<'b>,
+    timers: Timers,
+    limits: Limits,
+    transmit: Transmit,
+
+    /// Received bytes that were not looked at: `start..end`.
+    receive: &'b mut [u8],
+    start: usize,
+    end: usize,
+    /// Bytes of an oversized packet that are still to come.
+    skip: usize,
+    /// The application must acknowledge something before more can be taken.
+    blocked: bool,
+
+    state: State,
+    version: Version,
+    /// Counts connections, so that what belongs to one is not taken for another's.
+    connection: u16,
+    /// Counts sessions at the broker, likewise.
+    epoch: u16,
+    /// A broker has accepted a connection of this session before.
+    established: bool,
+    /// MQTT 3.1.1: a session of an earlier life is to be thrown away first.
+    purge: bool,
+    /// Attempts since the last connection that was stable.
+    attempts: u8,
+    random: u64,
+
+    /// When a packet was last sent, and when the last answer to one came.
+    sent_at: Instant,
+    proof_at: Instant,
+    ping: Ping,
+    reply: Option<Reply>,
+
+    /// The connection ended, which is to be reported.
+    lost: Option<(Cause, Range)>,
+    /// Some entries of the outbox are to be reported.
+    reports: bool,
+    /// Some PUBRELs are to be sent.
+    releases: bool,
+    next_id: u32,
+}
+
+impl<'b> Session<'b> {
+    /// The most messages at QoS 1 and 2 that can be under way to us.
+    pub const RECEIVE_MAXIMUM: u16 = Inbound::SIZE as u16;
+
+    /// A session that wants to connect at once. `seed` makes its jitter differ
+    /// from that of other devices.
+    pub fn new(
+        options: Options<'b>,
+        buffers: Buffers<'b>,
+        seed: u64,
+        now: Instant,
+    ) -> Result<Self, OptionsError> {
+        let version = match options.versions {
+            Versions::Any => Version::V5,
+            Versions::Only(version) => version,
+        };
+        let mut session = Self {
+            options,
+            outbox: Outbox::new(buffers.outbox),
+            inbound: Inbound::new(),
+            inbound_aliases: Aliases::new(buffers.inbound_aliases),
+            outbound_aliases: Aliases::new(buffers.outbound_aliases),
+            timers: Timers::new(),
+            limits: Limits::default(),
+            transmit: Transmit::default(),
+            receive: buffers.receive,
+            start: 0,
+            end: 0,
+            skip: 0,
+            blocked: false,
+            state: State::Waiting,
+            version,
+            connection: 0,
+            epoch: 0,
+            established: false,
+            purge: false,
+            attempts: 0,
+            random: seed ^ 0x9e37_79b9_7f4a_7c15,
+            sent_at: now,
+            proof_at: now,
+            ping: Ping::Idle,
+            reply: None,
+            lost: None,
+            reports: false,
+            releases: false,
+            next_id: 0,
+        };
+        session.check_options()?;
+        session.timers.arm(Timer::Reconnect, now);
+        Ok(session)
+    }
+
+    /// Whether the broker has accepted the connection.
+    pub fn is_connected(&self) -> bool {
+        self.state == State::Connected
+    }
+
+    /// The version that is spoken, or will be tried next.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// How many publications are in the outbox: not sent, or not acknowledged.
+    pub fn pending(&self) -> usize {
+        self.outbox.publications() as usize
+    }
+
+    /// Whether everything that could be sent was sent.
+    pub fn is_flushed(&self) -> bool {
+        self.transmit.is_idle() && self.outbox.entry(self.outbox.cursor()).is_none()
+    }
+
+    /// When something is due: [`Session::poll`] must be called then.
+    pub fn deadline(&self) -> Instant {
+        self.timers.next()
+    }
+
+    /// Takes a publication. At QoS 1 and 2 it will be sent until the broker has
+    /// it, over as many connections as that takes.
+    pub fn publish(
+        &mut self,
+        publication: &Publication<'_>,
+        now: Instant,
+    ) -> Result<Published, PublishError> {
+        let Publication {
+            topic,
+            payload,
+            qos,
+            retain,
+            properties,
+            expires_s,
+            latest,
+        } = *publication;
+        if !valid_topic(topic) {
+            return Err(PublishError::InvalidTopic);
+        }
+        if !properties.is_empty() && !publishable(&properties) {
+            return Err(PublishError::InvalidProperty);
+        }
+        if qos == QoS::AtMostOnce && !self.is_connected() {
+            return Err(PublishError::NotConnected);
+        }
+        let expiry = match expires_s {
+            Some(_) => 5,
+            None => 0,
+        };
+        let id_len = if qos == QoS::AtMostOnce { 0 } else { 2 };
+        let properties_len = properties.size() + expiry;
+        let len_of_len = varint_len(u32::try_from(properties_len).unwrap_or(u32::MAX));
+        let len = 2 + topic.len() + id_len + len_of_len + properties_len + payload.len();
+        if !self.outbox.could_hold(len) || len >= self.limits.maximum_packet_size as usize {
+            return Err(PublishError::TooLarge);
+        }
+        let superseded = if latest {
+            self.outbox.superseded(topic)
+        } else {
+            None
+        };
+        if superseded.is_some_and(|(at, _)| self.outbox.room_without(at) < len) {
+            return Err(PublishError::Full);
+        }
+        let mut entry = Entry::new(Kind::Publication(qos), self.next_id);
+        entry.retain = retain;
+        entry.latest = latest;
+        if let Some(seconds) = expires_s {
+            let second = now.after(0).as_millis().div_ceil(1_000);
+            entry.expires = u32::try_from(second)
+                .unwrap_or(u32::MAX)
+                .saturating_add(seconds)
+                .max(1);
+        }
+        if let Some((at, old)) = superseded {
+            self.outbox.remove(at, old);
+        }
+        if qos != QoS::AtMostOnce {
+            entry.packet_id = Some(self.outbox.packet_id());
+        }
+        let appended = self.outbox.append(entry, len, |w| {
+            // The length was counted above: there is room.
+            let _ = (|| {
+                w.string(topic)?;
+                if let Some(id) = entry.packet_id {
+                    w.u16(id.get())?;
+                }
+                w.varint(properties_len as u32)?;
+                if let Some(seconds) = expires_s {
+                    Property::MessageExpiryInterval(seconds).write(w)?;
+                }
+                properties.write_content(w)?;
+                w.bytes(payload)
+            })();
+        });
+        if appended.is_err() {
+            return Err(PublishError::Full);
+        }
+        if entry.expires != 0 {
+            let at = Instant::from_millis(u64::from(entry.expires) * 1_000);
+            if at < self.timers.deadline(Timer::Expire) {
+                self.timers.arm(Timer::Expire, at);
+            }
+        }
+        self.next_id = self.next_id.wrapping_add(1);
+        Ok(Published {
+            id: PublicationId(entry.id),
+            superseded: superseded.map(|(_, old)| PublicationId(old.id)),
+        })
+    }
+
+    /// The oldest publication that was never sent, to make room by
+    /// [`Session::withdraw`].
+    pub fn oldest_unsent(&self) -> Option<(PublicationId, &str)> {
+        let (at, entry) = self.outbox.unsent(0, |_| true)?;
+        Some((PublicationId(entry.id), self.outbox.name(at, &entry)))
+    }
+
+    /// Takes a publication back that was never sent. Says whether it did.
+    pub fn withdraw(&mut self, id: PublicationId) -> bool {
+        let found = self.outbox.unsent(0, |entry| entry.id == id.0);
+        if let Some((at, entry)) = found {
+            self.outbox.remove(at, entry);
+        }
+        found.is_some()
+    }
+
+    /// Takes a subscription that is to hold over all connections. Subscribing
+    /// to the same filter again replaces the options.
+    ///
+    /// `identifier` comes back with each message (MQTT 5).
+    pub fn subscribe(
+        &mut self,
+        filter: &str,
+        options: SubscribeOptions,
+        identifier: Option<u32>,
+    ) -> Result<(), SubscribeError> {
+        let identifier = identifier.map(Property::SubscriptionIdentifier);
+        let properties = Properties::new(identifier.as_slice());
+        if !valid_filter(filter) || !properties.allowed_in(crate::wire::kind::SUBSCRIBE) {
+            return Err(SubscribeError::InvalidFilter);
+        }
+        self.append_filter(Kind::Subscription, filter, &properties, Some(options))
+    }
+
+    /// Ends a subscription.
+    pub fn unsubscribe(&mut self, filter: &str) -> Result<(), SubscribeError> {
+        if self
+            .outbox
+            .filter(filter)
+            .is_none_or(|(_, entry)| entry.kind != Kind::Subscription)
+        {
+            return Err(SubscribeError::NotSubscribed);
+        }
+        self.append_filter(Kind::Unsubscription, filter, &Properties::NONE, None)
+    }
+
+    /// Appends a subscription or its end, in place of what there was about the
+    /// same filter.
+    fn append_filter(
+        &mut self,
+        kind: Kind,
+        filter: &str,
+        properties: &Properties<'_>,
+        options: Option<SubscribeOptions>,
+    ) -> Result<(), SubscribeError> {
+        let old = self.outbox.filter(filter);
+        let mut entry = Entry::new(kind, 0);
+        entry.packet_id = Some(self.outbox.packet_id());
+        let size = properties.size();
+        let len_of_len = varint_len(u32::try_from(size).unwrap_or(u32::MAX));
+        let len = 2 + len_of_len + size + 2 + filter.len() + usize::from(options.is_some());
+        let appended = self.outbox.append(entry, len, |w| {
+            // The length was counted above: there is room.
+            let _ = (|| {
+                w.u16(entry.packet_id.map_or(0, crate::wire::PacketId::get))?;
+                properties.write(w)?;
+                w.string(filter)?;
+                options.map_or(Ok(()), |options| w.byte(options.byte(Version::V5)))
+            })();
+        });
+        if appended.is_err() {
+            return Err(SubscribeError::Full);
+        }
+        // Appending may have moved it.
+        if let Some((at, old)) = old.and_then(|_| self.outbox.filter(filter)) {
+            self.outbox.remove(at, old);
+        }
+        Ok(())
+    }
+
+    /// Tells that a message was handled. Only now the broker is told.
+    pub fn acknowledge(&mut self, token: Token) {
+        self.answer(token, ReasonCode::SUCCESS);
+    }
+
+    /// Tells that a message could not be handled and shall not come again.
+    /// MQTT 3.1.1 has no word for that and says that it was.
+    pub fn refuse(&mut self, token: Token, reason: ReasonCode) {
+        self.answer(token, reason);
+    }
+
+    fn answer(&mut self, token: Token, reason: ReasonCode) {
+        let epoch = match token.qos {
+            QoS::ExactlyOnce => self.epoch,
+            _ => self.connection,
+        };
+        if token.epoch == epoch {
+            self.inbound.handled(token.packet_id, token.qos, reason);
+            self.blocked = false;
+        }
+    }
+
+    /// What happened next, if anything has. To be called until it gives
+    /// nothing, after bytes were received, after bytes were transmitted, and
+    /// when the [`Session::deadline`] has passed.
+    #[inline]
+    pub fn poll(&mut self, now: Instant) -> Option<Event<'_>> {
+        let pending = self.step(now)?;
+        Some(self.event(pending))
+    }
+
+    /// As [`Session::poll`], with the event still to be fetched.
+    #[inline]
+    pub(crate) fn step(&mut self, now: Instant) -> Option<Pending> {
+        loop {
+            if let Some((cause, properties)) = self.lost.take() {
+                return Some(Pending::Disconnected { cause, properties });
+            }
+            if self.reports {
+                if let Some(pending) = self.report() {
+                    return Some(pending);
+                }
+                self.reports = false;
+            }
+            match self.receive_packet(now) {
+                Progress::Event(pending) => return Some(pending),
+                Progress::More => continue,
+                Progress::Nothing => {}
+            }
+            if !self.timers.is_due(now) {
+                return None;
+            }
+            // What has come was looked at first: an answer in it counts.
+            self.on_deadline(now);
+            self.timers.settle();
+        }
+    }
+}
+
+/// What a step of receiving led to.
+#[derive(Debug)]
+enum Progress {
+    Event(Pending),
+    More,
+    Nothing,
+}
+
+fn publishable(properties: &Properties<'_>) -> bool {
+    properties.allowed_in(crate::wire::kind::PUBLISH)
+        && !properties.iter().any(|property| {
+            matches!(
+                property,
+                Property::TopicAlias(_)
+                    | Property::MessageExpiryInterval(_)
+                    | Property::SubscriptionIdentifier(_)
+            )
+        })
+}

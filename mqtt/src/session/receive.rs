@@ -1,0 +1,477 @@
+//! Received bytes, and what they lead to.
+
+use super::connection::State;
+use super::inbound::Arrival;
+use super::transmit::Reply;
+use super::{Cause, Dropped, Event, Message, Progress, PublicationId, Session, Token};
+use crate::Instant;
+use crate::outbox::{EXPIRED, Entry, Kind, SESSION_LOST, State as EntryState};
+use crate::wire::{
+    Ack, Delivery, Fault, Frame, PacketId, Properties, Property, Publish, QoS, Reader, ReasonCode,
+    Version, frame, kind,
+};
+
+/// Bytes of the receive buffer, from and to.
+pub(crate) type Range = (usize, usize);
+
+/// An event whose text is still in the buffers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Pending {
+    Connected {
+        session_present: bool,
+        properties: Range,
+    },
+    Disconnected {
+        cause: Cause,
+        properties: Range,
+    },
+    Message {
+        first: u8,
+        body: Range,
+    },
+    Delivered {
+        id: u32,
+        reason: ReasonCode,
+    },
+    Dropped {
+        id: u32,
+        reason: Dropped,
+    },
+    Subscribed {
+        at: usize,
+        code: ReasonCode,
+    },
+    Unsubscribed {
+        at: usize,
+    },
+    Oversized {
+        body: Range,
+        size: usize,
+    },
+}
+
+impl Session<'_> {
+    /// Where the driver is to put received bytes. Empty while the session takes
+    /// none: while CONNECT is on its way, and while the application has to
+    /// acknowledge something first.
+    pub fn receive_space(&mut self) -> &mut [u8] {
+        if self.transmit.is_connect() || matches!(self.state, State::Stopped | State::Waiting) {
+            return &mut [];
+        }
+        if self.start > 0 {
+            if self.start < self.end {
+                self.receive.copy_within(self.start..self.end, 0);
+            }
+            self.end -= self.start;
+            self.start = 0;
+        }
+        self.receive.get_mut(self.end..).unwrap_or(&mut [])
+    }
+
+    /// The driver has put `len` bytes into [`Session::receive_space`].
+    pub fn received(&mut self, len: usize) {
+        self.end = self.end.saturating_add(len).min(self.receive.len());
+        let skipped = self.skip.min(self.end - self.start);
+        self.skip -= skipped;
+        self.start += skipped;
+    }
+
+    /// Looks at the next packet, if it is all there.
+    #[inline]
+    pub(super) fn receive_packet(&mut self, now: Instant) -> Progress {
+        let bytes = self.receive.get(self.start..self.end).unwrap_or(&[]);
+        if bytes.is_empty() || self.reply.is_some() {
+            return Progress::Nothing;
+        }
+        if !matches!(self.state, State::Connected | State::Handshake) || self.transmit.is_connect()
+        {
+            return Progress::Nothing;
+        }
+        let have = bytes.len();
+        let result = match frame(bytes) {
+            Ok(None) => return Progress::Nothing,
+            Ok(Some(frame)) if frame.size() <= have => {
+                let body = (self.start + frame.header, self.start + frame.size());
+                self.on_packet(frame, body, now)
+            }
+            Ok(Some(frame)) if frame.size() > self.receive.len() => self.on_oversized(frame),
+            Ok(Some(_)) => return Progress::Nothing,
+            Err(fault) => Err(fault),
+        };
+        result.unwrap_or_else(|fault| {
+            self.fail(fault, now);
+            Progress::More
+        })
+    }
+
+    #[inline]
+    fn on_packet(&mut self, frame: Frame, body: Range, now: Instant) -> Result<Progress, Fault> {
+        let kind = frame.first >> 4;
+        if (self.state == State::Connected) == (kind == kind::CONNACK) {
+            return Err(Fault::Protocol);
+        }
+        let pending = if kind == kind::PUBLISH {
+            match self.on_publish(frame.first, body)? {
+                Arrival::New => Some(Pending::Message {
+                    first: frame.first,
+                    body,
+                }),
+                Arrival::Known => None,
+                Arrival::Excess => return Err(Fault::ReceiveMaximum),
+                Arrival::Wait => {
+                    self.blocked = true;
+                    return Ok(Progress::Nothing);
+                }
+            }
+        } else {
+            let expected = if kind == kind::PUBREL { 2 } else { 0 };
+            if frame.first & 15 != expected {
+                return Err(Fault::Malformed);
+            }
+            self.on_answer(kind, body, now)?
+        };
+        // Unless the connection ended, which has emptied the buffer.
+        if self.end >= body.1 {
+            self.start = body.1;
+        }
+        Ok(pending.map_or(Progress::More, Progress::Event))
+    }
+
+    #[inline]
+    fn on_publish(&mut self, first: u8, body: Range) -> Result<Arrival, Fault> {
+        let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
+        let publish = Publish::decode(first & 15, bytes, self.version)?;
+        let alias = alias(&publish.properties);
+        if alias.is_none() && publish.topic.is_empty() {
+            return Err(Fault::Protocol);
+        }
+        if let Some(alias) = alias {
+            if alias > self.inbound_aliases.maximum() {
+                return Err(Fault::TopicAlias);
+            }
+            if publish.topic.is_empty() {
+                self.inbound_aliases.topic(alias).ok_or(Fault::TopicAlias)?;
+            } else {
+                self.inbound_aliases
+                    .set(alias, publish.topic)
+                    .ok_or(Fault::Quota)?;
+            }
+        }
+        let (maximum, agreed) = match self.version {
+            Version::V4 => (Self::RECEIVE_MAXIMUM, false),
+            Version::V5 => (
+                self.options.receive_maximum.clamp(1, Self::RECEIVE_MAXIMUM),
+                true,
+            ),
+        };
+        Ok(match publish.delivery {
+            Delivery::AtMostOnce => Arrival::New,
+            Delivery::AtLeastOnce { packet_id, .. } | Delivery::ExactlyOnce { packet_id, .. } => {
+                self.inbound
+                    .arrive(packet_id, publish.delivery.qos(), maximum, agreed)
+            }
+        })
+    }
+
+    /// Everything but PUBLISH.
+    fn on_answer(&mut self, kind: u8, body: Range, now: Instant) -> Result<Option<Pending>, Fault> {
+        if kind == kind::CONNACK {
+            return self.on_connack(body, now);
+        }
+        let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
+        match kind {
+            kind::PUBACK | kind::PUBREC | kind::PUBREL | kind::PUBCOMP => {
+                let Ack {
+                    packet_id, reason, ..
+                } = Ack::decode(kind, bytes, self.version)?;
+                if kind == kind::PUBREL {
+                    let known = self.inbound.release(packet_id);
+                    self.reply = Some(Reply::new(kind::PUBCOMP, packet_id, known));
+                    self.blocked = false;
+                    return Ok(None);
+                }
+                self.proof_at = now;
+                self.on_acknowledgement(kind, packet_id, reason)
+            }
+            kind::SUBACK | kind::UNSUBACK => self.on_suback(kind, body, now),
+            kind::PINGRESP if bytes.is_empty() => {
+                self.on_pingresp(now);
+                Ok(None)
+            }
+            kind::DISCONNECT if self.version == Version::V5 => {
+                let mut reader = Reader::new(bytes);
+                let reason = ReasonCode(reader.byte().unwrap_or(0));
+                let properties = match reader.is_empty() {
+                    true => Properties::NONE,
+                    false => Properties::take(&mut reader, kind)?,
+                };
+                let range = (body.1 - properties.size(), body.1);
+                let cause = match reason {
+                    ReasonCode::SESSION_TAKEN_OVER => Cause::TakenOver,
+                    reason => Cause::Disconnected(reason),
+                };
+                self.lose(cause, now);
+                self.lost = Some((cause, range));
+                Ok(None)
+            }
+            // No enhanced authentication was begun (MQTT-4.12.0-6).
+            kind::AUTH if self.version == Version::V5 => Err(Fault::Protocol),
+            // What only clients send, and what does not exist.
+            _ => Err(Fault::Malformed),
+        }
+    }
+
+    fn on_acknowledgement(
+        &mut self,
+        kind: u8,
+        packet_id: PacketId,
+        reason: ReasonCode,
+    ) -> Result<Option<Pending>, Fault> {
+        let Some((at, entry)) = self.outbox.sent(packet_id) else {
+            // Nothing of ours: an exchange at QoS 2 is brought to its end.
+            if kind == kind::PUBREC && !reason.is_error() {
+                self.reply = Some(Reply::new(kind::PUBREL, packet_id, false));
+            }
+            return Ok(None);
+        };
+        let expected = match entry.qos() {
+            QoS::ExactlyOnce => kind != kind::PUBACK,
+            _ => kind == kind::PUBACK,
+        };
+        // Sent on this connection, or on an earlier one of the same session.
+        let sent = entry.in_flight() || (entry.state == EntryState::Queued && entry.dup);
+        if !expected || !sent || self.outbox.is_locked(at) {
+            return Err(Fault::Protocol);
+        }
+        let id = entry.id;
+        if kind == kind::PUBREC && !reason.is_error() {
+            self.outbox.update(
+                at,
+                entry,
+                Entry {
+                    state: EntryState::Release,
+                    ..entry
+                },
+            );
+            self.releases = true;
+            return Ok(None);
+        }
+        if kind == kind::PUBCOMP
+            && !matches!(entry.state, EntryState::Release | EntryState::Released)
+        {
+            return Err(Fault::Protocol);
+        }
+        self.outbox.remove(at, entry);
+        Ok(Some(if reason.is_error() && kind != kind::PUBCOMP {
+            Pending::Dropped {
+                id,
+                reason: Dropped::Refused(reason),
+            }
+        } else {
+            Pending::Delivered { id, reason }
+        }))
+    }
+
+    fn on_suback(&mut self, kind: u8, body: Range, now: Instant) -> Result<Option<Pending>, Fault> {
+        let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
+        let mut reader = Reader::new(bytes);
+        let packet_id = PacketId::new(reader.u16()?).ok_or(Fault::Protocol)?;
+        if self.version == Version::V5 {
+            Properties::take(&mut reader, kind)?;
+        }
+        let codes = reader.rest();
+        self.proof_at = now;
+        let (of, count) = match (kind, self.version) {
+            (kind::SUBACK, _) => (Kind::Subscription, 1),
+            (_, Version::V5) => (Kind::Unsubscription, 1),
+            (_, Version::V4) => (Kind::Unsubscription, 0),
+        };
+        if codes.len() != count {
+            return Err(Fault::Protocol);
+        }
+        let found = self.outbox.find(0, |entry| {
+            entry.packet_id == Some(packet_id)
+                && entry.kind == of
+                && entry.state == EntryState::Sent
+        });
+        let Some((at, entry)) = found else {
+            return Ok(None);
+        };
+        let code = ReasonCode(codes.first().copied().unwrap_or(0));
+        if of == Kind::Unsubscription {
+            self.outbox.remove(at, entry);
+            return Ok(Some(Pending::Unsubscribed { at }));
+        }
+        let state = match code.0 {
+            0..=2 => EntryState::Held,
+            0x80.. => EntryState::Refused,
+            _ => return Err(Fault::Malformed),
+        };
+        self.outbox.update(at, entry, Entry { state, ..entry });
+        Ok(Some(Pending::Subscribed { at, code }))
+    }
+
+    /// A packet that cannot fit into the buffer. MQTT 5 was told so and may not
+    /// send it; MQTT 3.1.1 could not be told: the message is acknowledged, or it
+    /// would come again for ever, and passed over.
+    fn on_oversized(&mut self, frame: Frame) -> Result<Progress, Fault> {
+        if self.version == Version::V5 || frame.first >> 4 != kind::PUBLISH {
+            return Err(Fault::TooLarge);
+        }
+        if self.state != State::Connected {
+            return Err(Fault::Protocol);
+        }
+        let have = self.end - self.start;
+        if have < self.receive.len() {
+            return Ok(Progress::Nothing);
+        }
+        let body = (self.start + frame.header, self.end);
+        let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
+        let head = Publish::decode(frame.first & 15, bytes, self.version);
+        let publish = head.map_err(|_| Fault::TooLarge)?;
+        if let Some(id) = publish.delivery.packet_id() {
+            let kind = match publish.delivery.qos() {
+                QoS::ExactlyOnce => kind::PUBREC,
+                _ => kind::PUBACK,
+            };
+            self.reply = Some(Reply::new(kind, id, true));
+        }
+        self.skip = frame.size() - have;
+        self.start = self.end;
+        Ok(Progress::Event(Pending::Oversized {
+            body,
+            size: frame.size(),
+        }))
+    }
+
+    /// The next entry of the outbox whose end or refusal is to be told.
+    pub(super) fn report(&mut self) -> Option<Pending> {
+        let (at, entry) = self
+            .outbox
+            .find(0, |entry| entry.state == EntryState::Report)?;
+        if self.outbox.is_locked(at) {
+            return None;
+        }
+        Some(match entry.kind {
+            Kind::Subscription => {
+                self.outbox.update(
+                    at,
+                    entry,
+                    Entry {
+                        state: EntryState::Refused,
+                        ..entry
+                    },
+                );
+                Pending::Subscribed {
+                    at,
+                    code: ReasonCode(entry.expires as u8),
+                }
+            }
+            Kind::Publication(_) => {
+                self.outbox.remove(at, entry);
+                let reason = match entry.expires {
+                    SESSION_LOST => Dropped::SessionLost,
+                    EXPIRED => Dropped::Expired,
+                    code => Dropped::Refused(ReasonCode(code as u8)),
+                };
+                Pending::Dropped {
+                    id: entry.id,
+                    reason,
+                }
+            }
+            _ => {
+                self.outbox.remove(at, entry);
+                Pending::Unsubscribed { at }
+            }
+        })
+    }
+
+    /// The event with its text.
+    #[inline]
+    pub(crate) fn event(&self, pending: Pending) -> Event<'_> {
+        let properties =
+            |(from, to): Range| Properties::checked(self.receive.get(from..to).unwrap_or(&[]));
+        match pending {
+            Pending::Message { first, body } => self.message(first, body),
+            Pending::Connected {
+                session_present,
+                properties: range,
+            } => Event::Connected {
+                session_present,
+                version: self.version,
+                properties: properties(range),
+            },
+            Pending::Disconnected {
+                cause,
+                properties: range,
+            } => Event::Disconnected {
+                cause,
+                properties: properties(range),
+            },
+            Pending::Delivered { id, reason } => Event::Delivered {
+                id: PublicationId(id),
+                reason,
+            },
+            Pending::Dropped { id, reason } => Event::Dropped {
+                id: PublicationId(id),
+                reason,
+            },
+            Pending::Subscribed { at, code } => Event::Subscribed {
+                filter: self.outbox.name_at(at),
+                result: QoS::from_bits(code.0).ok_or(code),
+            },
+            Pending::Unsubscribed { at } => Event::Unsubscribed {
+                filter: self.outbox.name_at(at),
+            },
+            Pending::Oversized { body, size } => {
+                let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
+                let topic = Reader::new(bytes).string().unwrap_or("");
+                Event::Oversized { topic, size }
+            }
+        }
+    }
+
+    #[inline]
+    fn message(&self, first: u8, body: Range) -> Event<'_> {
+        let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
+        let mut reader = Reader::new(bytes);
+        let mut topic = reader.string().unwrap_or("");
+        let qos = QoS::from_bits(first >> 1 & 3).unwrap_or_default();
+        let packet_id = match qos {
+            QoS::AtMostOnce => None,
+            _ => reader.u16().ok().and_then(PacketId::new),
+        };
+        let properties = match self.version {
+            Version::V4 => Properties::NONE,
+            Version::V5 => Properties::checked(reader.block().unwrap_or(&[])),
+        };
+        if topic.is_empty() {
+            let alias = alias(&properties).unwrap_or(0);
+            topic = self.inbound_aliases.topic(alias).unwrap_or("");
+        }
+        let epoch = match qos {
+            QoS::ExactlyOnce => self.epoch,
+            _ => self.connection,
+        };
+        Event::Message(Message {
+            topic,
+            payload: reader.rest(),
+            qos,
+            retain: first & 1 != 0,
+            dup: first & 8 != 0,
+            properties,
+            token: packet_id.map(|packet_id| Token {
+                packet_id,
+                qos,
+                epoch,
+            }),
+        })
+    }
+}
+
+fn alias(properties: &Properties<'_>) -> Option<u16> {
+    properties.iter().find_map(|property| match property {
+        Property::TopicAlias(alias) => Some(alias),
+        _ => None,
+    })
+}

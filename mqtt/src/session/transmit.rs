@@ -1,0 +1,431 @@
+//! Bytes to be sent: one packet after the other, each from where it stands.
+
+use super::connection::State;
+use super::timers::Timer;
+use super::{Cause, Session};
+use crate::Instant;
+use crate::outbox::{Alias, EXPIRED, Entry, Kind, Parts, Stage, State as EntryState};
+use crate::wire::{HEADER_ROOM, PacketId, QoS, ReasonCode, Version, kind, varint_len};
+
+/// Whether the broker was asked for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ping {
+    Idle,
+    /// PINGREQ is to be sent.
+    Due,
+    /// PINGRESP is awaited.
+    Sent,
+}
+
+/// An acknowledgement of a packet that stands in no table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reply {
+    kind: u8,
+    packet_id: PacketId,
+    reason: ReasonCode,
+}
+
+impl Reply {
+    pub fn new(kind: u8, packet_id: PacketId, known: bool) -> Self {
+        let reason = match known {
+            true => ReasonCode::SUCCESS,
+            false => ReasonCode::PACKET_IDENTIFIER_NOT_FOUND,
+        };
+        Self {
+            kind,
+            packet_id,
+            reason,
+        }
+    }
+}
+
+/// The packet that goes out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum What {
+    #[default]
+    Nothing,
+    /// CONNECT, in the receive buffer.
+    Connect,
+    /// The entry at the outbox' cursor.
+    Entry,
+    /// PINGREQ, staged.
+    Ping,
+    /// DISCONNECT, staged.
+    Disconnect,
+    /// Anything else, staged.
+    Control,
+}
+
+/// How far it has come: what is left of its parts.
+#[derive(Debug, Default)]
+pub(crate) struct Transmit {
+    what: What,
+    parts: Parts,
+    stage: Stage,
+    staged: u8,
+}
+
+impl Transmit {
+    pub fn is_idle(&self) -> bool {
+        self.what == What::Nothing
+    }
+
+    pub fn is_connect(&self) -> bool {
+        self.what == What::Connect
+    }
+
+    pub fn reset(&mut self) {
+        self.what = What::Nothing;
+    }
+
+    pub fn begin(&mut self, what: What, first: (u32, u32)) {
+        self.what = what;
+        self.parts = Parts {
+            first,
+            second: (0, 0),
+        };
+        self.stage.len = 0;
+        self.staged = 0;
+    }
+
+    fn control(&mut self, what: What, bytes: &[u8]) {
+        self.begin(what, (0, 0));
+        if let Some(room) = self.stage.bytes.get_mut(..bytes.len()) {
+            room.copy_from_slice(bytes);
+            self.stage.len = bytes.len() as u8;
+        }
+    }
+
+    /// Counts off what was written; says whether the packet is complete.
+    #[inline]
+    fn count(&mut self, mut len: u32) -> bool {
+        let first = (self.parts.first.1 - self.parts.first.0).min(len);
+        self.parts.first.0 += first;
+        len -= first;
+        let staged = u32::from(self.stage.len - self.staged).min(len);
+        self.staged += staged as u8;
+        len -= staged;
+        let second = (self.parts.second.1 - self.parts.second.0).min(len);
+        self.parts.second.0 += second;
+        self.parts.first.0 == self.parts.first.1
+            && self.staged == self.stage.len
+            && self.parts.second.0 == self.parts.second.1
+    }
+}
+
+impl Session<'_> {
+    /// The next bytes to be written, if there are any. The driver tells how
+    /// many of them it has written by [`Session::transmitted`].
+    #[inline]
+    pub fn transmit(&mut self, now: Instant) -> Option<&[u8]> {
+        if self.transmit.is_idle() && !self.next_packet(now) {
+            return None;
+        }
+        if !self.timers.is_armed(Timer::Write) {
+            self.timers
+                .arm(Timer::Write, now.after(self.options.timeouts.write_ms));
+        }
+        Some(self.chunk())
+    }
+
+    /// Where received bytes go and, while a packet is going out, what is to be
+    /// written next: for drivers that do both at once.
+    pub(crate) fn io(&mut self) -> (&mut [u8], &[u8]) {
+        self.receive_space();
+        let what = self.transmit.what;
+        if what == What::Connect {
+            let (from, to) = self.transmit.parts.first;
+            return (
+                &mut [],
+                self.receive.get(from as usize..to as usize).unwrap_or(&[]),
+            );
+        }
+        let chunk = match what {
+            What::Nothing => &[][..],
+            _ => stored_chunk(&self.transmit, &self.outbox),
+        };
+        let space = match self.state {
+            State::Stopped | State::Waiting => &mut [],
+            _ => self.receive.get_mut(self.end..).unwrap_or(&mut []),
+        };
+        (space, chunk)
+    }
+
+    #[inline]
+    fn chunk(&self) -> &[u8] {
+        if self.transmit.what == What::Connect {
+            let (from, to) = self.transmit.parts.first;
+            return self.receive.get(from as usize..to as usize).unwrap_or(&[]);
+        }
+        stored_chunk(&self.transmit, &self.outbox)
+    }
+
+    /// The driver has written so many of the bytes of [`Session::transmit`].
+    #[inline]
+    pub fn transmitted(&mut self, len: usize, now: Instant) {
+        if self.transmit.is_idle() || len == 0 {
+            return;
+        }
+        let complete = self.transmit.count(u32::try_from(len).unwrap_or(u32::MAX));
+        if !complete {
+            self.timers
+                .arm(Timer::Write, now.after(self.options.timeouts.write_ms));
+            return;
+        }
+        self.timers.stop(Timer::Write);
+        self.sent_at = now;
+        let what = core::mem::take(&mut self.transmit.what);
+        match what {
+            What::Entry => self.entry_sent(now),
+            What::Ping => {
+                self.ping = Ping::Sent;
+                let answer = now.after(self.options.timeouts.answer_ms);
+                let bound = self.timers.deadline(Timer::Answer);
+                self.timers.arm(Timer::Answer, answer.min(bound));
+            }
+            What::Disconnect => {
+                if let State::Closing(cause) = self.state {
+                    self.lose(cause, now);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    #[inline]
+    fn entry_sent(&mut self, now: Instant) {
+        let at = self.outbox.cursor();
+        let Some(entry) = self.outbox.entry(at) else {
+            return;
+        };
+        self.outbox.advance(&entry);
+        if entry.state == EntryState::Free {
+            // Replaced while it went out.
+            return;
+        }
+        if entry.kind == Kind::Publication(QoS::AtMostOnce) {
+            self.outbox.remove(at, entry);
+            return;
+        }
+        let sent = Entry {
+            state: EntryState::Sent,
+            since: now.as_millis() as u32,
+            ..entry
+        };
+        self.outbox.update(at, entry, sent);
+        self.await_answer(now);
+    }
+
+    fn await_answer(&mut self, now: Instant) {
+        if !self.timers.is_armed(Timer::Acknowledge) {
+            self.timers.arm(
+                Timer::Acknowledge,
+                now.after(self.options.timeouts.answer_ms),
+            );
+        }
+    }
+
+    /// Chooses the packet that goes out next; says whether there is one.
+    #[inline]
+    fn next_packet(&mut self, now: Instant) -> bool {
+        match self.state {
+            State::Connected => self.next_control(now) || self.next_entry(now),
+            State::Closing(cause) => {
+                self.stage_disconnect(cause);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Acknowledgements first, then PUBREL and PINGREQ.
+    #[inline]
+    fn next_control(&mut self, now: Instant) -> bool {
+        if let Some(Reply {
+            kind,
+            packet_id,
+            reason,
+        }) = self.reply.take()
+        {
+            self.stage_ack(kind, packet_id, reason);
+            return true;
+        }
+        if let Some((packet_id, qos, reason)) = self.inbound.acknowledgement() {
+            let kind = match qos {
+                QoS::ExactlyOnce => kind::PUBREC,
+                _ => kind::PUBACK,
+            };
+            self.stage_ack(kind, packet_id, reason);
+            return true;
+        }
+        if self.ping == Ping::Due {
+            self.transmit.control(What::Ping, &[kind::PINGREQ << 4, 0]);
+            return true;
+        }
+        if self.releases {
+            let due = self
+                .outbox
+                .find(0, |entry| entry.state == EntryState::Release);
+            if let Some((at, entry)) = due
+                && let Some(packet_id) = entry.packet_id
+            {
+                let since = now.as_millis() as u32;
+                let sent = Entry {
+                    state: EntryState::Released,
+                    since,
+                    ..entry
+                };
+                self.outbox.update(at, entry, sent);
+                self.await_answer(now);
+                self.stage_ack(kind::PUBREL, packet_id, ReasonCode::SUCCESS);
+                return true;
+            }
+            self.releases = false;
+        }
+        false
+    }
+
+    fn stage_ack(&mut self, kind: u8, packet_id: PacketId, reason: ReasonCode) {
+        let first = kind << 4 | if kind == kind::PUBREL { 2 } else { 0 };
+        let [high, low] = packet_id.get().to_be_bytes();
+        if reason == ReasonCode::SUCCESS || self.version == Version::V4 {
+            self.transmit.control(What::Control, &[first, 2, high, low]);
+        } else {
+            self.transmit
+                .control(What::Control, &[first, 3, high, low, reason.0]);
+        }
+    }
+
+    fn stage_disconnect(&mut self, cause: Cause) {
+        match (self.version, cause) {
+            (Version::V5, Cause::Protocol(fault)) => self.transmit.control(
+                What::Disconnect,
+                &[kind::DISCONNECT << 4, 1, fault.reason().0],
+            ),
+            _ => self
+                .transmit
+                .control(What::Disconnect, &[kind::DISCONNECT << 4, 0]),
+        }
+    }
+
+    /// The next entry of the outbox, in the order in which they were made.
+    #[inline]
+    fn next_entry(&mut self, now: Instant) -> bool {
+        loop {
+            let at = self.outbox.cursor();
+            let Some(entry) = self.outbox.entry(at) else {
+                return false;
+            };
+            if entry.state != EntryState::Queued {
+                self.outbox.advance(&entry);
+                continue;
+            }
+            if let Some(reason) = self.obstacle(at, &entry, now) {
+                let report = Entry {
+                    state: EntryState::Report,
+                    expires: reason,
+                    ..entry
+                };
+                self.outbox.update(at, entry, report);
+                self.outbox.advance(&entry);
+                self.reports = true;
+                continue;
+            }
+            if entry.qos() != QoS::AtMostOnce {
+                let quota = self
+                    .limits
+                    .receive_maximum
+                    .min(self.options.in_flight)
+                    .max(1);
+                if self.outbox.in_flight() >= u32::from(quota) {
+                    return false;
+                }
+            }
+            self.begin_entry(at, &entry, now);
+            return true;
+        }
+    }
+
+    #[inline]
+    fn begin_entry(&mut self, at: usize, entry: &Entry, now: Instant) {
+        self.transmit.begin(What::Entry, (0, 0));
+        let publication = matches!(entry.kind, Kind::Publication(_));
+        let mut alias = None;
+        if publication && self.version == Version::V5 {
+            if entry.expires != 0 {
+                let second = u32::try_from(now.as_millis() / 1_000).unwrap_or(u32::MAX);
+                self.outbox
+                    .set_expiry(at, entry, entry.expires.saturating_sub(second).max(1));
+            }
+            if self.limits.topic_alias_maximum > 0 {
+                let topic = self.outbox.name(at, entry);
+                alias = self
+                    .outbound_aliases
+                    .for_topic(topic, self.limits.topic_alias_maximum);
+            }
+        }
+        let alias = alias.map(|(number, known)| Alias { number, known });
+        self.transmit.parts =
+            self.outbox
+                .prepare(at, entry, self.version, alias, &mut self.transmit.stage);
+        self.outbox.lock();
+    }
+
+    /// Why an entry cannot be sent on this connection, if so.
+    #[inline]
+    fn obstacle(&self, at: usize, entry: &Entry, now: Instant) -> Option<u32> {
+        let limits = &self.limits;
+        let refused = |reason: ReasonCode| Some(u32::from(reason.0));
+        let body = entry.size as usize - Entry::SIZE - HEADER_ROOM;
+        // An alias may add its property before it saves the topic.
+        let size = 1 + varint_len(body as u32) + body;
+        if size > limits.maximum_packet_size as usize {
+            return refused(ReasonCode::PACKET_TOO_LARGE);
+        }
+        match entry.kind {
+            Kind::Publication(qos) => {
+                let expired = u64::from(entry.expires) * 1_000 <= now.as_millis();
+                if entry.expires != 0 && expired && !entry.dup {
+                    return Some(EXPIRED);
+                }
+                if qos > limits.maximum_qos {
+                    return refused(ReasonCode::QOS_NOT_SUPPORTED);
+                }
+                if entry.retain && !limits.retain {
+                    return refused(ReasonCode::RETAIN_NOT_SUPPORTED);
+                }
+            }
+            Kind::Subscription if self.version == Version::V5 => {
+                let filter = self.outbox.name(at, entry);
+                if !limits.shared && filter.starts_with("$share/") {
+                    return refused(ReasonCode::SHARED_SUBSCRIPTIONS_NOT_SUPPORTED);
+                }
+                if !limits.wildcards && filter.bytes().any(|byte| matches!(byte, b'#' | b'+')) {
+                    return refused(ReasonCode::WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED);
+                }
+                if !limits.identifiers && self.outbox.has_properties(at, entry) {
+                    return refused(ReasonCode::SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED);
+                }
+            }
+            _ => {}
+        }
+        None
+    }
+}
+
+/// What is left of the packet, as far as it stands in one piece.
+#[inline]
+fn stored_chunk<'s>(transmit: &'s Transmit, outbox: &'s crate::outbox::Outbox<'_>) -> &'s [u8] {
+    let parts = &transmit.parts;
+    if parts.first.0 < parts.first.1 {
+        return outbox.bytes(outbox.cursor(), parts.first);
+    }
+    if transmit.staged < transmit.stage.len {
+        let (from, to) = (
+            usize::from(transmit.staged),
+            usize::from(transmit.stage.len),
+        );
+        return transmit.stage.bytes.get(from..to).unwrap_or(&[]);
+    }
+    outbox.bytes(outbox.cursor(), parts.second)
+}

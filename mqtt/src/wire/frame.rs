@@ -1,0 +1,82 @@
+//! The fixed header: where a packet ends.
+
+use super::Fault;
+
+/// The largest remaining length there can be, in bytes (section 1.5.5).
+pub const MAX_REMAINING_LENGTH: u32 = 268_435_455;
+
+/// A fixed header that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Packet type and flags.
+    pub first: u8,
+    /// Bytes of the fixed header itself: 2 to 5.
+    pub header: usize,
+    /// Bytes that follow it.
+    pub remaining: usize,
+}
+
+impl Frame {
+    /// The size of the whole packet.
+    pub const fn size(&self) -> usize {
+        self.header.saturating_add(self.remaining)
+    }
+}
+
+/// Reads the fixed header at the start of `bytes`, or nothing while it is not
+/// all there.
+#[inline]
+pub fn frame(bytes: &[u8]) -> Result<Option<Frame>, Fault> {
+    let Some((&first, rest)) = bytes.split_first() else {
+        return Ok(None);
+    };
+    let mut remaining = 0usize;
+    let mut shift = 0;
+    for (index, &byte) in rest.iter().enumerate() {
+        remaining |= usize::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            if byte == 0 && index > 0 {
+                return Err(Fault::Malformed);
+            }
+            return Ok(Some(Frame {
+                first,
+                header: index + 2,
+                remaining,
+            }));
+        }
+        if index == 3 {
+            return Err(Fault::Malformed);
+        }
+        shift += 7;
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_is_taken_only_when_it_is_whole() {
+        assert_eq!(frame(&[]), Ok(None));
+        assert_eq!(frame(&[0xd0]), Ok(None));
+        assert_eq!(frame(&[0x30, 0x80]), Ok(None));
+        let ping = Frame {
+            first: 0xd0,
+            header: 2,
+            remaining: 0,
+        };
+        assert_eq!(frame(&[0xd0, 0]), Ok(Some(ping)));
+        let long = Frame {
+            first: 0x30,
+            header: 5,
+            remaining: 268_435_455,
+        };
+        assert_eq!(frame(&[0x30, 0xff, 0xff, 0xff, 0x7f, 1]), Ok(Some(long)));
+        assert_eq!(
+            frame(&[0x30, 0xff, 0xff, 0xff, 0xff]),
+            Err(Fault::Malformed)
+        );
+        assert_eq!(frame(&[0x30, 0x80, 0x00]), Err(Fault::Malformed));
+    }
+}

@@ -1,0 +1,201 @@
+//! Readings on the wire: the JSON of `climate`, its acknowledgement, and the plain readout.
+
+use crate::json::{self, Value};
+use crate::writer::Writer;
+use crate::{BufferTooSmall, DecodeError, Reading};
+
+/// The payload of `climate`: a reading, and which and how old it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Climate {
+    /// Counts the device's readings, over restarts.
+    pub seq: u32,
+    /// Counts the device's starts.
+    pub boot: u32,
+    /// How old the reading was when it was sent, in milliseconds.
+    pub age_ms: u64,
+    /// What was measured.
+    pub reading: Reading,
+}
+
+impl Climate {
+    /// No payload is longer than this.
+    pub const MAX_LEN: usize = 89;
+
+    /// Writes `{"seq":1,"boot":3,"age_ms":0,"t":24.1,"h":26.5}`; gives its length.
+    ///
+    /// # Errors
+    /// If it does not fit.
+    pub fn encode(&self, buffer: &mut [u8]) -> Result<usize, BufferTooSmall> {
+        Writer::new(buffer)
+            .str("{\"seq\":")
+            .number(self.seq.into())
+            .str(",\"boot\":")
+            .number(self.boot.into())
+            .str(",\"age_ms\":")
+            .number(self.age_ms)
+            .str(",\"t\":")
+            .tenths(self.reading.temperature())
+            .str(",\"h\":")
+            .tenths(self.reading.humidity())
+            .str("}")
+            .finish()
+    }
+
+    /// Reads the payload; fields come in any order, unknown ones are passed over, decimals are
+    /// rounded to tenths.
+    ///
+    /// # Errors
+    /// If it is no JSON object, or a field is missing or has no possible value.
+    pub fn decode(payload: &[u8]) -> Result<Self, DecodeError> {
+        let (mut seq, mut boot, mut age_ms, mut t, mut h) = (None, None, None, None, None);
+        json::object(payload, |key, value| {
+            match key {
+                "seq" => seq = Some(value.u32("seq")?),
+                "boot" => boot = Some(value.u32("boot")?),
+                "age_ms" => age_ms = Some(value.u64("age_ms")?),
+                "t" => t = Some(tenths(&value, "t")?),
+                "h" => h = Some(tenths(&value, "h")?),
+                _ => {}
+            }
+            Ok(())
+        })?;
+        Ok(Self {
+            seq: seq.ok_or(DecodeError::Missing("seq"))?,
+            boot: boot.ok_or(DecodeError::Missing("boot"))?,
+            age_ms: age_ms.ok_or(DecodeError::Missing("age_ms"))?,
+            reading: Reading {
+                t: t.ok_or(DecodeError::Missing("t"))?,
+                h: h.ok_or(DecodeError::Missing("h"))?,
+            },
+        })
+    }
+}
+
+fn tenths<T: TryFrom<i32>>(value: &Value<'_>, field: &'static str) -> Result<T, DecodeError> {
+    let tenths = value.tenths().ok_or(DecodeError::Value(field))?;
+    T::try_from(tenths).map_err(|_| DecodeError::Value(field))
+}
+
+/// Writes the readout for people, `t=24.1C, h=26.5%.`; gives its length.
+///
+/// # Errors
+/// If it does not fit; 24 bytes always suffice.
+pub fn encode_readout(reading: Reading, buffer: &mut [u8]) -> Result<usize, BufferTooSmall> {
+    Writer::new(buffer)
+        .str("t=")
+        .tenths(reading.temperature())
+        .str("C, h=")
+        .tenths(reading.humidity())
+        .str("%.")
+        .finish()
+}
+
+/// Writes the payload of `climate/ack`: every reading up to `seq` is stored. Gives its length.
+///
+/// # Errors
+/// If it does not fit; 10 bytes always suffice.
+pub fn encode_ack(seq: u32, buffer: &mut [u8]) -> Result<usize, BufferTooSmall> {
+    Writer::new(buffer).number(seq.into()).finish()
+}
+
+/// Reads the payload of `climate/ack`: decimal digits and nothing else.
+pub fn decode_ack(payload: &[u8]) -> Option<u32> {
+    if payload.is_empty() || !payload.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    core::str::from_utf8(payload).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn readout(t: i16, h: u16) -> std::string::String {
+        let mut buffer = [0; 24];
+        let length = encode_readout(Reading { t, h }, &mut buffer).unwrap();
+        std::str::from_utf8(&buffer[..length]).unwrap().into()
+    }
+
+    /// The seed's users parse this line.
+    #[test]
+    fn the_readout_is_the_seeds() {
+        assert_eq!(readout(241, 265), "t=24.1C, h=26.5%.");
+        assert_eq!(readout(0, 0), "t=0.0C, h=0.0%.");
+        assert_eq!(readout(-5, 1000), "t=-0.5C, h=100.0%.");
+        assert_eq!(readout(-78, 703), "t=-7.8C, h=70.3%.");
+        assert_eq!(readout(i16::MIN, u16::MAX), "t=-3276.8C, h=6553.5%.");
+    }
+
+    /// The form that the design promises, and its greatest length.
+    #[test]
+    fn climate_is_written_as_promised() {
+        let mut buffer = [0; Climate::MAX_LEN];
+        let climate = Climate {
+            seq: 1,
+            boot: 3,
+            age_ms: 0,
+            reading: Reading { t: 241, h: 265 },
+        };
+        let length = climate.encode(&mut buffer).unwrap();
+        assert_eq!(
+            &buffer[..length],
+            br#"{"seq":1,"boot":3,"age_ms":0,"t":24.1,"h":26.5}"#
+        );
+        let longest = Climate {
+            seq: u32::MAX,
+            boot: u32::MAX,
+            age_ms: u64::MAX,
+            reading: Reading {
+                t: i16::MIN,
+                h: u16::MAX,
+            },
+        };
+        assert_eq!(longest.encode(&mut buffer), Ok(Climate::MAX_LEN));
+        assert_eq!(longest.encode(&mut buffer[1..]), Err(BufferTooSmall));
+    }
+
+    /// Another program's JSON is as good as ours; what is missing or impossible is not.
+    #[test]
+    fn climate_is_read_in_any_form() {
+        let reading = Reading { t: -78, h: 700 };
+        assert_eq!(
+            Climate::decode(
+                br#" { "h" : 7e1, "new": {"a": [1, "}"]}, "t":-7.75,"age_ms":5,
+                       "boot":3,"seq":9 } "#
+            ),
+            Ok(Climate {
+                seq: 9,
+                boot: 3,
+                age_ms: 5,
+                reading
+            })
+        );
+        let decode = |payload: &str| Climate::decode(payload.as_bytes()).unwrap_err();
+        assert_eq!(decode("t=24.1C, h=26.5%."), DecodeError::Malformed);
+        assert_eq!(decode("{}"), DecodeError::Missing("seq"));
+        assert_eq!(
+            decode(r#"{"seq":1,"boot":1,"age_ms":0,"t":1}"#),
+            DecodeError::Missing("h")
+        );
+        assert_eq!(decode(r#"{"seq":-1}"#), DecodeError::Value("seq"));
+        assert_eq!(decode(r#"{"seq":4294967296}"#), DecodeError::Value("seq"));
+        assert_eq!(decode(r#"{"seq":"1"}"#), DecodeError::Value("seq"));
+        assert_eq!(decode(r#"{"t":null}"#), DecodeError::Value("t"));
+        assert_eq!(decode(r#"{"t":3276.8}"#), DecodeError::Value("t"));
+        assert_eq!(decode(r#"{"h":-0.1}"#), DecodeError::Value("h"));
+        assert_eq!(decode(r#"{"h":1e999}"#), DecodeError::Value("h"));
+    }
+
+    /// A wrong acknowledgement makes the device forget readings that nobody stored.
+    #[test]
+    fn acknowledgements_are_strict() {
+        let mut buffer = [0; 10];
+        for seq in [0, 7, u32::MAX] {
+            let length = encode_ack(seq, &mut buffer).unwrap();
+            assert_eq!(decode_ack(&buffer[..length]), Some(seq));
+        }
+        for wrong in ["", "+1", "-1", " 1", "1\n", "1.0", "4294967296", "x"] {
+            assert_eq!(decode_ack(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
+}

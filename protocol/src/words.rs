@@ -1,0 +1,154 @@
+//! Payloads that are one word: exactly these bytes, without spaces, line ends or capitals.
+
+use core::fmt;
+
+macro_rules! words {
+    ($(
+        $(#[$about:meta])*
+        $name:ident { $($(#[$meaning:meta])* $variant:ident = $word:literal,)* }
+    )*) => {$(
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$meaning])* $variant,)*
+        }
+
+        impl $name {
+            /// Every word there is.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The word.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)*
+                }
+            }
+
+            /// What a payload says, if it is exactly one of the words.
+            pub fn decode(payload: &[u8]) -> Option<Self> {
+                Self::ALL.iter().copied().find(|word| word.as_str().as_bytes() == payload)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    )*};
+}
+
+words! {
+    /// Whether the climate sensor can be believed.
+    SensorState {
+        /// The latest reading succeeded.
+        Ok = "ok",
+        /// The sensor is there, but has given no good reading for a while.
+        Stale = "stale",
+        /// The sensor does not answer.
+        Missing = "missing",
+    }
+
+    /// Whether the device is connected.
+    Availability {
+        /// Published after connecting.
+        Online = "online",
+        /// Published by the broker in the device's name when it is lost, or by the device when
+        /// it stops.
+        Offline = "offline",
+    }
+
+    /// The state of the lamp.
+    Lamp {
+        /// Lit.
+        On = "on",
+        /// Dark.
+        Off = "off",
+    }
+
+    /// What the lamp is told.
+    LampCommand {
+        /// Light the lamp.
+        On = "on",
+        /// Darken the lamp.
+        Off = "off",
+        /// Light the lamp if it is dark, else darken it.
+        Toggle = "toggle",
+    }
+
+    /// Why the device started.
+    ResetReason {
+        /// Power came on, or the reset button was pressed.
+        Power = "power",
+        /// The firmware restarted itself.
+        Software = "software",
+        /// The firmware made no progress.
+        Watchdog = "watchdog",
+        /// The firmware found itself broken.
+        Panic = "panic",
+        /// The supply voltage dropped too low.
+        Brownout = "brownout",
+        /// Woke from deep sleep.
+        Sleep = "sleep",
+    }
+}
+
+impl LampCommand {
+    /// The lamp after the command.
+    pub const fn apply(self, lamp: Lamp) -> Lamp {
+        match (self, lamp) {
+            (Self::On, _) | (Self::Toggle, Lamp::Off) => Lamp::On,
+            (Self::Off, _) | (Self::Toggle, Lamp::On) => Lamp::Off,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Device and hub disagree about a word, or one word means two things.
+    #[test]
+    fn words_decode_back_and_nothing_else_does() {
+        fn check<T: Copy + fmt::Debug + PartialEq>(
+            all: &[T],
+            word: fn(T) -> &'static str,
+            decode: fn(&[u8]) -> Option<T>,
+        ) {
+            for &meaning in all {
+                let word = word(meaning).as_bytes();
+                assert_eq!(decode(word), Some(meaning));
+                let mut longer = [0; 16];
+                for extra in [b' ', b'\n', 0] {
+                    longer[..word.len()].copy_from_slice(word);
+                    longer[word.len()] = extra;
+                    assert_eq!(decode(&longer[..=word.len()]), None);
+                }
+                longer[..word.len()].copy_from_slice(word);
+                longer[0] = longer[0].to_ascii_uppercase();
+                assert_eq!(decode(&longer[..word.len()]), None);
+                assert_eq!(decode(&word[1..]), None);
+            }
+            assert_eq!(decode(b""), None);
+        }
+        check(SensorState::ALL, SensorState::as_str, SensorState::decode);
+        check(
+            Availability::ALL,
+            Availability::as_str,
+            Availability::decode,
+        );
+        check(Lamp::ALL, Lamp::as_str, Lamp::decode);
+        check(LampCommand::ALL, LampCommand::as_str, LampCommand::decode);
+        check(ResetReason::ALL, ResetReason::as_str, ResetReason::decode);
+    }
+
+    /// The lamp does the opposite of what it was told.
+    #[test]
+    fn commands_do_what_they_say() {
+        for lamp in [Lamp::On, Lamp::Off] {
+            assert_eq!(LampCommand::On.apply(lamp), Lamp::On);
+            assert_eq!(LampCommand::Off.apply(lamp), Lamp::Off);
+            assert_ne!(LampCommand::Toggle.apply(lamp), lamp);
+        }
+    }
+}
