@@ -90,7 +90,13 @@ struct Client {
 }
 
 /// All clients; ratios are against the first.
-const CLIENTS: [Client; 4] = [
+const CLIENTS: [Client; 5] = [
+    Client {
+        name: "aldis-mqtt",
+        size: true,
+        heap: false,
+        roundtrip: true,
+    },
     Client {
         name: "minimq",
         size: true,

@@ -1,19 +1,23 @@
 //! aldis-mqtt, MQTT 5, over a tokio socket.
 
 use std::io::ErrorKind;
-use std::time::Instant as Clock;
+use std::time::{Duration, Instant as Clock};
 
 use aldis_mqtt::{
     Buffers, Event, Instant, Options, Publication, PublicationId, QoS, RetainHandling, Session,
     SubscribeOptions,
 };
 use anyhow::{Context, Result, bail, ensure};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use crate::{Client, PATIENCE, PAYLOAD};
 
 const TOPIC: &str = "bench/aldis/out";
 const ECHO: &str = "bench/aldis/echo";
+
+/// Sleeping without end is not something a timer can do.
+const LONGEST_WAIT_MS: u64 = 60_000;
 
 /// A connected client.
 pub struct Device<'b> {
@@ -112,29 +116,19 @@ impl<'b> Device<'b> {
                 Err(error) => return Err(error.into()),
             }
         }
+        let due = self.session.deadline().since(now).min(LONGEST_WAIT_MS);
         let space = self.session.receive_space();
         if space.is_empty() {
             return Ok(());
         }
-        loop {
-            match self.socket.try_read(self.session.receive_space()) {
-                Ok(0) => bail!("the broker closed the connection"),
-                Ok(read) => {
-                    self.session.received(read);
-                    return Ok(());
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    let deadline = self.session.deadline().since(self.now());
-                    let wait = std::time::Duration::from_millis(deadline.min(60_000));
-                    match tokio::time::timeout(wait, self.socket.readable()).await {
-                        Ok(ready) => ready?,
-                        // Something is due: the session is to be asked.
-                        Err(_) => return Ok(()),
-                    }
-                }
-                Err(error) => return Err(error.into()),
-            }
+        let read = self.socket.read(space);
+        match tokio::time::timeout(Duration::from_millis(due), read).await {
+            Ok(Ok(0)) => bail!("the broker closed the connection"),
+            Ok(read) => self.session.received(read?),
+            // Something is due: the session is to be asked.
+            Err(_) => {}
         }
+        Ok(())
     }
 }
 
