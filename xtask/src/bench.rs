@@ -163,8 +163,10 @@ impl Bench {
                 rates: None,
             });
         }
+        let mut bare = None;
         if self.subject.includes(Subject::Roundtrip) {
             let rates = roundtrip::measure(&builder)?;
+            bare = Some(rates.of("bare")?);
             for figures in figures.iter_mut().filter(|f| f.client.roundtrip) {
                 figures.rates = Some(rates.of(figures.client.name)?);
             }
@@ -179,6 +181,13 @@ impl Bench {
         if self.subject.includes(Subject::Size) {
             let text = size::measure_empty(&builder)?;
             println!("\nOf each .text, the program without any client would take {text} B.");
+        }
+        if let Some(Rates {
+            acknowledged,
+            echoed,
+        }) = bare
+        {
+            println!("\nA socket without any client: {acknowledged}/s, {echoed}/s.");
         }
         Ok(())
     }

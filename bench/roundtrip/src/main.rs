@@ -9,6 +9,7 @@
 //! `bench-roundtrip [ROUNDS] [MILLISECONDS]` prints one JSON object per client and exercise with
 //! the rate of every round.
 
+mod bare;
 mod broker;
 mod ours;
 mod rumqttc;
@@ -77,17 +78,25 @@ async fn compare(port: u16, rounds: u64, length: Duration) -> Result<()> {
     let (mut receive, mut outbox) = ([0; BUFFER], [0; BUFFER]);
     let mut ours = ours::Device::connect(port, &mut receive, &mut outbox).await?;
     let mut rumqttc = rumqttc::Device::connect(port).await?;
+    let mut bare = bare::Device::connect(port).await?;
     for exercise in Exercise::ALL {
-        // One round to warm up.
-        rate(&mut ours, exercise, length).await?;
-        rate(&mut rumqttc, exercise, length).await?;
-        let (mut our_rates, mut rumqttc_rates) = (vec![], vec![]);
-        for _ in 0..rounds {
-            our_rates.push(rate(&mut ours, exercise, length).await?);
-            rumqttc_rates.push(rate(&mut rumqttc, exercise, length).await?);
+        let mut rates = [vec![], vec![], vec![]];
+        // The first round is to warm up.
+        for round in 0..=rounds {
+            let measured = [
+                rate(&mut ours, exercise, length).await?,
+                rate(&mut rumqttc, exercise, length).await?,
+                rate(&mut bare, exercise, length).await?,
+            ];
+            if round > 0 {
+                for (rates, rate) in rates.iter_mut().zip(measured) {
+                    rates.push(rate);
+                }
+            }
         }
-        report("aldis-mqtt", exercise, &our_rates);
-        report("rumqttc", exercise, &rumqttc_rates);
+        for (client, rates) in ["aldis-mqtt", "rumqttc", "bare"].into_iter().zip(&rates) {
+            report(client, exercise, rates);
+        }
     }
     Ok(())
 }

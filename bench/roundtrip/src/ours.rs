@@ -135,11 +135,9 @@ impl<'b> Device<'b> {
 impl Client for Device<'_> {
     async fn acknowledged(&mut self) -> Result<()> {
         let id = self.publish(TOPIC)?;
-        loop {
-            match self.next().await? {
-                Happened::Delivered(done) if done == id => return Ok(()),
-                _ => bail!("an event that nothing led to"),
-            }
+        match self.next().await? {
+            Happened::Delivered(done) if done == id => Ok(()),
+            _ => bail!("an event that nothing led to"),
         }
     }
 
