@@ -185,9 +185,10 @@ impl Bench {
         if let Some(Rates {
             acknowledged,
             echoed,
+            windowed,
         }) = bare
         {
-            println!("\nA socket without any client: {acknowledged}/s, {echoed}/s.");
+            println!("\nA socket without any client: {acknowledged}/s, {echoed}/s, {windowed}/s.");
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::{BUFFER, Client, PATIENCE, PAYLOAD};
+use crate::{BUFFER, Client, PATIENCE, PAYLOAD, WINDOW};
 
 const TOPIC: &str = "bench/bare/out";
 const ECHO: &str = "bench/bare/echo";
@@ -88,6 +88,20 @@ impl Client for Device {
         self.socket.write_all(&self.publish).await?;
         let answer = self.next().await?;
         ensure!(answer.first() == Some(&PUBACK), "no PUBACK");
+        Ok(())
+    }
+
+    async fn windowed(&mut self) -> Result<()> {
+        for id in 1..=WINDOW as u8 {
+            // The packet id is the last thing before the properties and the payload.
+            let low = self.publish.len() - PAYLOAD.len() - 2;
+            self.publish[low] = id;
+            self.socket.write_all(&self.publish).await?;
+        }
+        for _ in 0..WINDOW {
+            let answer = self.next().await?;
+            ensure!(answer.first() == Some(&PUBACK), "no PUBACK");
+        }
         Ok(())
     }
 

@@ -4,7 +4,9 @@
 //! machine does meets all of them alike:
 //! - `acknowledged`: publish at QoS 1, wait for the acknowledgement, again;
 //! - `echoed`: publish at QoS 1 to a topic that the client itself subscribes to at QoS 1, wait
-//!   for the message, again.
+//!   for the message, again;
+//! - `windowed`: as `acknowledged` with several publications under way at once, which leaves less
+//!   waiting and more of the clients' own work.
 //!
 //! `bench-roundtrip [ROUNDS] [MILLISECONDS]` prints one JSON object per client and exercise with
 //! the rate of every round.
@@ -29,6 +31,9 @@ const BUFFER: usize = 1024;
 /// How long a single round trip, a connection or a subscription may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How many publications `windowed` has under way at once.
+const WINDOW: u32 = 8;
+
 /// A connected client with one subscription.
 trait Client {
     /// Publishes at QoS 1 to a topic without subscribers and returns once it is acknowledged.
@@ -37,21 +42,34 @@ trait Client {
     /// Publishes at QoS 1 to its own subscription and returns once the message is back and the
     /// publication acknowledged.
     async fn echoed(&mut self) -> Result<()>;
+
+    /// Publishes [`WINDOW`] messages at QoS 1 and returns once all are acknowledged.
+    async fn windowed(&mut self) -> Result<()>;
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Exercise {
     Acknowledged,
     Echoed,
+    Windowed,
 }
 
 impl Exercise {
-    const ALL: [Self; 2] = [Self::Acknowledged, Self::Echoed];
+    const ALL: [Self; 3] = [Self::Acknowledged, Self::Echoed, Self::Windowed];
+
+    /// Round trips in one go.
+    fn trips(self) -> u32 {
+        match self {
+            Self::Acknowledged | Self::Echoed => 1,
+            Self::Windowed => WINDOW,
+        }
+    }
 
     fn name(self) -> &'static str {
         match self {
             Self::Acknowledged => "acknowledged",
             Self::Echoed => "echoed",
+            Self::Windowed => "windowed",
         }
     }
 }
@@ -64,7 +82,7 @@ fn main() -> Result<()> {
             .with_context(|| format!("`{arg}` is not a number")),
         None => Ok(default),
     };
-    let rounds = number(20)?;
+    let rounds = number(10)?;
     let length = Duration::from_millis(number(250)?);
 
     let broker = Mosquitto::start()?;
@@ -110,12 +128,13 @@ async fn rate(client: &mut impl Client, exercise: Exercise, length: Duration) ->
             match exercise {
                 Exercise::Acknowledged => client.acknowledged().await,
                 Exercise::Echoed => client.echoed().await,
+                Exercise::Windowed => client.windowed().await,
             }
         };
         tokio::time::timeout(PATIENCE, trip)
             .await
             .context("the broker did not answer in time")??;
-        trips += 1;
+        trips += exercise.trips();
     }
     Ok(f64::from(trips) / start.elapsed().as_secs_f64())
 }

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-use crate::{Client, PATIENCE, PAYLOAD};
+use crate::{Client, PATIENCE, PAYLOAD, WINDOW};
 
 const TOPIC: &str = "bench/aldis/out";
 const ECHO: &str = "bench/aldis/echo";
@@ -139,6 +139,19 @@ impl Client for Device<'_> {
             Happened::Delivered(done) if done == id => Ok(()),
             _ => bail!("an event that nothing led to"),
         }
+    }
+
+    async fn windowed(&mut self) -> Result<()> {
+        for _ in 0..WINDOW {
+            self.publish(TOPIC)?;
+        }
+        for _ in 0..WINDOW {
+            match self.next().await? {
+                Happened::Delivered(_) => {}
+                _ => bail!("an event that nothing led to"),
+            }
+        }
+        Ok(())
     }
 
     async fn echoed(&mut self) -> Result<()> {

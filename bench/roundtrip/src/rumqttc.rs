@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, NetworkOptions, Packet, QoS};
 
-use crate::{Client, PATIENCE, PAYLOAD};
+use crate::{Client, PATIENCE, PAYLOAD, WINDOW};
 
 const TOPIC: &str = "bench/rumqttc/out";
 const ECHO: &str = "bench/rumqttc/echo";
@@ -51,6 +51,18 @@ impl Client for Device {
             .publish(TOPIC, QoS::AtLeastOnce, false, PAYLOAD)
             .await?;
         while !matches!(self.next().await?, Packet::PubAck(_)) {}
+        Ok(())
+    }
+
+    async fn windowed(&mut self) -> Result<()> {
+        for _ in 0..WINDOW {
+            self.client
+                .publish(TOPIC, QoS::AtLeastOnce, false, PAYLOAD)
+                .await?;
+        }
+        for _ in 0..WINDOW {
+            while !matches!(self.next().await?, Packet::PubAck(_)) {}
+        }
         Ok(())
     }
 

@@ -14,6 +14,8 @@ pub struct Rates {
     pub acknowledged: u64,
     /// Publications at QoS 1 received back through a subscription, per second.
     pub echoed: u64,
+    /// As `acknowledged`, with several under way at once.
+    pub windowed: u64,
 }
 
 /// The rates of all clients.
@@ -41,6 +43,7 @@ impl AllRates {
         Ok(Rates {
             acknowledged: self.median(client, "acknowledged")?,
             echoed: self.median(client, "echoed")?,
+            windowed: self.median(client, "windowed")?,
         })
     }
 

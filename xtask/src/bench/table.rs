@@ -5,7 +5,7 @@ use serde_json::json;
 use super::size::Size;
 use super::{Figures, OptLevel};
 
-const HEADINGS: [&str; 7] = [
+const HEADINGS: [&str; 8] = [
     "",
     ".text",
     "state beside buffers",
@@ -13,6 +13,7 @@ const HEADINGS: [&str; 7] = [
     "instr. receive",
     "acknowledged/s",
     "echoed/s",
+    "windowed/s",
 ];
 
 /// Prints one line per client; ratios are against the first.
@@ -46,9 +47,10 @@ pub fn print(figures: &[Figures], opt_level: OptLevel) {
             cell(3, ""),
             cell(4, ""),
             cell(5, ""),
+            cell(6, ""),
         ]);
     }
-    let widths: [usize; 7] = std::array::from_fn(|column| {
+    let widths: [usize; 8] = std::array::from_fn(|column| {
         let cells = rows.iter().skip(1).map(|row| row[column].len());
         match cells.max() {
             // A column that was not measured is left out.
@@ -92,12 +94,13 @@ pub fn print_json(figures: &[Figures], opt_level: OptLevel) {
             "instructions_receive": instructions.map(|i| i.receive),
             "acknowledged_per_second": rates.map(|r| r.acknowledged),
             "echoed_per_second": rates.map(|r| r.echoed),
+            "windowed_per_second": rates.map(|r| r.windowed),
         });
         println!("{line}");
     }
 }
 
-fn numbers(figures: &Figures) -> [Option<u64>; 6] {
+fn numbers(figures: &Figures) -> [Option<u64>; 7] {
     let size = figures.size.as_ref();
     let instructions = figures.instructions.as_ref();
     let rates = figures.rates.as_ref();
@@ -108,6 +111,7 @@ fn numbers(figures: &Figures) -> [Option<u64>; 6] {
         instructions.map(|i| i.receive),
         rates.map(|r| r.acknowledged),
         rates.map(|r| r.echoed),
+        rates.map(|r| r.windowed),
     ]
 }
 
