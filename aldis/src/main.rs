@@ -8,11 +8,17 @@
 
 mod completions;
 mod decode;
+mod demo;
+mod device;
 mod duration;
 mod hub;
+mod lines;
 mod logging;
+mod signals;
+mod words;
 
 use std::fmt::Display;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -22,7 +28,7 @@ use clap::{Parser, Subcommand};
 #[command(
     name = "aldis",
     version,
-    after_help = "Example:\n  aldis decode recording.csv\n\n\
+    after_help = "Example:\n  aldis demo\n\n\
                   `aldis <VERB> --help` has an example for every verb."
 )]
 struct Cli {
@@ -33,14 +39,18 @@ struct Cli {
 #[derive(Subcommand)]
 #[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
 enum Verb {
+    Demo(demo::Args),
     Hub(hub::Args),
+    Device(device::Args),
     Decode(decode::Args),
     Completions(completions::Args),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().verb {
+        Verb::Demo(args) => demo::run(args),
         Verb::Hub(args) => hub::run(args),
+        Verb::Device(args) => device::run(args),
         Verb::Decode(args) => decode::run(args),
         Verb::Completions(args) => completions::run(args),
     }
@@ -50,7 +60,8 @@ fn main() -> ExitCode {
 ///
 /// The message says what is wrong and what to do about it.
 fn fail(what: impl Display) -> ExitCode {
-    eprintln!("aldis: {what}");
+    // Standard error may be gone, as when the terminal is.
+    let _ = writeln!(io::stderr(), "aldis: {what}");
     ExitCode::FAILURE
 }
 
