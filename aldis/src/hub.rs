@@ -183,6 +183,10 @@ pub fn address(flag: &str, text: &str, usual_port: u16) -> Result<SocketAddr, St
         format!("`{flag} {text}`: {why}; write for example 0.0.0.0:{usual_port} or :{usual_port}")
     };
     let (host, port) = match text.rsplit_once(':') {
+        // The system's resolver would take it for an address.
+        None if text.bytes().all(|byte| byte.is_ascii_digit()) => {
+            return Err(wrong("the port is not a number from 0 to 65535"));
+        }
         Some((host, port)) => match port.parse() {
             Ok(port) => (host, port),
             Err(_) => return Err(wrong("the port is not a number from 0 to 65535")),

@@ -323,7 +323,12 @@ impl Scene {
             }
         }
         let _ = stop.send(());
-        device.await.map_err(|error| error.to_string())
+        tokio::select! {
+            ended = device => ended.map_err(|error| error.to_string()),
+            ended = watcher => match ended {
+                Err(error) => Err(error.to_string()),
+            },
+        }
     }
 }
 

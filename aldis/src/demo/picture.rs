@@ -35,7 +35,7 @@ const ASCII: Looks = Looks {
 fn scene() -> Model {
     let mut model = Model {
         hub: "127.0.0.1:1883".into(),
-        device: "pc-workshop".into(),
+        device: "pc-desk".into(),
         commands: [
             "aldis sub -p 1883 -t testincr -v",
             "aldis pub -p 1883 -t output -m on -q 1",
@@ -49,33 +49,34 @@ fn scene() -> Model {
     let at = Duration::from_secs;
     model.report(at(0), &Report::Lamp(Lamp::Off));
     model.report(at(0), &Report::Connected(Version::V5));
-    model.message(at(0), "aldis/pc-workshop/status", b"online", false);
+    model.message(at(0), "aldis/pc-desk/status", b"online", false);
     model.report(at(1), &Report::Sensor(SensorState::Ok));
     for n in 0..48_u64 {
         let reading = Reading {
-            t: [236, 237, 238, 240, 241, 242, 241, 240, 239, 238][n as usize / 3 % 10],
-            h: [262, 264, 265, 268, 270, 268, 267, 265][n as usize / 4 % 8],
+            t: [236, 237, 238, 240, 241, 242, 241, 240, 239, 238][(n as usize + 14) / 4 % 10],
+            h: [262, 264, 265, 268, 270, 268, 267, 265][(n as usize + 12) / 6 % 8],
         };
         model.report(at(1 + 2 * n), &Report::Reading(reading));
     }
+    model.report(at(97), &Report::Reading(Reading { t: 241, h: 265 }));
     model.message(at(84), "testincr", b"t=23.9C, h=26.4%.", false);
     model.message(
         at(84),
-        "aldis/pc-workshop/climate",
+        "aldis/pc-desk/climate",
         br#"{"seq":17,"boot":1,"age_ms":0,"t":23.9,"h":26.4}"#,
         false,
     );
     model.message(at(88), "output", b"on", false);
     model.report(at(88), &Report::Lamp(Lamp::On));
-    model.message(at(88), "aldis/pc-workshop/led", b"on", false);
-    model.message(at(89), "testincr", b"t=24.1C, h=26.5%.", false);
+    model.message(at(88), "aldis/pc-desk/led", b"on", false);
+    model.message(at(94), "testincr", b"t=24.1C, h=26.5%.", false);
     model.message(
-        at(89),
-        "aldis/pc-workshop/climate",
+        at(94),
+        "aldis/pc-desk/climate",
         br#"{"seq":18,"boot":1,"age_ms":0,"t":24.1,"h":26.5}"#,
         false,
     );
-    model.now = at(95);
+    model.now = at(98);
     model
 }
 
@@ -173,8 +174,8 @@ fn every_size_and_state_can_be_drawn() {
     lost.now = Duration::MAX;
     for model in [Model::default(), scene(), lost] {
         for looks in [COLOUR, ASCII] {
-            for width in (0..=90).chain([200, 1_000]) {
-                for height in (0..=26).chain([100]) {
+            for width in (0..=24).chain([39, 40, 59, 60, 80, 200]) {
+                for height in (0..=21).chain([50]) {
                     let _ = drawn(&model, width, height, looks);
                 }
             }

@@ -27,6 +27,8 @@ const MEDIUM: u16 = 9;
 const SOME_COMMANDS: u16 = 14;
 /// From this width on labels are whole words.
 const WIDE: u16 = 60;
+/// Up to this width there is no room for how long something lasts.
+const NARROW: u16 = 28;
 
 /// Draws the model.
 pub fn draw(frame: &mut Frame<'_>, model: &Model, looks: Looks) {
@@ -312,6 +314,7 @@ impl<'a> Painter<'a> {
         let lasted = span(self.model.now.saturating_sub(since));
         let text = match self.width {
             WIDE.. => format!("  for {lasted}"),
+            ..NARROW => String::new(),
             _ => format!(" {lasted}"),
         };
         Span::styled(text, self.dim())
@@ -325,7 +328,7 @@ impl<'a> Painter<'a> {
         let topic = shown
             .clone()
             .filter_map(|entry| entry.topic.as_ref())
-            .map(|topic| Span::raw(topic).width())
+            .map(|topic| width(topic))
             .max()
             .unwrap_or(0)
             .min(usize::from(self.width) / 3);
@@ -342,8 +345,8 @@ impl<'a> Painter<'a> {
         line.push_span(Span::raw(" "));
         let text = match &entry.topic {
             Some(topic) => {
-                let topic = self.cut(topic, topic_width);
-                let pad = topic_width.saturating_sub(Span::raw(topic.as_str()).width());
+                let topic = self.cut_start(topic, topic_width);
+                let pad = topic_width.saturating_sub(width(&topic));
                 line.push_span(Span::styled(topic, self.colour(Color::Cyan)));
                 line.push_span(Span::raw(" ".repeat(pad + 1)));
                 if entry.retained {
@@ -401,34 +404,45 @@ impl<'a> Painter<'a> {
         }
     }
 
-    /// The text in so many columns.
+    /// The text in so many columns, without its end if need be.
     fn cut(&self, text: &str, room: usize) -> String {
-        let text: String = match self.looks.unicode {
-            true => text.to_owned(),
-            false => text
-                .chars()
-                .map(|c| if c.is_ascii() { c } else { '?' })
-                .collect(),
-        };
-        if Span::raw(text.as_str()).width() <= room {
+        let text = self.showable(text);
+        if width(&text) <= room {
             return text;
         }
-        let dots = if self.looks.unicode { "…" } else { "~" };
-        let mut cut = String::new();
-        let mut buffer = [0; 4];
-        let mut left = room.saturating_sub(1);
-        for c in text.chars() {
-            let width = Span::raw(&*c.encode_utf8(&mut buffer)).width();
-            if width > left {
-                break;
-            }
-            left -= width;
-            cut.push(c);
-        }
-        if room > 0 {
-            cut.push_str(dots);
-        }
+        let mut cut: String = fitting(text.chars(), room).collect();
+        cut.push_str(self.dots(room));
         cut
+    }
+
+    /// The text in so many columns, without its beginning if need be: topics differ in their end.
+    fn cut_start(&self, text: &str, room: usize) -> String {
+        let text = self.showable(text);
+        if width(&text) <= room {
+            return text;
+        }
+        let end: Vec<char> = fitting(text.chars().rev(), room).collect();
+        self.dots(room)
+            .chars()
+            .chain(end.into_iter().rev())
+            .collect()
+    }
+
+    fn showable(&self, text: &str) -> String {
+        let ascii = |c: char| if c.is_ascii() { c } else { '?' };
+        match self.looks.unicode {
+            true => text.to_owned(),
+            false => text.chars().map(ascii).collect(),
+        }
+    }
+
+    /// What stands for the part that was cut off.
+    fn dots(&self, room: usize) -> &'static str {
+        match (room, self.looks.unicode) {
+            (0, _) => "",
+            (_, true) => "…",
+            (_, false) => "~",
+        }
     }
 
     fn colour(&self, colour: Color) -> Style {
@@ -445,6 +459,19 @@ impl<'a> Painter<'a> {
     fn dim(&self) -> Style {
         Style::new().add_modifier(Modifier::DIM)
     }
+}
+
+fn width(text: &str) -> usize {
+    Span::raw(text).width()
+}
+
+/// The first characters that fit into so many columns and leave one of them.
+fn fitting(text: impl Iterator<Item = char>, room: usize) -> impl Iterator<Item = char> {
+    let mut left = room.saturating_sub(1);
+    text.map_while(move |c| {
+        left = left.checked_sub(width(c.encode_utf8(&mut [0; 4])))?;
+        Some(c)
+    })
 }
 
 /// A time of the demo: `12:34`.
