@@ -18,7 +18,7 @@ where
 {
     let usual = match verbosity {
         // The broker reports every refused connection; the hub says why in plain words.
-        0 => "warn",
+        0 => "warn,task_exec_queue=error",
         1 => "info,rmqtt=warn,rmqtt_net=warn",
         2 => "debug,rmqtt=info,rmqtt_net=info",
         _ => "trace",
