@@ -7,9 +7,11 @@
 //! Exit codes: 0 fine, 1 failed (after [`fail`]), 2 usage (clap exits with it);
 //! `sub` and `pub` have those of mosquitto's tools.
 
+mod blink;
 mod client;
 mod completions;
 mod decode;
+mod duration;
 mod publish;
 mod signal;
 mod sub;
@@ -37,6 +39,7 @@ struct Cli {
 enum Verb {
     Sub(sub::Args),
     Pub(publish::Args),
+    Blink(blink::Args),
     Decode(decode::Args),
     Completions(completions::Args),
 }
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
     match cli.verb {
         Verb::Sub(args) => sub::run(args),
         Verb::Pub(args) => publish::run(args),
+        Verb::Blink(args) => blink::run(args),
         Verb::Decode(args) => decode::run(args),
         Verb::Completions(args) => completions::run(args),
     }

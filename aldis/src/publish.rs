@@ -214,6 +214,7 @@ async fn publish_all(args: &Args) -> Result<u8, Failure> {
         published: 0,
         refused: None,
         connected: true,
+        unsent: false,
     };
     client::connect(&mut link, &broker).await?;
     match source {
@@ -224,8 +225,13 @@ async fn publish_all(args: &Args) -> Result<u8, Failure> {
                 {
                     publisher.pause(&mut link, delay).await;
                 }
-                publisher.publish(&mut link, &payload).await?;
-                publisher.flush(&mut link).await;
+                loop {
+                    publisher.publish(&mut link, &payload).await?;
+                    publisher.flush(&mut link).await;
+                    if !std::mem::take(&mut publisher.unsent) {
+                        break;
+                    }
+                }
             }
         }
         Source::Lines(mut lines) => {
@@ -236,6 +242,9 @@ async fn publish_all(args: &Args) -> Result<u8, Failure> {
                 publisher.publish(&mut link, &line).await?;
             }
             publisher.flush(&mut link).await;
+            if publisher.unsent && !args.broker.quiet {
+                eprintln!("Warning: lines may be lost with the connection: with -q 1 none is");
+            }
         }
     }
     client::leave(&mut link, None).await;
@@ -292,6 +301,8 @@ struct Publisher<'a> {
     /// The broker's code for the first that it refused.
     refused: Option<u8>,
     connected: bool,
+    /// The connection was lost before messages at QoS 0 were sent.
+    unsent: bool,
 }
 
 impl Publisher<'_> {
@@ -337,7 +348,7 @@ impl Publisher<'_> {
             tokio::select! {
                 biased;
                 () = &mut over => return,
-                event = link.next() => Self::note(self, &event),
+                () = self.progress(link) => {}
             }
         }
     }
@@ -352,7 +363,7 @@ impl Publisher<'_> {
             tokio::select! {
                 biased;
                 line = lines.recv() => return line,
-                event = link.next() => self.note(&event),
+                () = self.progress(link) => {}
             }
         }
     }
@@ -360,9 +371,14 @@ impl Publisher<'_> {
     /// Carries on until something happened or some bytes were sent.
     async fn progress(&mut self, link: &mut ClientLink<'_>) {
         let sent = link.connector().sent();
+        let flushed = link.session().is_flushed();
         tokio::select! {
             biased;
-            event = link.next() => self.note(&event),
+            event = link.next() => {
+                let lost = matches!(event, Event::Disconnected { .. });
+                self.unsent |= lost && !flushed && self.args.qos == QoS::AtMostOnce;
+                self.note(&event);
+            }
             () = sent.notified() => {}
         }
     }
