@@ -47,6 +47,8 @@ pub struct Args {
 
 /// Room for some changes that wait for the broker, and for the answers to them.
 const ROOM: usize = 256 << 10;
+/// The exit code for what cannot be meant.
+const USAGE: u8 = 2;
 /// How long the last `off` may take.
 const LAST: Duration = Duration::from_secs(5);
 
@@ -57,10 +59,13 @@ pub fn run(args: Args) -> ExitCode {
 
 async fn blink(args: &Args) -> Result<u8, Failure> {
     if !valid_topic(&args.topic) {
-        return Err(Failure::usage(format!(
-            "'{}' is no topic to publish to: it must not be empty, nor contain '+' or '#'",
-            args.topic
-        )));
+        return Err(Failure::new(
+            USAGE,
+            format!(
+                "'{}' is no topic to publish to: it must not be empty, nor contain '+' or '#'",
+                args.topic
+            ),
+        ));
     }
     let broker = args.broker.broker(None, None)?;
     let client = Client::new(&broker);
