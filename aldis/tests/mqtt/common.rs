@@ -207,6 +207,18 @@ impl Running {
         wait_for(&self.out, words)
     }
 
+    /// Standard output up to the next line that has these words in it.
+    pub fn until(&self, words: &str) -> String {
+        let mut all = String::new();
+        loop {
+            let line = wait_for(&self.out, "");
+            all.push_str(&line);
+            if line.contains(words) {
+                return all;
+            }
+        }
+    }
+
     /// The next line of standard error that has these words in it.
     pub fn error_line(&self, words: &str) -> String {
         wait_for(&self.err, words)
@@ -298,7 +310,9 @@ impl Tool {
         match self {
             Self::Aldis => aldis(verb),
             Self::Mosquitto => {
-                let mut command = Command::new(format!("mosquitto_{verb}"));
+                // Into a pipe it would not write line by line.
+                let mut command = Command::new("stdbuf");
+                command.args(["-oL", &format!("mosquitto_{verb}")]);
                 command.env("TZ", "Europe/Vilnius");
                 command
             }

@@ -1,11 +1,10 @@
 //! `-d`: the lines of mosquitto's tools.
 
-use crate::common::{BOTH, Done, Mosquitto, Tool, publish, run, start};
+use crate::common::{BOTH, Mosquitto, Tool, publish, run, start};
 
 /// The lines without the name of the client.
-fn anonymous(done: &Done) -> Vec<String> {
-    done.text()
-        .lines()
+fn anonymous(text: &str) -> Vec<String> {
+    text.lines()
         .map(|line| match line.strip_prefix("Client ") {
             Some(rest) => {
                 let (_, rest) = rest.split_once(' ').unwrap();
@@ -32,7 +31,7 @@ fn pub_prints_the_lines_of_mosquitto_pub() {
                     let args = ["-t", "some/topic", "-d", "-V", version, "-q", qos];
                     let done = run(tool.at("pub", broker.port, args).args(message));
                     assert_eq!((done.code, done.err.as_str()), (Some(0), ""), "{done:?}");
-                    anonymous(&done)
+                    anonymous(done.text())
                 });
                 assert_eq!(ours, theirs, "-V {version} -q {qos} {message:?}");
             }
@@ -45,54 +44,26 @@ fn pub_prints_the_lines_of_mosquitto_pub() {
 #[test]
 fn sub_prints_the_lines_of_mosquitto_sub() {
     for version in ["311", "5"] {
-        for qos in ["0", "1", "2"] {
+        for (qos, end_of_exchange) in [("0", "testincr "), ("1", "PUBACK"), ("2", "PUBCOMP")] {
             let [ours, theirs] = BOTH.map(|tool| {
                 let broker = Mosquitto::start();
-                let retained = ["-t", "testincr", "-m", "kept", "-r", "-q", qos];
-                publish(broker.port, &retained);
+                publish(
+                    broker.port,
+                    &["-t", "testincr", "-m", "kept", "-r", "-q", qos],
+                );
                 let args = [
-                    "-t", "testincr", "-v", "-d", "-C", "3", "-V", version, "-q", qos,
+                    "-t", "testincr", "-d", "-v", "-C", "3", "-V", version, "-q", qos,
                 ];
                 let sub = start(&mut tool.at("sub", broker.port, args), b"");
-                broker.subscribed();
-                // The first has its exchange to an end before the next comes.
-                let kept = sub.line("testincr kept");
-                publish(broker.port, &["-t", "testincr", "-m", "one", "-q", qos]);
-                let one = sub.line("testincr one");
-                publish(broker.port, &["-t", "testincr", "-m", "two", "-q", "0"]);
-                let done = sub.done();
-                assert_eq!((done.code, done.err.as_str()), (Some(0), ""), "{done:?}");
-                (kept, one, anonymous(&done))
-            });
-            assert_eq!(ours, theirs, "-V {version} -q {qos}");
-        }
-    }
-}
-
-/// Where everything stands in order, not a byte may differ but the client's id.
-#[test]
-fn whole_conversations_are_equal() {
-    for version in ["311", "5"] {
-        for qos in ["0", "1", "2"] {
-            let [ours, theirs] = BOTH.map(|tool| {
-                let broker = Mosquitto::start();
-                let args = [
-                    "-t", "testincr", "-d", "-v", "-C", "2", "-V", version, "-q", qos,
-                ];
-                let sub = start(&mut tool.at("sub", broker.port, args), b"");
-                broker.subscribed();
-                for payload in ["t=24.1C, h=26.5%.", ""] {
-                    let args = ["-t", "testincr", "-q", qos, "-s"];
-                    let publisher = start(
-                        &mut Tool::Mosquitto.at("pub", broker.port, args),
-                        payload.as_bytes(),
-                    );
-                    assert_eq!(publisher.done().code, Some(0));
+                let mut text = sub.until(end_of_exchange);
+                for message in [&["-m", "t=24.1C, h=26.5%."][..], &["-n"]] {
+                    let args = [&["-t", "testincr", "-q", qos][..], message].concat();
+                    publish(broker.port, &args);
+                    text += &sub.until(end_of_exchange);
                 }
                 let done = sub.done();
-                assert_eq!(done.code, Some(0), "{done:?}");
-                let lines = anonymous(&done);
-                // The order of packets alone where messages stand elsewhere.
+                assert_eq!((done.code, done.err.as_str()), (Some(0), ""), "{done:?}");
+                let lines = anonymous(&(text + done.text()));
                 let packets = |line: &&String| qos == "0" || line.starts_with("Client");
                 let packets: Vec<_> = lines.iter().filter(packets).cloned().collect();
                 let mut sorted = lines;
@@ -118,20 +89,21 @@ fn pings_are_shown() {
     }
 }
 
-/// The packets of the broker's last words are shown too.
+/// The broker's last words say why it ended the connection.
 #[test]
 fn the_brokers_disconnect_is_shown() {
     let broker = Mosquitto::start();
-    let subs = BOTH.map(|tool| {
-        let sub = start(
-            &mut tool.at("sub", broker.port, ["-t", "t", "-d", "-V", "5"]),
-            b"",
+    for tool in BOTH {
+        let args = ["-t", "t", "-d", "-V", "5", "-i", "twice"];
+        let first = start(&mut tool.at("sub", broker.port, args), b"");
+        first.line("Subscribed");
+        let args = ["-t", "t", "-E", "-i", "twice"];
+        let second = run(&mut Tool::Mosquitto.at("sub", broker.port, args));
+        assert_eq!(second.code, Some(0));
+        assert_eq!(
+            first.line("Received"),
+            "Received DISCONNECT (142)\n",
+            "{tool:?}"
         );
-        broker.subscribed();
-        sub
-    });
-    broker.terminate();
-    for sub in &subs {
-        assert_eq!(sub.line("DISCONNECT"), "Received DISCONNECT (139)\n");
     }
 }
