@@ -343,3 +343,22 @@ pub fn publish(port: u16, args: &[&str]) {
 pub fn utf8(path: &Path) -> &str {
     path.to_str().unwrap()
 }
+
+/// A server that answers each connection with `answer` and closes.
+pub fn server(answer: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + 'static) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut bytes = [0; 1024];
+            let len = stream.read(&mut bytes).unwrap_or(0);
+            if let Some(answer) = answer(&bytes[..len]) {
+                // The client may have gone.
+                let _ = stream.write_all(&answer);
+                let _ = stream.read(&mut bytes);
+            }
+        }
+    });
+    port
+}

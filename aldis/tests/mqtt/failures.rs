@@ -1,9 +1,8 @@
 //! Exit codes, and what is said to who must do something about it.
 
-use std::io::{Read, Write};
 use std::net::TcpListener;
 
-use crate::common::{BOTH, Dir, Mosquitto, Tool, free_port, publish, run, utf8};
+use crate::common::{BOTH, Dir, Mosquitto, Tool, free_port, publish, run, server, utf8};
 
 /// A script that looks at the exit code takes one failure for another.
 #[test]
@@ -159,25 +158,6 @@ fn subscriptions_that_are_all_denied_fail() {
             "{done:?}"
         );
     }
-}
-
-/// A server that answers each connection with `answer` and closes.
-fn server(answer: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + 'static) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut bytes = [0; 1024];
-            let len = stream.read(&mut bytes).unwrap_or(0);
-            if let Some(answer) = answer(&bytes[..len]) {
-                // The client may have gone.
-                let _ = stream.write_all(&answer);
-                let _ = stream.read(&mut bytes);
-            }
-        }
-    });
-    port
 }
 
 /// The level of the protocol in a CONNECT.
