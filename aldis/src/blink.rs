@@ -9,7 +9,7 @@ use aldis_mqtt::{Dropped, Event, Publication, PublishError, QoS};
 use jiff::Zoned;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::client::{self, BrokerArgs, Client, ClientLink, ENVIRONMENT, Failure, reason_string};
+use crate::client::{self, BrokerArgs, Client, ClientLink, Contact, ENVIRONMENT, Failure};
 use crate::{duration, signal};
 
 /// Switch a lamp on and off, again and again
@@ -74,8 +74,13 @@ async fn blink(args: &Args) -> Result<u8, Failure> {
     let mut lamp = Lamp {
         args,
         on: false,
-        connected: true,
+        contact: Contact::new(args.broker.quiet),
     };
+    tokio::select! {
+        biased;
+        () = signal::interrupted() => return Ok(0),
+        connected = client::connect(&mut link, &broker) => connected?,
+    }
     let begin = Instant::now();
     let end = args.lasting.and_then(|lasting| begin.checked_add(lasting));
     let over = async {
@@ -84,17 +89,11 @@ async fn blink(args: &Args) -> Result<u8, Failure> {
             None => std::future::pending().await,
         }
     };
-    let interrupted = signal::interrupted();
-    tokio::pin!(interrupted, over);
-    let blinking = async {
-        client::connect(&mut link, &broker).await?;
-        lamp.blink(&mut link).await
-    };
     let ended = tokio::select! {
         biased;
-        () = &mut interrupted => Ok(()),
-        () = &mut over => Ok(()),
-        ended = blinking => ended,
+        () = signal::interrupted() => Ok(()),
+        () = over => Ok(()),
+        ended = lamp.blink(&mut link) => ended,
     };
     if link.connector().is_output_closed() {
         return Ok(0);
@@ -115,7 +114,7 @@ async fn blink(args: &Args) -> Result<u8, Failure> {
 struct Lamp<'a> {
     args: &'a Args,
     on: bool,
-    connected: bool,
+    contact: Contact,
 }
 
 impl Lamp<'_> {
@@ -202,31 +201,17 @@ impl Lamp<'_> {
     }
 
     fn note(&mut self, event: &Event<'_>) -> Result<(), Failure> {
-        let quiet = self.args.broker.quiet;
-        match *event {
-            Event::Disconnected { cause, properties } if self.connected => {
-                self.connected = false;
-                let words = match reason_string(properties) {
-                    Some(reason) => format!("{cause} ({reason})"),
-                    None => cause.to_string(),
-                };
-                client::tell_lost(quiet, &words);
-            }
-            Event::Connected { .. } if !self.connected => {
-                self.connected = true;
-                client::tell_again(quiet);
-            }
-            Event::Dropped {
-                reason: Dropped::Refused(reason),
-                ..
-            } => {
-                return Err(Failure::failed(format!(
-                    "the broker refused the publication to '{}': {reason} ({})",
-                    self.args.topic,
-                    reason.advice()
-                )));
-            }
-            _ => {}
+        self.contact.note(event);
+        if let Event::Dropped {
+            reason: Dropped::Refused(reason),
+            ..
+        } = *event
+        {
+            return Err(Failure::failed(format!(
+                "the broker refused the publication to '{}': {reason} ({})",
+                self.args.topic,
+                reason.advice()
+            )));
         }
         Ok(())
     }

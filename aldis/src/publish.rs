@@ -1,4 +1,10 @@
 //! `aldis pub`: publishes messages, with the flags of mosquitto_pub.
+//!
+//! Where it differs from mosquitto_pub 2.0, on purpose:
+//! - A message that the broker refuses (MQTT 5) makes the exit code the broker's,
+//!   not 0; as MQTT 5 is the default, that is noticed without `-V`.
+//! - `-l` neither cuts lines at null characters nor loses a last one.
+//! - `-W` bounds it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -13,8 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use crate::client::{
-    self, BrokerArgs, Client, ClientLink, ENVIRONMENT, Failure, SessionArgs, TIMED_OUT,
-    reason_string,
+    self, BrokerArgs, Client, ClientLink, Contact, ENVIRONMENT, Failure, SessionArgs, TIMED_OUT,
 };
 
 /// Publish a message, or several
@@ -213,7 +218,7 @@ async fn publish_all(args: &Args) -> Result<u8, Failure> {
         numbers: BTreeMap::new(),
         published: 0,
         refused: None,
-        connected: true,
+        contact: Contact::new(args.broker.quiet),
         unsent: false,
     };
     client::connect(&mut link, &broker).await?;
@@ -300,7 +305,7 @@ struct Publisher<'a> {
     published: u64,
     /// The broker's code for the first that it refused.
     refused: Option<u8>,
-    connected: bool,
+    contact: Contact,
     /// The connection was lost before messages at QoS 0 were sent.
     unsent: bool,
 }
@@ -385,6 +390,7 @@ impl Publisher<'_> {
 
     fn note(&mut self, event: &Event<'_>) {
         let quiet = self.args.broker.quiet;
+        self.contact.note(event);
         match *event {
             Event::Delivered { id, .. } => {
                 self.numbers.remove(&id);
@@ -406,18 +412,6 @@ impl Publisher<'_> {
                 if !quiet {
                     eprintln!("Warning: Publish {number} failed: {words}");
                 }
-            }
-            Event::Disconnected { cause, properties } if self.connected => {
-                self.connected = false;
-                let words = match reason_string(properties) {
-                    Some(reason) => format!("{cause} ({reason})"),
-                    None => cause.to_string(),
-                };
-                client::tell_lost(quiet, &words);
-            }
-            Event::Connected { .. } if !self.connected => {
-                self.connected = true;
-                client::tell_again(quiet);
             }
             _ => {}
         }

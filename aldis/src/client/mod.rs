@@ -159,8 +159,8 @@ impl<'a> Client<'a> {
     }
 }
 
-/// Why a connection ended, for people.
-pub fn why(link: &mut ClientLink<'_>, cause: Cause, reason: Option<String>) -> String {
+/// Why a connection did not come about, for people.
+fn why(link: &mut ClientLink<'_>, cause: Cause, reason: Option<String>) -> String {
     let words = match cause {
         Cause::Network(_) => link.connector().inner().last_failure(),
         _ => None,
@@ -172,7 +172,7 @@ pub fn why(link: &mut ClientLink<'_>, cause: Cause, reason: Option<String>) -> S
 }
 
 /// What the broker says in words about a refusal.
-pub fn reason_string(properties: Properties<'_>) -> Option<String> {
+fn reason_string(properties: Properties<'_>) -> Option<String> {
     properties.iter().find_map(|property| match property {
         Property::ReasonString(words) => Some(words.to_owned()),
         _ => None,
@@ -245,17 +245,41 @@ fn return_code(reason: ReasonCode) -> u8 {
     }
 }
 
-/// Says what happened to a connection that was there before.
-pub fn tell_lost(quiet: bool, words: &str) {
-    if !quiet {
-        eprintln!("Connection lost: {words}; connecting again");
-    }
+/// Tells of a connection that is lost and comes back, once each.
+pub struct Contact {
+    quiet: bool,
+    /// Why there is none at present, as it was told.
+    lost: Option<Cause>,
 }
 
-/// Says that a lost connection is there again.
-pub fn tell_again(quiet: bool) {
-    if !quiet {
-        eprintln!("Connected again");
+impl Contact {
+    /// With a connection that is there.
+    pub fn new(quiet: bool) -> Self {
+        Self { quiet, lost: None }
+    }
+
+    /// Tells what an event says about the connection.
+    pub fn note(&mut self, event: &Event<'_>) {
+        match *event {
+            Event::Disconnected { cause, properties } => {
+                let before = self.lost.replace(cause);
+                if self.quiet || before == Some(cause) {
+                    return;
+                }
+                let words = match reason_string(properties) {
+                    Some(reason) => format!("{cause} ({reason})"),
+                    None => cause.to_string(),
+                };
+                match before {
+                    None => eprintln!("Connection lost: {words}; connecting again"),
+                    Some(_) => eprintln!("Not connected yet: {words}"),
+                }
+            }
+            Event::Connected { .. } if self.lost.take().is_some() && !self.quiet => {
+                eprintln!("Connected again");
+            }
+            _ => {}
+        }
     }
 }
 

@@ -1,4 +1,17 @@
 //! `aldis sub`: prints messages, with the flags of mosquitto_sub.
+//!
+//! Where it differs from mosquitto_sub 2.0, on purpose:
+//! - A message is printed before it is acknowledged, so with `-d` it stands
+//!   before PUBACK or PUBREC, not after PUBACK or PUBCOMP.
+//! - Several topics are several SUBSCRIBEs, each with its line and SUBACK.
+//! - MQTT 5 is spoken where the broker does; a refused connection still has the
+//!   exit code of MQTT 3.1.1, which is mosquitto_sub's default, unless `-V` says 5.
+//! - After a refused CONNECT no DISCONNECT follows.
+//! - When all subscriptions are denied, the exit code is the broker's, not 0;
+//!   when some are, it is said.
+//! - `%20x` prints the whole payload, not half of it; `%j` is JSON for any
+//!   payload; `%J` leaves numbers as they were written.
+//! - A closed pipe ends it with 0.
 
 mod format;
 mod json;
@@ -14,8 +27,7 @@ use jiff::Zoned;
 use tokio::time::sleep;
 
 use crate::client::{
-    self, BrokerArgs, Client, ClientLink, ENVIRONMENT, Failure, SessionArgs, TIMED_OUT,
-    reason_string,
+    self, BrokerArgs, Client, ClientLink, Contact, ENVIRONMENT, Failure, SessionArgs, TIMED_OUT,
 };
 use crate::signal;
 use format::{Arrival, Format, Output};
@@ -159,6 +171,7 @@ async fn subscribe(args: &Args) -> Result<u8, Failure> {
         answers: BTreeMap::new(),
         printed: 0,
         last: None,
+        contact: Contact::new(args.broker.quiet),
     };
     let interrupted = signal::interrupted();
     let ended = {
@@ -194,6 +207,7 @@ struct Subscriber<'a> {
     printed: u64,
     /// The last message for which the broker is owed an answer.
     last: Option<u16>,
+    contact: Contact,
 }
 
 /// What a message leads to.
@@ -208,9 +222,11 @@ impl Subscriber<'_> {
         let quiet = self.args.broker.quiet;
         loop {
             let mut acknowledge: Option<Token> = None;
-            let mut lost = None;
             let mut after = After::More;
-            match link.next().await {
+            let mut closed = false;
+            let event = link.next().await;
+            self.contact.note(&event);
+            match event {
                 Event::Message(message) => {
                     after = match self.message(&message) {
                         Ok(after) => after,
@@ -239,10 +255,7 @@ impl Subscriber<'_> {
                         return ended;
                     }
                 }
-                Event::Connected { .. } => client::tell_again(quiet),
-                Event::Disconnected { cause, properties } => {
-                    lost = Some((cause, reason_string(properties)));
-                }
+                Event::Disconnected { .. } => closed = true,
                 Event::Oversized { topic, size } if !quiet => {
                     eprintln!("Warning: a message of {size} bytes to '{topic}' is too large");
                 }
@@ -252,12 +265,8 @@ impl Subscriber<'_> {
                 self.last = Some(token.packet_id().get());
                 link.session().acknowledge(token);
             }
-            if let Some((cause, reason)) = lost {
-                if link.connector().is_output_closed() {
-                    return Ok(0);
-                }
-                let words = client::why(link, cause, reason);
-                client::tell_lost(quiet, &words);
+            if closed && link.connector().is_output_closed() {
+                return Ok(0);
             }
             if let After::End = after {
                 return Ok(0);
