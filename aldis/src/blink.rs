@@ -76,6 +76,7 @@ async fn blink(args: &Args) -> Result<u8, Failure> {
         on: false,
         contact: Contact::new(args.broker.quiet),
     };
+    let output_closed = link.connector().output_closed();
     tokio::select! {
         biased;
         () = signal::interrupted() => return Ok(0),
@@ -92,12 +93,10 @@ async fn blink(args: &Args) -> Result<u8, Failure> {
     let ended = tokio::select! {
         biased;
         () = signal::interrupted() => Ok(()),
+        () = output_closed.notified() => Ok(()),
         () = over => Ok(()),
         ended = lamp.blink(&mut link) => ended,
     };
-    if link.connector().is_output_closed() {
-        return Ok(0);
-    }
     // Asked a second time, it does not wait for the lamp.
     let ended = match ended {
         Ok(()) if lamp.on => tokio::select! {
@@ -136,9 +135,6 @@ impl Lamp<'_> {
                     biased;
                     () = sleep_until(change) => break,
                     event = link.next() => self.note(&event)?,
-                }
-                if link.connector().is_output_closed() {
-                    return Ok(());
                 }
             }
         }

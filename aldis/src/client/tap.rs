@@ -8,7 +8,7 @@ use std::rc::Rc;
 use aldis_mqtt::link::Connector;
 use aldis_mqtt::wire::{Frame, Packet, frame};
 use aldis_mqtt::{Network, Version};
-use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
+use embedded_io_async::{ErrorType, Read, Write};
 use tokio::sync::Notify;
 
 use super::trace::{self, Direction};
@@ -18,6 +18,7 @@ pub struct Tap<C> {
     inner: C,
     wire: RefCell<Wire>,
     sent: Rc<Notify>,
+    output_closed: Rc<Notify>,
 }
 
 impl<C> Tap<C> {
@@ -27,6 +28,7 @@ impl<C> Tap<C> {
             inner,
             wire: RefCell::new(Wire::new(trace)),
             sent: Rc::new(Notify::new()),
+            output_closed: Rc::new(Notify::new()),
         }
     }
 
@@ -35,9 +37,9 @@ impl<C> Tap<C> {
         &self.inner
     }
 
-    /// Whether standard output was closed while a packet was printed.
-    pub fn is_output_closed(&self) -> bool {
-        self.wire.borrow().output_closed
+    /// Notified when a packet could not be printed: nobody reads any more.
+    pub fn output_closed(&self) -> Rc<Notify> {
+        self.output_closed.clone()
     }
 
     /// Whether the message that came under this packet identifier still waits
@@ -71,17 +73,19 @@ impl<C: Connector> Connector for Tap<C> {
     }
 
     fn split(&mut self) -> Option<(Self::Reader<'_>, Self::Writer<'_>)> {
-        let (wire, sent) = (&self.wire, &self.sent);
+        let listener = Listener {
+            wire: &self.wire,
+            sent: &self.sent,
+            output_closed: &self.output_closed,
+        };
         let (reader, writer) = self.inner.split()?;
         let reader = Half {
             inner: reader,
-            wire,
-            sent,
+            listener,
         };
         let writer = Half {
             inner: writer,
-            wire,
-            sent,
+            listener,
         };
         Some((reader, writer))
     }
@@ -91,72 +95,61 @@ impl<C: Connector> Connector for Tap<C> {
     }
 }
 
+/// Who hears what passes.
+#[derive(Clone, Copy)]
+struct Listener<'c> {
+    wire: &'c RefCell<Wire>,
+    sent: &'c Notify,
+    output_closed: &'c Notify,
+}
+
+impl Listener<'_> {
+    fn pass(self, direction: Direction, bytes: &[u8]) {
+        if self.wire.borrow_mut().pass(direction, bytes).is_err() {
+            self.wire.borrow_mut().trace = false;
+            self.output_closed.notify_one();
+        }
+        if direction == Direction::Sent {
+            self.sent.notify_one();
+        }
+    }
+}
+
 /// One direction of a connection that is listened to.
 pub struct Half<'c, I> {
     inner: I,
-    wire: &'c RefCell<Wire>,
-    sent: &'c Notify,
+    listener: Listener<'c>,
 }
 
-/// The connection failed, or what passed over it could not be printed.
-#[derive(Debug)]
-pub struct TapError(ErrorKind);
-
-impl std::fmt::Display for TapError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for TapError {}
-
-impl embedded_io_async::Error for TapError {
-    fn kind(&self) -> ErrorKind {
-        self.0
-    }
-}
-
-impl From<io::Error> for TapError {
-    fn from(_: io::Error) -> Self {
-        Self(ErrorKind::BrokenPipe)
-    }
-}
-
-fn inner(error: impl embedded_io_async::Error) -> TapError {
-    TapError(error.kind())
-}
-
-impl<I> ErrorType for Half<'_, I> {
-    type Error = TapError;
+impl<I: ErrorType> ErrorType for Half<'_, I> {
+    type Error = I::Error;
 }
 
 impl<I: Read> Read for Half<'_, I> {
-    async fn read(&mut self, buf: &mut [u8]) -> Result<usize, TapError> {
-        let len = self.inner.read(buf).await.map_err(inner)?;
+    async fn read(&mut self, buf: &mut [u8]) -> Result<usize, I::Error> {
+        let len = self.inner.read(buf).await?;
         let bytes = buf.get(..len).unwrap_or(&[]);
-        self.wire.borrow_mut().pass(Direction::Received, bytes)?;
+        self.listener.pass(Direction::Received, bytes);
         Ok(len)
     }
 }
 
 impl<I: Write> Write for Half<'_, I> {
-    async fn write(&mut self, buf: &[u8]) -> Result<usize, TapError> {
-        let len = self.inner.write(buf).await.map_err(inner)?;
+    async fn write(&mut self, buf: &[u8]) -> Result<usize, I::Error> {
+        let len = self.inner.write(buf).await?;
         let bytes = buf.get(..len).unwrap_or(&[]);
-        self.wire.borrow_mut().pass(Direction::Sent, bytes)?;
-        self.sent.notify_one();
+        self.listener.pass(Direction::Sent, bytes);
         Ok(len)
     }
 
-    async fn flush(&mut self) -> Result<(), TapError> {
-        self.inner.flush().await.map_err(inner)
+    async fn flush(&mut self) -> Result<(), I::Error> {
+        self.inner.flush().await
     }
 }
 
 /// What is known from the packets that passed.
 struct Wire {
     trace: bool,
-    output_closed: bool,
     names: trace::Names,
     version: Version,
     sent: Vec<u8>,
@@ -169,7 +162,6 @@ impl Wire {
     fn new(trace: bool) -> Self {
         Self {
             trace,
-            output_closed: false,
             names: trace::Names::default(),
             version: Version::V5,
             sent: Vec::new(),
@@ -207,9 +199,6 @@ impl Wire {
         match direction {
             Direction::Sent => self.sent = rest,
             Direction::Received => self.received = rest,
-        }
-        if result.is_err() {
-            self.output_closed = true;
         }
         result
     }

@@ -173,7 +173,7 @@ async fn subscribe(args: &Args) -> Result<u8, Failure> {
         last: None,
         contact: Contact::new(args.broker.quiet),
     };
-    let interrupted = signal::interrupted();
+    let output_closed = link.connector().output_closed();
     let ended = {
         let receiving = async {
             client::connect(&mut link, &broker).await?;
@@ -181,7 +181,8 @@ async fn subscribe(args: &Args) -> Result<u8, Failure> {
         };
         tokio::select! {
             biased;
-            () = interrupted => Ok(0),
+            () = signal::interrupted() => Ok(0),
+            () = output_closed.notified() => Ok(0),
             ended = receiving => ended,
             () = timed_out => {
                 if !args.broker.quiet {
@@ -191,9 +192,6 @@ async fn subscribe(args: &Args) -> Result<u8, Failure> {
             }
         }
     };
-    if link.connector().is_output_closed() {
-        return Ok(0);
-    }
     client::leave(&mut link, subscriber.last).await;
     ended
 }
@@ -223,7 +221,6 @@ impl Subscriber<'_> {
         loop {
             let mut acknowledge: Option<Token> = None;
             let mut after = After::More;
-            let mut closed = false;
             let event = link.next().await;
             self.contact.note(&event);
             match event {
@@ -255,7 +252,6 @@ impl Subscriber<'_> {
                         return ended;
                     }
                 }
-                Event::Disconnected { .. } => closed = true,
                 Event::Oversized { topic, size } if !quiet => {
                     eprintln!("Warning: a message of {size} bytes to '{topic}' is too large");
                 }
@@ -264,9 +260,6 @@ impl Subscriber<'_> {
             if let Some(token) = acknowledge {
                 self.last = Some(token.packet_id().get());
                 link.session().acknowledge(token);
-            }
-            if closed && link.connector().is_output_closed() {
-                return Ok(0);
             }
             if let After::End = after {
                 return Ok(0);
