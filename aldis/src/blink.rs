@@ -32,7 +32,7 @@ pub struct Args {
     /// How long the lamp is off
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
     off: Duration,
-    /// End after this time [default: at Ctrl-C]
+    /// End after this time (default: at Ctrl-C)
     #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
     lasting: Option<Duration>,
     /// QoS: 0 at most once, 1 at least once, 2 exactly once

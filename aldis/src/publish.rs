@@ -42,7 +42,7 @@ pub struct Args {
     /// Topic
     #[arg(short, long, value_name = "TOPIC")]
     topic: Option<String>,
-    /// Broker and topic in one: mqtt[s]://[user[:password]@]host[:port]/topic
+    /// Broker and topic in one, such as mqtt://user@host:1883/topic
     #[arg(short = 'L', long, value_name = "URL", conflicts_with_all = ["host", "topic"])]
     url: Option<String>,
     /// Message
@@ -365,8 +365,8 @@ impl Publisher<'_> {
         lines: &mut mpsc::Receiver<io::Result<Vec<u8>>>,
     ) -> Option<io::Result<Vec<u8>>> {
         loop {
+            // By turns: a fast pipe must not keep the first lines from going out.
             tokio::select! {
-                biased;
                 line = lines.recv() => return line,
                 () = self.progress(link) => {}
             }

@@ -21,10 +21,10 @@ const PORT_TLS: u16 = 8883;
 #[derive(clap::Args)]
 #[command(next_help_heading = "Broker")]
 pub struct BrokerArgs {
-    /// Host name or address, or a URL: mqtt[s]://[user[:password]@]host[:port] [default: localhost]
+    /// Host name or address, or a URL such as mqtts://user@host:8883 (default: localhost)
     #[arg(short = 'h', long, value_name = "HOST")]
     pub host: Option<String>,
-    /// Port [default: 1883, with TLS 8883]
+    /// Port (default: 1883, with TLS 8883)
     #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..))]
     pub port: Option<u16>,
     /// User name
@@ -48,14 +48,14 @@ pub struct BrokerArgs {
     /// Use TLS and trust the authorities that the operating system trusts
     #[arg(long, conflicts_with = "cafile")]
     pub tls_use_os_certs: bool,
-    /// Client id [default: a random one]
+    /// Client id (default: a random one)
     #[arg(short, long, value_name = "ID")]
     pub id: Option<String>,
     /// Seconds after which a silent broker is asked whether it is there
     #[arg(short, long, value_name = "SECONDS", default_value_t = 60)]
     #[arg(value_parser = clap::value_parser!(u16).range(5..))]
     pub keepalive: u16,
-    /// Version of MQTT: mqttv5 (5) or mqttv311 (311, 4) [default: 5, then 3.1.1 if refused]
+    /// Version of MQTT: mqttv5 (5) or mqttv311 (311, 4) (default: 5, then 3.1.1 if refused)
     #[arg(short = 'V', long, value_name = "VERSION", value_parser = version)]
     pub protocol_version: Option<Version>,
     /// Print every packet, as mosquitto's tools do
@@ -79,7 +79,7 @@ pub struct SessionArgs {
     /// Resume the session that the broker has for this client id, and let it keep it
     #[arg(short = 'c', long, requires = "id")]
     pub disable_clean_session: bool,
-    /// Seconds that the broker keeps the session (MQTT 5) [default: for ever with -c, else 0]
+    /// Seconds that the broker keeps the session (MQTT 5) (default: for ever with -c, else 0)
     #[arg(short = 'x', long, value_name = "SECONDS", value_parser = expiry)]
     #[arg(allow_negative_numbers = true, requires = "id")]
     pub session_expiry_interval: Option<u32>,

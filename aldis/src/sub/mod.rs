@@ -12,6 +12,8 @@
 //! - `%20x` prints the whole payload, not half of it; `%j` is JSON for any
 //!   payload; `%J` leaves numbers as they were written.
 //! - A closed pipe ends it with 0.
+//! - A message may have 32 MiB; what is larger is told (MQTT 3.1.1) or kept back
+//!   by the broker (MQTT 5).
 
 mod format;
 mod json;
@@ -53,7 +55,7 @@ pub struct Args {
     /// Topic; may be repeated
     #[arg(short, long = "topic", value_name = "TOPIC")]
     topic: Vec<String>,
-    /// Broker and topic in one: mqtt[s]://[user[:password]@]host[:port]/topic
+    /// Broker and topic in one, such as mqtt://user@host:1883/topic
     #[arg(short = 'L', long, value_name = "URL", conflicts_with = "host")]
     url: Option<String>,
     /// QoS of the subscriptions

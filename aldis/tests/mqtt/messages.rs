@@ -326,6 +326,27 @@ fn a_closed_pipe_ends_it_quietly() {
     }
 }
 
+/// A message that is not sent because nobody reads the trace of it.
+#[test]
+fn a_closed_pipe_does_not_keep_a_message_from_being_published() {
+    use std::process::Stdio;
+
+    let broker = Mosquitto::start();
+    let heard = listener(&broker, "t", "1");
+    let mut command = Tool::Aldis.at("pub", broker.port, ["-t", "t", "-m", "m", "-q", "1", "-d"]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let child = command
+        .stdout(writer)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let done = child.wait_with_output().unwrap();
+    assert_eq!(done.status.code(), Some(0));
+    assert_eq!(String::from_utf8(done.stderr).unwrap(), "");
+    assert_eq!(heard.done().text(), "m");
+}
+
 /// A terminal that does not come back, or a broker that publishes a will.
 #[test]
 fn ctrl_c_and_sigterm_leave_in_order() {
