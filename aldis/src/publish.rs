@@ -313,6 +313,11 @@ struct Publisher<'a> {
 impl Publisher<'_> {
     /// Hands a message to the session, when it has the room for it.
     async fn publish(&mut self, link: &mut ClientLink<'_>, payload: &[u8]) -> Result<(), Failure> {
+        // The session looks through all it holds: more than is soon to go out
+        // only makes it slow.
+        while self.numbers.len() > 2 * usize::from(self.args.max_inflight) {
+            self.progress(link).await;
+        }
         loop {
             let (session, now) = link.parts();
             let publication = Publication {
