@@ -326,7 +326,8 @@ impl<'b> Session<'b> {
         options: Option<SubscribeOptions>,
     ) -> Result<(), SubscribeError> {
         let old = self.outbox.filter(filter);
-        let mut entry = Entry::new(kind, 0);
+        let options = options.map(|options| options.byte(Version::V5));
+        let mut entry = Entry::new(kind, u32::from(options.unwrap_or(0)));
         entry.packet_id = Some(self.outbox.packet_id());
         let size = properties.size();
         let len_of_len = varint_len(u32::try_from(size).unwrap_or(u32::MAX));
@@ -337,7 +338,7 @@ impl<'b> Session<'b> {
                 w.u16(entry.packet_id.map_or(0, crate::wire::PacketId::get))?;
                 properties.write(w)?;
                 w.string(filter)?;
-                options.map_or(Ok(()), |options| w.byte(options.byte(Version::V5)))
+                options.map_or(Ok(()), |options| w.byte(options))
             })();
         });
         if appended.is_err() {

@@ -1,0 +1,7 @@
+//! The session: against a broker model on virtual time, and byte for byte.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod conversations;
+mod replay;
