@@ -11,6 +11,9 @@ use crate::wire::{
     kind, valid_topic, write_header,
 };
 
+/// How soon to look again for an answer that may have come already.
+const LOOK_AGAIN_MS: u32 = 100;
+
 /// Where the session stands. None of these is the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
@@ -306,7 +309,8 @@ impl Session<'_> {
             self.ping = Ping::Idle;
             self.timers.stop(Timer::Answer);
             self.proof_at = now;
-            self.arm_ping(now);
+            // The keep-alive counts from what was sent, however long the answer took.
+            self.arm_ping(self.sent_at);
         }
     }
 
@@ -420,12 +424,17 @@ impl Session<'_> {
                 self.timers.arm(Timer::Answer, now.after(bound));
             }
         }
-        if self.blocked {
+        if self.blocked || (self.reply.is_some() && self.start < self.end) {
             // The answer may be waiting behind what the application has not
-            // acknowledged: that is not the broker's silence.
+            // acknowledged, or behind what wants a reply that could not be
+            // written yet: that is not the broker's silence.
+            let wait = match self.blocked {
+                true => timeouts.answer_ms,
+                false => LOOK_AGAIN_MS,
+            };
             for timer in [Timer::Answer, Timer::Acknowledge] {
                 if self.timers.fired(timer, now) {
-                    self.timers.arm(timer, now.after(timeouts.answer_ms));
+                    self.timers.arm(timer, now.after(wait));
                 }
             }
         }

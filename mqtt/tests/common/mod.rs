@@ -3,7 +3,7 @@
 pub mod raw;
 mod rig;
 
-pub use rig::{Chunks, Cut, End, Rig, Setup};
+pub use rig::{Booked, Chunks, Cut, End, Rig, Setup};
 
 use aldis_mqtt::{
     Cause, Dropped, Event, Instant, Options, PublicationId, QoS, ReasonCode, Token, Version,

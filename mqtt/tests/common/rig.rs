@@ -403,9 +403,7 @@ impl Rig {
                 *allowance -= len;
             }
             busy = true;
-            let cut = self
-                .cut
-                .filter(|cut| cut.up && cut.after < self.sent + len);
+            let cut = self.cut.filter(|cut| cut.up && cut.after < self.sent + len);
             // The operating system took it all; the broker gets what still got through.
             self.session.transmitted(len, now);
             if let Some(cut) = cut {

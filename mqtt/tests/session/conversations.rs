@@ -148,7 +148,10 @@ fn with_will(version: Version) -> Setup {
 /// A will, and a birth on the same topic.
 fn will(rig: &mut Rig) {
     rig.connect();
-    publish(rig, &Publication::new("status", b"online").qos(One).retained());
+    publish(
+        rig,
+        &Publication::new("status", b"online").qos(One).retained(),
+    );
     finish(rig);
     let now = aldis_mqtt::Instant::from_millis(rig.now);
     rig.session.stop(now);

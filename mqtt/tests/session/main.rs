@@ -4,4 +4,6 @@
 mod common;
 
 mod conversations;
+mod defects;
+mod field;
 mod replay;

@@ -108,7 +108,10 @@ fn every_end_is_told_once_and_true(rig: &Rig, talk: &Talk, forgot: bool) {
         match booked.ends[..] {
             [End::Delivered(reason)] => {
                 assert!(count > 0, "told as delivered, and was not: {booked:?}");
-                assert!(reason.0 < 0x80 || (booked.qos == QoS::ExactlyOnce), "{booked:?}");
+                assert!(
+                    reason.0 < 0x80 || (booked.qos == QoS::ExactlyOnce),
+                    "{booked:?}"
+                );
                 let twice = booked.qos == QoS::ExactlyOnce && !forgot && count != 1;
                 assert!(!twice, "{count} times: {booked:?}");
             }
@@ -188,7 +191,11 @@ fn subscriptions_hold(rig: &mut Rig, talk: &Talk) {
         .collect();
     assert_eq!(held, talk.filters, "{:?}", rig.seen);
     if !talk.filters.is_empty() {
-        let topic = if held[0].ends_with('y') { "in/y" } else { "in/x" };
+        let topic = if held[0].ends_with('y') {
+            "in/y"
+        } else {
+            "in/x"
+        };
         rig.other(topic, b"probe", QoS::ExactlyOnce);
         assert_eq!(count(rig, topic, b"probe"), 1, "{:?}", rig.seen);
     }
@@ -230,7 +237,11 @@ fn fragment(talk: Talk) {
         bytewise.chunks = Chunks::Bytes;
         (talk.run)(&mut bytewise);
         check(&mut bytewise, &talk, false);
-        assert_eq!(told_by_kind(&bytewise), told_by_kind(&reference), "{habits:?}");
+        assert_eq!(
+            told_by_kind(&bytewise),
+            told_by_kind(&reference),
+            "{habits:?}"
+        );
         for seed in 0..30 {
             let mut random = rig(&talk, habits);
             random.chunks = Chunks::Random(Rng(seed));
