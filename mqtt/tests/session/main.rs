@@ -3,7 +3,10 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod connecting;
 mod conversations;
 mod defects;
 mod field;
+mod inbound;
+mod limits;
 mod replay;
