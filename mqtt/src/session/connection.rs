@@ -103,6 +103,7 @@ impl Session<'_> {
     /// Ends the connection for good, with DISCONNECT: the broker does not
     /// publish the will. What is not yet sent stays in the outbox.
     pub fn stop(&mut self, now: Instant) {
+        self.wanted = false;
         match self.state {
             State::Stopped | State::Closing(Cause::Stopped) => {}
             State::Connected | State::Closing(_) => self.close(Cause::Stopped, now),
@@ -110,8 +111,9 @@ impl Session<'_> {
         }
     }
 
-    /// Connects again after [`Session::stop`].
+    /// Connects again after [`Session::stop`], once that has come to its end.
     pub fn start(&mut self, now: Instant) {
+        self.wanted = true;
         if self.state == State::Stopped {
             self.state = State::Waiting;
             self.timers.arm(Timer::Reconnect, now);
@@ -359,7 +361,7 @@ impl Session<'_> {
         self.reply = None;
         self.ping = Ping::Idle;
         self.lost = Some((cause, (0, 0)));
-        if cause == Cause::Stopped {
+        if !self.wanted {
             self.state = State::Stopped;
             self.timers.stop(Timer::Reconnect);
             return;
@@ -438,7 +440,10 @@ impl Session<'_> {
                 }
             }
         }
-        let cause = if self.timers.fired(Timer::Connect, now) {
+        let closing = self.timers.fired(Timer::Close, now);
+        let cause = if let (true, State::Closing(cause)) = (closing, self.state) {
+            cause
+        } else if self.timers.fired(Timer::Connect, now) {
             Cause::ConnectTimeout
         } else if self.timers.fired(Timer::Write, now) {
             Cause::Stalled
@@ -446,11 +451,6 @@ impl Session<'_> {
             || (self.timers.fired(Timer::Acknowledge, now) && self.is_unanswered(now))
         {
             Cause::Silent
-        } else if self.timers.fired(Timer::Close, now) {
-            match self.state {
-                State::Closing(cause) => cause,
-                _ => return,
-            }
         } else {
             return;
         };

@@ -83,6 +83,8 @@ pub struct Session<'b> {
     established: bool,
     /// MQTT 3.1.1: a session of an earlier life is to be thrown away first.
     purge: bool,
+    /// The application wants a connection.
+    wanted: bool,
     /// Attempts since the last connection that was stable.
     attempts: u8,
     random: u64,
@@ -138,6 +140,7 @@ impl<'b> Session<'b> {
             epoch: 0,
             established: false,
             purge: false,
+            wanted: true,
             attempts: 0,
             random: seed ^ 0x9e37_79b9_7f4a_7c15,
             sent_at: now,
@@ -368,6 +371,10 @@ impl<'b> Session<'b> {
             _ => self.connection,
         };
         if token.epoch == epoch {
+            let reason = match self.version {
+                Version::V4 => ReasonCode::SUCCESS,
+                Version::V5 => reason,
+            };
             self.inbound.handled(token.packet_id, token.qos, reason);
             self.blocked = false;
         }

@@ -258,7 +258,7 @@ fn an_oversized_message_of_3_1_1_does_not_come_again() {
         rig.other("in", &[b'x'; 500], qos);
         rig.other("in", b"after", qos);
         assert_eq!(rig.messages().count(), 1);
-        assert!(rig.events().contains(&Seen::Oversized("in".into(), 508)));
+        assert!(rig.events().contains(&Seen::Oversized("in".into(), 509)));
         let session = rig.broker.session("client").unwrap();
         assert_eq!((session.in_flight, session.queued), (0, 0));
         rig.sever();

@@ -301,6 +301,7 @@ fn an_alias_goes_with_properties_of_any_size() {
         let properties = [Property::UserProperty("k", value)];
         let mut rig = Setup {
             aliases_out: 64,
+            outbox: 8192,
             ..Setup::new(Version::V5)
         }
         .connected();
