@@ -2,6 +2,7 @@
 #![cfg_attr(not(any(test, feature = "tokio")), no_std)]
 #![forbid(unsafe_code)]
 
+pub mod link;
 mod outbox;
 pub mod session;
 mod time;

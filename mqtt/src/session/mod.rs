@@ -26,7 +26,8 @@ pub use options::{Backoff, Buffers, CleanStart, Options, Publication, Timeouts, 
 use alias::Aliases;
 use connection::{Limits, State};
 use inbound::Inbound;
-use receive::{Pending, Range};
+pub(crate) use receive::Pending;
+use receive::Range;
 use timers::{Timer, Timers};
 use transmit::{Ping, Reply, Transmit};
 
