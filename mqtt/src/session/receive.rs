@@ -7,8 +7,8 @@ use super::{Cause, Dropped, Event, Message, Progress, PublicationId, Session, To
 use crate::Instant;
 use crate::outbox::{EXPIRED, Entry, Kind, SESSION_LOST, State as EntryState};
 use crate::wire::{
-    Ack, Delivery, Fault, Frame, PacketId, Properties, Property, Publish, QoS, Reader, ReasonCode,
-    Version, frame, kind,
+    Ack, Delivery, Fault, Frame, PacketId, Properties, Publish, QoS, Reader, ReasonCode, Version,
+    frame, kind,
 };
 
 /// Bytes of the receive buffer, from and to.
@@ -88,7 +88,7 @@ impl Session<'_> {
             return Progress::Nothing;
         }
         let have = bytes.len();
-        let result = match frame(bytes) {
+        let result = match frame(bytes, self.version) {
             Ok(None) => return Progress::Nothing,
             Ok(Some(frame)) if frame.size() <= have => {
                 let body = (self.start + frame.header, self.start + frame.size());
@@ -141,11 +141,7 @@ impl Session<'_> {
     fn on_publish(&mut self, first: u8, body: Range) -> Result<Arrival, Fault> {
         let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
         let publish = Publish::decode(first & 15, bytes, self.version)?;
-        let alias = alias(&publish.properties);
-        if alias.is_none() && publish.topic.is_empty() {
-            return Err(Fault::Protocol);
-        }
-        if let Some(alias) = alias {
+        if let Some(alias) = publish.properties.topic_alias() {
             if alias > self.inbound_aliases.maximum() {
                 return Err(Fault::TopicAlias);
             }
@@ -446,7 +442,7 @@ impl Session<'_> {
             Version::V5 => Properties::checked(reader.block().unwrap_or(&[])),
         };
         if topic.is_empty() {
-            let alias = alias(&properties).unwrap_or(0);
+            let alias = properties.topic_alias().unwrap_or(0);
             topic = self.inbound_aliases.topic(alias).unwrap_or("");
         }
         let epoch = match qos {
@@ -467,11 +463,4 @@ impl Session<'_> {
             }),
         })
     }
-}
-
-fn alias(properties: &Properties<'_>) -> Option<u16> {
-    properties.iter().find_map(|property| match property {
-        Property::TopicAlias(alias) => Some(alias),
-        _ => None,
-    })
 }
