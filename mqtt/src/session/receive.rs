@@ -5,7 +5,7 @@ use super::inbound::Arrival;
 use super::transmit::Reply;
 use super::{Cause, Dropped, Event, Message, Progress, PublicationId, Session, Token};
 use crate::Instant;
-use crate::outbox::{EXPIRED, Entry, Kind, SESSION_LOST, State as EntryState};
+use crate::outbox::{EXPIRED, Kind, SESSION_LOST, Slot, State as EntryState};
 use crate::wire::{
     Ack, Delivery, Fault, Frame, PacketId, Properties, Publish, QoS, Reader, ReasonCode, Version,
     frame, kind,
@@ -241,14 +241,8 @@ impl Session<'_> {
         }
         let id = entry.id;
         if kind == kind::PUBREC && !reason.is_error() {
-            self.outbox.update(
-                at,
-                entry,
-                Entry {
-                    state: EntryState::Release,
-                    ..entry
-                },
-            );
+            self.outbox
+                .update(at, |slot| slot.state = EntryState::Release);
             self.releases = true;
             return Ok(None);
         }
@@ -257,7 +251,7 @@ impl Session<'_> {
         {
             return Err(Fault::Protocol);
         }
-        self.outbox.remove(at, entry);
+        self.outbox.remove(at);
         Ok(Some(if reason.is_error() && kind != kind::PUBCOMP {
             Pending::Dropped {
                 id,
@@ -290,12 +284,12 @@ impl Session<'_> {
                 && entry.kind == of
                 && entry.state == EntryState::Sent
         });
-        let Some((at, entry)) = found else {
+        let Some(at) = found else {
             return Ok(None);
         };
         let code = ReasonCode(codes.first().copied().unwrap_or(0));
         if of == Kind::Unsubscription {
-            self.outbox.remove(at, entry);
+            self.outbox.remove(at);
             return Ok(Some(Pending::Unsubscribed { at }));
         }
         let state = match code.0 {
@@ -303,7 +297,7 @@ impl Session<'_> {
             0x80.. => EntryState::Refused,
             _ => return Err(Fault::Malformed),
         };
-        self.outbox.update(at, entry, Entry { state, ..entry });
+        self.outbox.update(at, |slot| slot.state = state);
         Ok(Some(Pending::Subscribed { at, code }))
     }
 
@@ -342,41 +336,31 @@ impl Session<'_> {
 
     /// The next entry of the outbox whose end or refusal is to be told.
     pub(super) fn report(&mut self) -> Option<Pending> {
-        let (at, entry) = self
-            .outbox
-            .find(0, |entry| entry.state == EntryState::Report)?;
-        if self.outbox.is_locked(at) {
-            return None;
-        }
-        Some(match entry.kind {
+        let told = |slot: &Slot| slot.state == EntryState::Report;
+        let at = self.outbox.find(0, told)?;
+        let Slot {
+            kind, id, since, ..
+        } = *self.outbox.entry(at)?;
+        Some(match kind {
             Kind::Subscription => {
-                self.outbox.update(
-                    at,
-                    entry,
-                    Entry {
-                        state: EntryState::Refused,
-                        ..entry
-                    },
-                );
+                self.outbox
+                    .update(at, |slot| slot.state = EntryState::Refused);
                 Pending::Subscribed {
                     at,
-                    code: ReasonCode(entry.expires as u8),
+                    code: ReasonCode(since as u8),
                 }
             }
             Kind::Publication(_) => {
-                self.outbox.remove(at, entry);
-                let reason = match entry.expires {
+                self.outbox.remove(at);
+                let reason = match since {
                     SESSION_LOST => Dropped::SessionLost,
                     EXPIRED => Dropped::Expired,
                     code => Dropped::Refused(ReasonCode(code as u8)),
                 };
-                Pending::Dropped {
-                    id: entry.id,
-                    reason,
-                }
+                Pending::Dropped { id, reason }
             }
             _ => {
-                self.outbox.remove(at, entry);
+                self.outbox.remove(at);
                 Pending::Unsubscribed { at }
             }
         })
@@ -413,11 +397,11 @@ impl Session<'_> {
                 reason,
             },
             Pending::Subscribed { at, code } => Event::Subscribed {
-                filter: self.outbox.name_at(at),
+                filter: self.outbox.name(at),
                 result: QoS::from_bits(code.0).ok_or(code),
             },
             Pending::Unsubscribed { at } => Event::Unsubscribed {
-                filter: self.outbox.name_at(at),
+                filter: self.outbox.name(at),
             },
             Pending::Oversized { body, size } => {
                 let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);

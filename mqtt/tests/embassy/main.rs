@@ -48,7 +48,11 @@ fn link(lan: &Lan, host: &'static str) -> TestLink {
 
 fn link_to(lan: &Lan, host: &'static str, port: u16) -> TestLink {
     let leak = |size| vec![0; size].leak();
-    let buffers = Buffers::new(leak(1024), leak(4096));
+    let buffers = Buffers::new(
+        leak(1024),
+        leak(4096),
+        vec![aldis_mqtt::Slot::EMPTY; 64].leak(),
+    );
     let session = Session::new(options(), buffers, 1, EmbassyClock.now()).unwrap();
     let connector = TcpConnector::new(lan.stack, leak(1024), leak(1024), host, port);
     Link::new(session, connector, EmbassyClock)

@@ -29,7 +29,11 @@ fn options() -> Options<'static> {
 }
 
 fn session() -> Session<'static> {
-    let buffers = Buffers::new(vec![0; 512].leak(), vec![0; 2_048].leak());
+    let buffers = Buffers::new(
+        vec![0; 512].leak(),
+        vec![0; 2_048].leak(),
+        vec![aldis_mqtt::Slot::EMPTY; 64].leak(),
+    );
     Session::new(options(), buffers, 1, Instant::from_millis(0)).unwrap()
 }
 

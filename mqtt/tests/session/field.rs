@@ -233,7 +233,7 @@ fn a_thousand_broker_restarts_leave_the_session_as_it_was() {
             rig.take_events();
         }
         assert_eq!(rig.session.pending(), 0);
-        let payload = vec![b'x'; 400 - 25 - 6 - 25 - 2 - 1 - 4 - 1];
+        let payload = vec![b'x'; 400 - 5 - 6 - 5 - 2 - 1 - 4 - 1];
         assert!(
             rig.publish(&Publication::new("t", &payload).qos(One))
                 .is_ok()
@@ -255,7 +255,7 @@ fn an_outage_fills_the_outbox_and_no_more() {
             Err(error) => assert_eq!(error, PublishError::Full),
         }
     }
-    assert_eq!(accepted, 2048 / (25 + 3 + 2 + 1 + 7));
+    assert_eq!(accepted, 2048 / (5 + 3 + 2 + 1 + 7));
     // The application may choose what to give up.
     let (oldest, topic) = rig.session.oldest_unsent().unwrap();
     assert_eq!((oldest, topic), (rig.book[0].id, "t"));
@@ -318,7 +318,7 @@ fn the_latest_does_not_supersede_what_is_on_its_way() {
 #[test]
 fn what_replaces_too_small_a_place_is_refused_and_changes_nothing() {
     let mut rig = Setup {
-        outbox: 128,
+        outbox: 100,
         ..Setup::new(Version::V5)
     }
     .rig();
@@ -346,11 +346,11 @@ fn what_expires_while_offline_is_reported_at_its_time_and_gives_its_room_back() 
     let reading = Publication::new("t", &[b'x'; 60]).qos(One).expires(5);
     let id = rig.publish(&reading).unwrap();
     assert_eq!(rig.publish(&reading), Err(PublishError::Full));
-    rig.advance(5_000);
+    rig.advance(4_999);
     assert_eq!(rig.book[0].ends, []);
-    rig.advance(500);
+    rig.advance(1);
     let expired = Seen::Dropped(id, Dropped::Expired);
-    assert_eq!(rig.seen.last(), Some(&(6_000, expired)));
+    assert_eq!(rig.seen.last(), Some(&(5_500, expired)));
     rig.publish(&reading).unwrap();
     rig.reachable = true;
     rig.connect();
