@@ -50,6 +50,7 @@ impl Setup {
         let session = Session::new(self.options, buffers, self.seed, at(0)).unwrap();
         Rig {
             session,
+            options: self.options,
             broker: Broker::new(self.config),
             now: 0,
             link: None,
@@ -135,6 +136,7 @@ struct Link {
 /// A session, a broker, and what a driver would do.
 pub struct Rig {
     pub session: Session<'static>,
+    pub options: Options<'static>,
     pub broker: Broker,
     pub now: u64,
     link: Option<Link>,
