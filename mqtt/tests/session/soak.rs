@@ -1,6 +1,6 @@
 //! Anything in any order, for a long time.
 
-use crate::common::{Chunks, Cut, End, Rig, Rng, Seen, Setup, at, options};
+use crate::common::{Booked, Chunks, Cut, End, Rig, Rng, Seen, Setup, at, options};
 use aldis_mqtt::{
     Cause, Dropped, Options, Publication, PublishError, QoS, ReasonCode, SubscribeOptions, Token,
     Version, Versions,
@@ -142,11 +142,7 @@ impl Soak {
                 let after = self.below(200);
                 let up = self.one_in(2);
                 let forget = self.forgets && self.one_in(2);
-                let so_far = if up {
-                    self.rig.sent
-                } else {
-                    self.rig.received
-                };
+                let so_far = if up { self.rig.sent } else { self.rig.received };
                 self.rig.cut = Some(Cut {
                     up,
                     after: so_far + after,
@@ -268,7 +264,10 @@ impl Soak {
                 let kind = kinds[self.below(kinds.len())];
                 self.rig.broker.withhold(kind, 0, 1);
             }
-            6 => self.rig.broker.kick("client", reason::SESSION_TAKEN_OVER, now),
+            6 => self
+                .rig
+                .broker
+                .kick("client", reason::SESSION_TAKEN_OVER, now),
             _ if self.forgets => {
                 self.rig.sever();
                 self.rig.broker.forget("client");
@@ -283,11 +282,12 @@ impl Soak {
         let maximum_packet_size = [None, None, Some(100)][self.below(3)];
         let topic_alias_maximum = [0, 2, 10][self.below(3)];
         let maximum_qos = [Qos::AtLeastOnce, Qos::ExactlyOnce, Qos::ExactlyOnce][self.below(3)];
+        let only_v5 = self.rig.options.versions == Versions::Only(Version::V5);
         let config = self.rig.broker.config_mut();
         config.receive_maximum = receive_maximum;
         config.topic_alias_maximum = topic_alias_maximum;
         // MQTT 3.1.1 cannot be told these, and a lower grant is another promise.
-        if self.rig.session.version() == Version::V5 && self.forgets {
+        if only_v5 && self.forgets {
             config.maximum_packet_size = maximum_packet_size;
             config.maximum_qos = maximum_qos;
         }
@@ -311,15 +311,18 @@ impl Soak {
             }
         }
         let done = |rig: &Rig| rig.all_ended() && rig.session.is_connected();
-        assert!(self.rig.until(200_000, done), "{:?}", self.unfinished());
+        let ended = self.rig.until(200_000, done);
+        let last = self.rig.seen.len().saturating_sub(8);
+        let (seen, unfinished) = (&self.rig.seen[last..], self.unfinished());
+        assert!(ended, "{unfinished:?} after {seen:?}");
         for _ in 0..100 {
             self.acknowledge();
             self.rig.settle();
         }
     }
 
-    fn unfinished(&self) -> Vec<&crate::common::Booked> {
-        let unfinished = |b: &&crate::common::Booked| b.ends.is_empty();
+    fn unfinished(&self) -> Vec<&Booked> {
+        let unfinished = |b: &&Booked| b.qos != QoS::AtMostOnce && b.ends.is_empty();
         self.rig.book.iter().filter(unfinished).collect()
     }
 
