@@ -26,10 +26,10 @@ impl Drop for Seed {
 
 #[test]
 fn nothing_is_lost_whatever_happens() {
-    let chosen = std::env::var("ALDIS_SOAK_SEED").ok();
-    match chosen.and_then(|seed| seed.parse().ok()) {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    match number("ALDIS_SOAK_SEED") {
         Some(seed) => soak(seed),
-        None => (0..36).for_each(soak),
+        None => (0..number("ALDIS_SOAK_RUNS").unwrap_or(36)).for_each(soak),
     }
 }
 
