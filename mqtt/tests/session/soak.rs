@@ -40,7 +40,9 @@ struct Soak {
     forgets: bool,
     /// Messages that have been looked for tokens, and the tokens that were not given back.
     looked: usize,
-    tokens: Vec<Token>,
+    tokens: Vec<(Token, Vec<u8>)>,
+    /// What was refused, which comes again if that got lost.
+    refused: Vec<Vec<u8>>,
     payload: u32,
 }
 
@@ -85,6 +87,7 @@ fn soak(seed: u64) {
         forgets: seed % 2 == 1,
         looked: 0,
         tokens: Vec::new(),
+        refused: Vec::new(),
         payload: 0,
     };
     for _ in 0..STEPS {
@@ -193,14 +196,16 @@ impl Soak {
     }
 
     fn acknowledge(&mut self) {
-        let new = self.rig.messages().skip(self.looked);
-        let new: Vec<Option<Token>> = new.map(|message| message.token).collect();
+        let new: Vec<_> = self.rig.messages().skip(self.looked).cloned().collect();
         self.looked += new.len();
-        self.tokens.extend(new.into_iter().flatten());
+        for message in new {
+            let token = message.token.map(|token| (token, message.payload));
+            self.tokens.extend(token);
+        }
         if self.tokens.is_empty() {
             return;
         }
-        let token = match self.below(4) {
+        let (token, payload) = match self.below(4) {
             0 => {
                 let index = self.below(self.tokens.len());
                 self.tokens.swap_remove(index)
@@ -210,6 +215,7 @@ impl Soak {
         if self.one_in(20) {
             let reason = ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR;
             self.rig.session.refuse(token, reason);
+            self.refused.push(payload);
         } else {
             self.rig.session.acknowledge(token);
         }
@@ -412,6 +418,7 @@ impl Soak {
                 _ if self.forgets => {}
                 QoS::AtMostOnce => assert!(count <= 1),
                 QoS::AtLeastOnce => assert!(count >= 1, "{topic} {payload:?} got lost"),
+                QoS::ExactlyOnce if self.refused.contains(payload) => assert!(count >= 1),
                 QoS::ExactlyOnce => assert_eq!(count, 1, "{topic} {payload:?}"),
             }
         }
