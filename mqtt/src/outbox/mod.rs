@@ -535,9 +535,10 @@ impl<'b> Outbox<'b> {
     /// Begins a new connection: what was under way is to be sent again.
     ///
     /// `kept`: the broker still has the session, so it may know the packet ids
-    /// in flight, and it still holds the subscriptions. Returns whether some
-    /// entries have become reports.
-    pub fn rewind(&mut self, kept: bool) -> bool {
+    /// in flight, and it still holds the subscriptions. `unsure`: it may also
+    /// have begun a new one without our notice. Returns whether some entries
+    /// have become reports.
+    pub fn rewind(&mut self, kept: bool, unsure: bool) -> bool {
         let mut reports = false;
         for at in 0..self.len {
             self.update(at, |slot| {
@@ -550,6 +551,7 @@ impl<'b> Outbox<'b> {
                     (Kind::Publication(_), State::Release | State::Released) => {
                         // A broker that took it and forgot may have passed it
                         // on: neither sending it again nor silence is honest.
+                        slot.unsure |= unsure;
                         if kept {
                             State::Release
                         } else {
@@ -557,7 +559,7 @@ impl<'b> Outbox<'b> {
                             State::Report
                         }
                     }
-                    (Kind::Subscription, State::Held) if kept => State::Held,
+                    (Kind::Subscription, State::Held) if kept && !unsure => State::Held,
                     (Kind::Subscription, State::Held | State::Sent | State::Refused) => {
                         State::Queued
                     }

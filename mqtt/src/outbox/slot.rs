@@ -59,6 +59,8 @@ pub struct Slot {
     pub(crate) latest: bool,
     /// The broker of this session may have it already.
     pub(crate) dup: bool,
+    /// PUBREC came, and the broker may have lost the session since.
+    pub(crate) unsure: bool,
 }
 
 impl Slot {
@@ -75,6 +77,7 @@ impl Slot {
         retain: false,
         latest: false,
         dup: false,
+        unsure: false,
     };
 
     pub(crate) const fn new(kind: Kind, id: u32) -> Self {

@@ -162,9 +162,16 @@ impl Session<'_> {
         };
         Ok(match publish.delivery {
             Delivery::AtMostOnce => Arrival::New,
-            Delivery::AtLeastOnce { packet_id, .. } | Delivery::ExactlyOnce { packet_id, .. } => {
+            Delivery::AtLeastOnce { packet_id, .. } => {
                 self.inbound
-                    .arrive(packet_id, publish.delivery.qos(), maximum, agreed)
+                    .arrive(packet_id, QoS::AtLeastOnce, maximum, agreed)
+            }
+            Delivery::ExactlyOnce { packet_id, dup } => {
+                if !dup {
+                    self.inbound.begin(packet_id);
+                }
+                self.inbound
+                    .arrive(packet_id, QoS::ExactlyOnce, maximum, agreed)
             }
         })
     }
@@ -241,8 +248,10 @@ impl Session<'_> {
         }
         let id = entry.id;
         if kind == kind::PUBREC && !reason.is_error() {
-            self.outbox
-                .update(at, |slot| slot.state = EntryState::Release);
+            self.outbox.update(at, |slot| {
+                slot.state = EntryState::Release;
+                slot.unsure = false;
+            });
             self.releases = true;
             return Ok(None);
         }
@@ -252,6 +261,13 @@ impl Session<'_> {
             return Err(Fault::Protocol);
         }
         self.outbox.remove(at);
+        if kind == kind::PUBCOMP
+            && entry.unsure
+            && (reason.is_error() || self.version == Version::V4)
+        {
+            let reason = Dropped::SessionLost;
+            return Ok(Some(Pending::Dropped { id, reason }));
+        }
         Ok(Some(if reason.is_error() && kind != kind::PUBCOMP {
             Pending::Dropped {
                 id,

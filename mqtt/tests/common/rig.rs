@@ -51,6 +51,7 @@ impl Setup {
         let session = Session::new(self.options, buffers, self.seed, at(0)).unwrap();
         Rig {
             session,
+            options: self.options,
             broker: Broker::new(self.config),
             now: 0,
             link: None,
@@ -62,6 +63,7 @@ impl Setup {
             deaf: false,
             allowance: None,
             cut: None,
+            again: false,
             sent: 0,
             received: 0,
             attempts: Vec::new(),
@@ -105,6 +107,8 @@ pub struct Cut {
     pub after: usize,
     /// The broker loses the session then.
     pub forget: bool,
+    /// The next connection breaks before CONNACK arrives.
+    pub again: bool,
 }
 
 /// How a publication ended.
@@ -136,6 +140,7 @@ struct Link {
 /// A session, a broker, and what a driver would do.
 pub struct Rig {
     pub session: Session<'static>,
+    pub options: Options<'static>,
     pub broker: Broker,
     pub now: u64,
     link: Option<Link>,
@@ -153,6 +158,8 @@ pub struct Rig {
     /// So many bytes can be written before more are allowed.
     pub allowance: Option<usize>,
     pub cut: Option<Cut>,
+    /// A CONNACK was lost.
+    pub again: bool,
     pub sent: usize,
     pub received: usize,
     /// When a connection was asked for.
@@ -469,7 +476,13 @@ impl Rig {
     }
 
     fn make(&mut self, cut: Cut) {
-        self.cut = None;
+        self.again |= cut.again;
+        self.cut = cut.again.then_some(Cut {
+            up: false,
+            after: self.received,
+            forget: false,
+            again: false,
+        });
         self.sever();
         if cut.forget {
             self.broker.forget(self.client_id());

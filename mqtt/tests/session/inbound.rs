@@ -206,6 +206,70 @@ fn more_than_the_receive_maximum_is_refused() {
 }
 
 #[test]
+fn the_end_of_a_message_of_an_earlier_connection_gives_the_broker_its_quota() {
+    // Section 4.9: the quota starts anew with the connection, and grows with each PUBCOMP.
+    let mut raw = Raw::new(Options {
+        receive_maximum: 1,
+        ..options(Version::V5)
+    });
+    raw.connect(CONNACK);
+    let first = token(&raw.receive(&publish(Two, 1, 0)));
+    raw.session.acknowledge(first);
+    raw.sent();
+    raw.cut();
+    raw.connect(CONNACK_PRESENT);
+    raw.receive(&[0x62, 2, 0, 1]);
+    assert_eq!(raw.receive(&publish(One, 2, 0)), [], "PUBCOMP comes first");
+    assert_eq!(raw.sent(), [0x70, 2, 0, 1]);
+    assert_eq!(raw.events().len(), 1);
+    assert_eq!(raw.receive(&publish(Two, 3, 0)).len(), 1);
+    // And no further.
+    raw.receive(&publish(One, 4, 0));
+    assert_eq!(raw.sent(), [0xe0, 1, 0x93]);
+}
+
+#[test]
+fn a_message_that_is_still_to_be_sent_again_is_not_forgotten_for_another() {
+    let mut raw = Raw::new(Options {
+        receive_maximum: 1,
+        ..options(Version::V5)
+    });
+    raw.connect(CONNACK);
+    // Two under way, as a broker may have it after this.
+    raw.receive(&[0x62, 2, 0, 9]);
+    raw.sent();
+    raw.receive(&publish(One, 1, 0));
+    let two = token(&raw.receive(&publish(Two, 2, 0)));
+    raw.session.acknowledge(two);
+    assert_eq!(raw.sent(), [0x50, 2, 0, 2]);
+    raw.cut();
+    raw.connect(CONNACK_PRESENT);
+    let one = token(&raw.receive(&publish(One, 1, 0)));
+    raw.session.acknowledge(one);
+    assert_eq!(raw.sent(), [0x40, 2, 0, 1]);
+    assert_eq!(raw.receive(&publish(Two, 2, 0)), [], "it came before");
+    assert_eq!(raw.sent(), [0x50, 2, 0, 2]);
+}
+
+#[test]
+fn a_table_full_of_what_the_broker_forgot_takes_new_messages() {
+    let mut raw = Raw::new(Options {
+        receive_maximum: 32,
+        ..options(Version::V5)
+    });
+    raw.connect(CONNACK);
+    for round in 0..4 {
+        for id in 0..32 {
+            let token = token(&raw.receive(&publish(Two, round * 32 + id + 1, 0)));
+            raw.session.acknowledge(token);
+        }
+        raw.sent();
+        raw.cut();
+        raw.connect(CONNACK_PRESENT);
+    }
+}
+
+#[test]
 fn what_the_broker_forgot_to_send_again_does_not_take_the_place_of_others() {
     let mut raw = Raw::new(Options {
         receive_maximum: 1,

@@ -10,3 +10,4 @@ mod field;
 mod inbound;
 mod limits;
 mod replay;
+mod soak;
