@@ -41,7 +41,7 @@ pub(crate) enum State {
 pub(crate) struct Entry {
     /// Bytes of head and body.
     pub size: u32,
-    /// The publication's handle.
+    /// The publication's handle; a subscription's options as MQTT 5 writes them.
     pub id: u32,
     /// When it was sent last, in milliseconds, the low 32 bits.
     pub since: u32,

@@ -454,6 +454,13 @@ impl<'b> Outbox<'b> {
             Kind::Unsubscription => 0xa2,
             _ => 0x82,
         };
+        if entry.kind == Kind::Subscription
+            && let Some(options) = self.arena.get_mut(at + entry.size as usize - 1)
+        {
+            // MQTT 3.1.1 has but the QoS, and reserves the other bits (MQTT-3.8.3-4).
+            let mask = if version == Version::V4 { 3 } else { 0xff };
+            *options = entry.id as u8 & mask;
+        }
         let (end, rest) = match (version, alias) {
             (Version::V5, None) => (entry.size, entry.size),
             (Version::V4, _) => {

@@ -11,6 +11,9 @@ use crate::wire::{
     kind, valid_topic, write_header,
 };
 
+/// How soon to look again for an answer that may have come already.
+const LOOK_AGAIN_MS: u32 = 100;
+
 /// Where the session stands. None of these is the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
@@ -100,6 +103,7 @@ impl Session<'_> {
     /// Ends the connection for good, with DISCONNECT: the broker does not
     /// publish the will. What is not yet sent stays in the outbox.
     pub fn stop(&mut self, now: Instant) {
+        self.wanted = false;
         match self.state {
             State::Stopped | State::Closing(Cause::Stopped) => {}
             State::Connected | State::Closing(_) => self.close(Cause::Stopped, now),
@@ -107,8 +111,9 @@ impl Session<'_> {
         }
     }
 
-    /// Connects again after [`Session::stop`].
+    /// Connects again after [`Session::stop`], once that has come to its end.
     pub fn start(&mut self, now: Instant) {
+        self.wanted = true;
         if self.state == State::Stopped {
             self.state = State::Waiting;
             self.timers.arm(Timer::Reconnect, now);
@@ -306,7 +311,8 @@ impl Session<'_> {
             self.ping = Ping::Idle;
             self.timers.stop(Timer::Answer);
             self.proof_at = now;
-            self.arm_ping(now);
+            // The keep-alive counts from what was sent, however long the answer took.
+            self.arm_ping(self.sent_at);
         }
     }
 
@@ -355,7 +361,7 @@ impl Session<'_> {
         self.reply = None;
         self.ping = Ping::Idle;
         self.lost = Some((cause, (0, 0)));
-        if cause == Cause::Stopped {
+        if !self.wanted {
             self.state = State::Stopped;
             self.timers.stop(Timer::Reconnect);
             return;
@@ -420,16 +426,24 @@ impl Session<'_> {
                 self.timers.arm(Timer::Answer, now.after(bound));
             }
         }
-        if self.blocked {
+        if self.blocked || (self.reply.is_some() && self.start < self.end) {
             // The answer may be waiting behind what the application has not
-            // acknowledged: that is not the broker's silence.
+            // acknowledged, or behind what wants a reply that could not be
+            // written yet: that is not the broker's silence.
+            let wait = match self.blocked {
+                true => timeouts.answer_ms,
+                false => LOOK_AGAIN_MS,
+            };
             for timer in [Timer::Answer, Timer::Acknowledge] {
                 if self.timers.fired(timer, now) {
-                    self.timers.arm(timer, now.after(timeouts.answer_ms));
+                    self.timers.arm(timer, now.after(wait));
                 }
             }
         }
-        let cause = if self.timers.fired(Timer::Connect, now) {
+        let closing = self.timers.fired(Timer::Close, now);
+        let cause = if let (true, State::Closing(cause)) = (closing, self.state) {
+            cause
+        } else if self.timers.fired(Timer::Connect, now) {
             Cause::ConnectTimeout
         } else if self.timers.fired(Timer::Write, now) {
             Cause::Stalled
@@ -437,11 +451,6 @@ impl Session<'_> {
             || (self.timers.fired(Timer::Acknowledge, now) && self.is_unanswered(now))
         {
             Cause::Silent
-        } else if self.timers.fired(Timer::Close, now) {
-            match self.state {
-                State::Closing(cause) => cause,
-                _ => return,
-            }
         } else {
             return;
         };

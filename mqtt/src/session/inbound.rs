@@ -52,6 +52,9 @@ pub(crate) enum Arrival {
 pub(crate) struct Inbound {
     slots: [Slot; Self::SIZE],
     len: u8,
+    /// So many more may be under way than the maximum: a broker may take each
+    /// PUBCOMP for an end on this connection (section 4.9).
+    extra: u8,
     /// Acknowledgements may be due.
     due: bool,
 }
@@ -68,6 +71,7 @@ impl Inbound {
         Self {
             slots: [empty; Self::SIZE],
             len: 0,
+            extra: 0,
             due: false,
         }
     }
@@ -104,13 +108,23 @@ impl Inbound {
             self.due = true;
             return Arrival::Known;
         }
-        if u16::from(self.len) >= maximum {
+        let maximum = maximum.saturating_add(u16::from(self.extra));
+        let full = usize::from(self.len) == Self::SIZE;
+        if full || u16::from(self.len) >= maximum {
+            let here = |slot: &&Slot| {
+                !matches!(
+                    slot.state,
+                    State::Two { here: false } | State::TwoHandled { here: false }
+                )
+            };
+            let excess = self.used().iter().filter(here).count() >= usize::from(maximum);
             // What the broker had to send again on this connection, and did
             // not, it has forgotten: it sends that before anything new.
             let gone = |slot: &Slot| slot.state == State::TwoHandled { here: false };
-            if let Some(at) = self.used().iter().position(gone) {
+            let gone = self.used().iter().position(gone).filter(|_| full);
+            if let Some(at) = gone.filter(|_| !excess) {
                 self.remove(at);
-            } else {
+            } else if full || excess {
                 let ours = |slot: &Slot| slot.state != State::Received;
                 let wait = !agreed && self.used().iter().any(ours);
                 return if wait { Arrival::Wait } else { Arrival::Excess };
@@ -199,6 +213,10 @@ impl Inbound {
     /// PUBREL came: the packet id is free again. Says whether it was known.
     pub fn release(&mut self, packet_id: PacketId) -> bool {
         let at = self.position(packet_id, QoS::ExactlyOnce);
+        let state = at.and_then(|at| self.slots.get(at)).map(|slot| slot.state);
+        if state != Some(State::Received) {
+            self.extra = self.extra.saturating_add(1);
+        }
         if let Some(at) = at {
             self.remove(at);
         }
@@ -208,6 +226,7 @@ impl Inbound {
     /// A new connection. At QoS 1 the broker sends again what was not
     /// acknowledged; at QoS 2 we must know what we had, if it knows too.
     pub fn reconnect(&mut self, kept: bool) {
+        self.extra = 0;
         let mut at = 0;
         while let Some(slot) = self
             .slots

@@ -84,6 +84,8 @@ pub struct Session<'b> {
     established: bool,
     /// MQTT 3.1.1: a session of an earlier life is to be thrown away first.
     purge: bool,
+    /// The application wants a connection.
+    wanted: bool,
     /// Attempts since the last connection that was stable.
     attempts: u8,
     random: u64,
@@ -139,6 +141,7 @@ impl<'b> Session<'b> {
             epoch: 0,
             established: false,
             purge: false,
+            wanted: true,
             attempts: 0,
             random: seed ^ 0x9e37_79b9_7f4a_7c15,
             sent_at: now,
@@ -327,7 +330,8 @@ impl<'b> Session<'b> {
         options: Option<SubscribeOptions>,
     ) -> Result<(), SubscribeError> {
         let old = self.outbox.filter(filter);
-        let mut entry = Entry::new(kind, 0);
+        let options = options.map(|options| options.byte(Version::V5));
+        let mut entry = Entry::new(kind, u32::from(options.unwrap_or(0)));
         entry.packet_id = Some(self.outbox.packet_id());
         let size = properties.size();
         let len_of_len = varint_len(u32::try_from(size).unwrap_or(u32::MAX));
@@ -338,7 +342,7 @@ impl<'b> Session<'b> {
                 w.u16(entry.packet_id.map_or(0, crate::wire::PacketId::get))?;
                 properties.write(w)?;
                 w.string(filter)?;
-                options.map_or(Ok(()), |options| w.byte(options.byte(Version::V5)))
+                options.map_or(Ok(()), |options| w.byte(options))
             })();
         });
         if appended.is_err() {
@@ -368,6 +372,10 @@ impl<'b> Session<'b> {
             _ => self.connection,
         };
         if token.epoch == epoch {
+            let reason = match self.version {
+                Version::V4 => ReasonCode::SUCCESS,
+                Version::V5 => reason,
+            };
             self.inbound.handled(token.packet_id, token.qos, reason);
             self.blocked = false;
         }

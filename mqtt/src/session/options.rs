@@ -138,7 +138,8 @@ pub struct Buffers<'b> {
     /// 25 bytes more than its packet without fixed header.
     pub outbox: &'b mut [u8],
     /// Topics for which the broker may use aliases, four bytes more than each
-    /// topic has; empty: none.
+    /// topic has; empty: none. It may use one for each eight bytes; if its
+    /// topics are so long that they do not fit, it may use none from then on.
     pub inbound_aliases: &'b mut [u8],
     /// Topics for which aliases are used towards the broker, four bytes more
     /// than each topic has; empty: none.

@@ -147,10 +147,10 @@ impl Session<'_> {
             }
             if publish.topic.is_empty() {
                 self.inbound_aliases.topic(alias).ok_or(Fault::TopicAlias)?;
-            } else {
-                self.inbound_aliases
-                    .set(alias, publish.topic)
-                    .ok_or(Fault::Quota)?;
+            } else if self.inbound_aliases.set(alias, publish.topic).is_none() {
+                // Or the next connection would end like this one.
+                self.inbound_aliases.give_up();
+                return Err(Fault::Quota);
             }
         }
         let (maximum, agreed) = match self.version {

@@ -357,7 +357,10 @@ impl Session<'_> {
                 self.outbox
                     .set_expiry(at, entry, entry.expires.saturating_sub(second).max(1));
             }
-            if self.limits.topic_alias_maximum > 0 {
+            // An alias adds up to five bytes at first: fewer than an entry has
+            // beside its packet.
+            let spare = entry.size <= self.limits.maximum_packet_size;
+            if self.limits.topic_alias_maximum > 0 && spare {
                 let topic = self.outbox.name(at, entry);
                 alias = self
                     .outbound_aliases
@@ -377,7 +380,6 @@ impl Session<'_> {
         let limits = &self.limits;
         let refused = |reason: ReasonCode| Some(u32::from(reason.0));
         let body = entry.size as usize - Entry::SIZE - HEADER_ROOM;
-        // An alias may add its property before it saves the topic.
         let size = 1 + varint_len(body as u32) + body;
         if size > limits.maximum_packet_size as usize {
             return refused(ReasonCode::PACKET_TOO_LARGE);
