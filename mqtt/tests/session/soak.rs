@@ -142,11 +142,7 @@ impl Soak {
                 let after = self.below(200);
                 let up = self.one_in(2);
                 let forget = self.forgets && self.one_in(2);
-                let so_far = if up {
-                    self.rig.sent
-                } else {
-                    self.rig.received
-                };
+                let so_far = if up { self.rig.sent } else { self.rig.received };
                 self.rig.cut = Some(Cut {
                     up,
                     after: so_far + after,
@@ -268,7 +264,10 @@ impl Soak {
                 let kind = kinds[self.below(kinds.len())];
                 self.rig.broker.withhold(kind, 0, 1);
             }
-            6 => self.rig.broker.kick("client", reason::SESSION_TAKEN_OVER, now),
+            6 => self
+                .rig
+                .broker
+                .kick("client", reason::SESSION_TAKEN_OVER, now),
             _ if self.forgets => {
                 self.rig.sever();
                 self.rig.broker.forget("client");
