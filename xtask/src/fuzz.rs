@@ -68,10 +68,7 @@ pub fn run(seconds: u64) -> Result<()> {
 /// that an outer cargo sets would bind it to its own toolchain.
 fn cargo() -> Command {
     let mut command = Command::new("cargo");
-    command
-        .env_remove("RUSTUP_TOOLCHAIN")
-        .env_remove("CARGO")
-        .env_remove("CARGO_TARGET_DIR");
+    command.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO");
     command
 }
 
