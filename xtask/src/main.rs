@@ -1,6 +1,7 @@
 //! Chores of the Aldis repository: `cargo xtask <chore>`.
 
 mod bench;
+mod fuzz;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -12,11 +13,13 @@ use clap::Parser;
 #[command(bin_name = "cargo xtask")]
 enum Chore {
     Bench(bench::Bench),
+    Fuzz(fuzz::Fuzz),
 }
 
 fn main() -> ExitCode {
     let result = match Chore::parse() {
         Chore::Bench(bench) => bench.run(),
+        Chore::Fuzz(fuzz) => fuzz.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

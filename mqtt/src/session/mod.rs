@@ -321,7 +321,10 @@ impl<'b> Session<'b> {
     ) -> Result<(), SubscribeError> {
         let identifier = identifier.map(Property::SubscriptionIdentifier);
         let properties = Properties::new(identifier.as_slice());
-        if !valid_filter(filter) || !properties.allowed_in(crate::wire::kind::SUBSCRIBE) {
+        if !valid_filter(filter)
+            || !options.allowed_for(filter)
+            || !properties.allowed_in(crate::wire::kind::SUBSCRIBE)
+        {
             return Err(SubscribeError::InvalidFilter);
         }
         self.append_filter(Kind::Subscription, filter, &properties, Some(options))

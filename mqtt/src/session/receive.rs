@@ -7,8 +7,8 @@ use super::{Cause, Dropped, Event, Message, Progress, PublicationId, Session, To
 use crate::Instant;
 use crate::outbox::{EXPIRED, Kind, SESSION_LOST, Slot, State as EntryState};
 use crate::wire::{
-    Ack, Delivery, Fault, Frame, PacketId, Properties, Publish, QoS, Reader, ReasonCode, Version,
-    frame, kind,
+    Ack, Delivery, Disconnect, Fault, Frame, PacketId, Properties, Publish, QoS, Reader,
+    ReasonCode, Version, frame, kind,
 };
 
 /// Bytes of the receive buffer, from and to.
@@ -202,12 +202,7 @@ impl Session<'_> {
                 Ok(None)
             }
             kind::DISCONNECT if self.version == Version::V5 => {
-                let mut reader = Reader::new(bytes);
-                let reason = ReasonCode(reader.byte().unwrap_or(0));
-                let properties = match reader.is_empty() {
-                    true => Properties::NONE,
-                    false => Properties::take(&mut reader, kind)?,
-                };
+                let Disconnect { reason, properties } = Disconnect::decode(bytes, self.version)?;
                 let range = (body.1 - properties.size(), body.1);
                 let cause = match reason {
                     ReasonCode::SESSION_TAKEN_OVER => Cause::TakenOver,

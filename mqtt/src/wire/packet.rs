@@ -510,6 +510,13 @@ impl<'a> Ack<'a> {
     }
 }
 
+impl<'a> Disconnect<'a> {
+    pub(crate) fn decode(body: &'a [u8], version: Version) -> Result<Self, Fault> {
+        let (reason, properties) = tail(&mut Reader::new(body), version, kind::DISCONNECT)?;
+        Ok(Self { reason, properties })
+    }
+}
+
 /// Reason code and properties, both of which may be left out at the end of
 /// acknowledgements, DISCONNECT and AUTH.
 fn tail<'a>(
@@ -787,8 +794,7 @@ impl<'a> Packet<'a> {
             kind::PINGREQ => Self::PingReq,
             kind::PINGRESP => Self::PingResp,
             kind::DISCONNECT => {
-                let (reason, properties) = tail(&mut reader, version, kind)?;
-                Self::Disconnect(Disconnect { reason, properties })
+                return Ok(Self::Disconnect(Disconnect::decode(body, version)?));
             }
             kind::AUTH if version == Version::V5 => {
                 let (reason, properties) = tail(&mut reader, version, kind)?;

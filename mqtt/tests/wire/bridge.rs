@@ -136,6 +136,10 @@ fn lend_ack<R>(
 }
 
 /// Shows a packet of the broker model as one of the client's.
+#[expect(
+    clippy::redundant_closure,
+    reason = "a constructor serves one lifetime, a closure any"
+)]
 pub fn lend<R>(packet: &theirs::Packet, f: impl FnOnce(&Packet<'_>) -> R) -> R {
     match packet {
         theirs::Packet::Connect(p) => {
