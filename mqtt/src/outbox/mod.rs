@@ -520,9 +520,10 @@ impl<'b> Outbox<'b> {
     /// Begins a new connection: what was under way is to be sent again.
     ///
     /// `kept`: the broker still has the session, so it may know the packet ids
-    /// in flight, and it still holds the subscriptions. Returns whether some
-    /// entries have become reports.
-    pub fn rewind(&mut self, kept: bool) -> bool {
+    /// in flight, and it still holds the subscriptions. `unsure`: it may also
+    /// have begun a new one without our notice. Returns whether some entries
+    /// have become reports.
+    pub fn rewind(&mut self, kept: bool, unsure: bool) -> bool {
         let mut reports = false;
         let mut at = 0;
         while let Some((found, entry)) = self.find(at, |_| true) {
@@ -539,10 +540,12 @@ impl<'b> Outbox<'b> {
                     new.state = State::Release;
                     if !kept {
                         new.state = State::Report;
+                    }
+                    if !kept || unsure {
                         new.expires = SESSION_LOST;
                     }
                 }
-                (Kind::Subscription, State::Held) if kept => {}
+                (Kind::Subscription, State::Held) if kept && !unsure => {}
                 (Kind::Subscription, State::Held | State::Sent | State::Refused) => {
                     new.state = State::Queued;
                 }

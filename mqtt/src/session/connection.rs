@@ -284,8 +284,9 @@ impl Session<'_> {
         if !session_present {
             self.epoch = self.epoch.wrapping_add(1);
         }
-        self.inbound.reconnect(session_present);
-        self.reports |= self.outbox.rewind(session_present);
+        let unsure = core::mem::take(&mut self.unsure);
+        self.inbound.reconnect(session_present, unsure);
+        self.reports |= self.outbox.rewind(session_present, unsure);
         self.releases = true;
         self.state = State::Connected;
         self.proof_at = now;
@@ -348,6 +349,8 @@ impl Session<'_> {
 
     /// The connection is gone: nothing that was written for it stays.
     pub(super) fn lose(&mut self, cause: Cause, now: Instant) {
+        let refused = matches!(cause, Cause::Refused(_));
+        self.unsure |= self.state == State::Handshake && !refused;
         self.timers.stop_connection();
         self.transmit.reset();
         self.outbox.disconnect();

@@ -117,8 +117,9 @@ pub enum Dropped {
     Expired,
     /// The broker refused it, or does not support what it asks for.
     Refused(ReasonCode),
-    /// The broker took a publication at QoS 2 and lost the session before the
-    /// exchange was complete: it may have passed it on or not.
+    /// The broker took a publication at QoS 2 and lost the session, or may have
+    /// lost it, before the exchange was complete: it may have passed it on or
+    /// not.
     SessionLost,
 }
 

@@ -32,6 +32,14 @@ impl State {
             _ => QoS::ExactlyOnce,
         }
     }
+
+    /// It came on an earlier connection, and not on this one.
+    const fn is_elsewhere(self) -> bool {
+        matches!(
+            self,
+            Self::Two { here: false } | Self::TwoHandled { here: false }
+        )
+    }
 }
 
 /// What is to be done with a PUBLISH at QoS 1 or 2.
@@ -55,6 +63,8 @@ pub(crate) struct Inbound {
     /// So many more may be under way than the maximum: a broker may take each
     /// PUBCOMP for an end on this connection (section 4.9).
     extra: u8,
+    /// The broker may have begun a new session.
+    unsure: bool,
     /// Acknowledgements may be due.
     due: bool,
 }
@@ -72,6 +82,7 @@ impl Inbound {
             slots: [empty; Self::SIZE],
             len: 0,
             extra: 0,
+            unsure: false,
             due: false,
         }
     }
@@ -94,6 +105,17 @@ impl Inbound {
         }
     }
 
+    /// A PUBLISH at QoS 2 comes for the first time (MQTT-3.3.1-1): if the broker
+    /// may have begun a new session, then what had its packet id was of the old.
+    pub fn begin(&mut self, packet_id: PacketId) {
+        let old = |slot: &Slot| slot.packet_id == packet_id && slot.state.is_elsewhere();
+        if self.unsure
+            && let Some(at) = self.used().iter().position(old)
+        {
+            self.remove(at);
+        }
+    }
+
     /// A PUBLISH came; at most `maximum` may be under way. `agreed`: the broker
     /// was told so.
     pub fn arrive(&mut self, packet_id: PacketId, qos: QoS, maximum: u16, agreed: bool) -> Arrival {
@@ -111,13 +133,8 @@ impl Inbound {
         let maximum = maximum.saturating_add(u16::from(self.extra));
         let full = usize::from(self.len) == Self::SIZE;
         if full || u16::from(self.len) >= maximum {
-            let here = |slot: &&Slot| {
-                !matches!(
-                    slot.state,
-                    State::Two { here: false } | State::TwoHandled { here: false }
-                )
-            };
-            let excess = self.used().iter().filter(here).count() >= usize::from(maximum);
+            let here = self.used().iter().filter(|slot| !slot.state.is_elsewhere());
+            let excess = here.count() >= usize::from(maximum);
             // What the broker had to send again on this connection, and did
             // not, it has forgotten: it sends that before anything new.
             let gone = |slot: &Slot| slot.state == State::TwoHandled { here: false };
@@ -225,8 +242,9 @@ impl Inbound {
 
     /// A new connection. At QoS 1 the broker sends again what was not
     /// acknowledged; at QoS 2 we must know what we had, if it knows too.
-    pub fn reconnect(&mut self, kept: bool) {
+    pub fn reconnect(&mut self, kept: bool, unsure: bool) {
         self.extra = 0;
+        self.unsure = unsure;
         let mut at = 0;
         while let Some(slot) = self
             .slots

@@ -82,6 +82,9 @@ pub struct Session<'b> {
     epoch: u16,
     /// A broker has accepted a connection of this session before.
     established: bool,
+    /// An attempt ended without CONNACK: the broker may have begun a new session
+    /// there, and would call it present on the next connection.
+    unsure: bool,
     /// MQTT 3.1.1: a session of an earlier life is to be thrown away first.
     purge: bool,
     /// The application wants a connection.
@@ -140,6 +143,7 @@ impl<'b> Session<'b> {
             connection: 0,
             epoch: 0,
             established: false,
+            unsure: false,
             purge: false,
             wanted: true,
             attempts: 0,

@@ -162,9 +162,16 @@ impl Session<'_> {
         };
         Ok(match publish.delivery {
             Delivery::AtMostOnce => Arrival::New,
-            Delivery::AtLeastOnce { packet_id, .. } | Delivery::ExactlyOnce { packet_id, .. } => {
+            Delivery::AtLeastOnce { packet_id, .. } => {
                 self.inbound
-                    .arrive(packet_id, publish.delivery.qos(), maximum, agreed)
+                    .arrive(packet_id, QoS::AtLeastOnce, maximum, agreed)
+            }
+            Delivery::ExactlyOnce { packet_id, dup } => {
+                if !dup {
+                    self.inbound.begin(packet_id);
+                }
+                self.inbound
+                    .arrive(packet_id, QoS::ExactlyOnce, maximum, agreed)
             }
         })
     }
@@ -241,6 +248,7 @@ impl Session<'_> {
                 entry,
                 Entry {
                     state: EntryState::Release,
+                    expires: 0,
                     ..entry
                 },
             );
@@ -253,6 +261,13 @@ impl Session<'_> {
             return Err(Fault::Protocol);
         }
         self.outbox.remove(at, entry);
+        if kind == kind::PUBCOMP
+            && entry.expires == SESSION_LOST
+            && (reason.is_error() || self.version == Version::V4)
+        {
+            let reason = Dropped::SessionLost;
+            return Ok(Some(Pending::Dropped { id, reason }));
+        }
         Ok(Some(if reason.is_error() && kind != kind::PUBCOMP {
             Pending::Dropped {
                 id,

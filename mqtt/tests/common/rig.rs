@@ -62,6 +62,7 @@ impl Setup {
             deaf: false,
             allowance: None,
             cut: None,
+            again: false,
             sent: 0,
             received: 0,
             attempts: Vec::new(),
@@ -105,6 +106,8 @@ pub struct Cut {
     pub after: usize,
     /// The broker loses the session then.
     pub forget: bool,
+    /// The next connection breaks before CONNACK arrives.
+    pub again: bool,
 }
 
 /// How a publication ended.
@@ -154,6 +157,8 @@ pub struct Rig {
     /// So many bytes can be written before more are allowed.
     pub allowance: Option<usize>,
     pub cut: Option<Cut>,
+    /// A CONNACK was lost.
+    pub again: bool,
     pub sent: usize,
     pub received: usize,
     /// When a connection was asked for.
@@ -470,7 +475,13 @@ impl Rig {
     }
 
     fn make(&mut self, cut: Cut) {
-        self.cut = None;
+        self.again |= cut.again;
+        self.cut = cut.again.then_some(Cut {
+            up: false,
+            after: self.received,
+            forget: false,
+            again: false,
+        });
         self.sever();
         if cut.forget {
             self.broker.forget(self.client_id());

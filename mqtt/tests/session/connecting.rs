@@ -420,6 +420,7 @@ fn a_purge_that_is_cut_off_is_made_again() {
             up: true,
             after,
             forget: false,
+            again: false,
         });
         rig.until(60_000, |rig| rig.cut.is_none());
     }

@@ -209,6 +209,49 @@ fn a_subscription_that_was_not_answered_is_made_again() {
     }
 }
 
+#[test]
+fn a_lost_connack_does_not_hide_that_the_broker_lost_the_session() {
+    // The second attempt finds the session that the first one began.
+    for version in BOTH {
+        let mut rig = Setup::new(version).connected();
+        rig.subscribe("in", Two);
+        rig.settle();
+        // QoS 2, with the first packet id in either direction.
+        rig.other("in", b"1", Two);
+        rig.broker.withhold(PacketType::PubComp, 0, 1);
+        rig.send("t", b"x", Two);
+        rig.broker.withhold(PacketType::PubRel, 0, 1);
+        rig.other("in", b"2", Two);
+        rig.sever();
+        rig.broker.forget("client");
+        rig.deaf = true;
+        assert!(rig.until(5_000, |rig| rig.attempts.len() == 2));
+        rig.settle();
+        rig.sever();
+        rig.deaf = false;
+        rig.connect();
+        rig.settle();
+        let seen = rig.take_events();
+        let connected = Seen::Connected {
+            session_present: true,
+            version,
+        };
+        assert!(seen.contains(&connected), "{seen:?}");
+        assert_eq!(rig.broker.session("client").unwrap().subscriptions.len(), 1);
+        assert_eq!(rig.book[0].ends, [End::Dropped(Dropped::SessionLost)]);
+        // The broker counts its packet ids from one again.
+        for payload in [b"3", b"4", b"5"] {
+            rig.other("in", payload, Two);
+        }
+        let payloads: Vec<_> = rig.messages().map(|m| m.payload.clone()).collect();
+        assert_eq!(payloads, [b"3", b"4", b"5"]);
+        rig.sever();
+        rig.connect();
+        rig.settle();
+        assert_eq!(rig.messages().count(), 3);
+    }
+}
+
 // 4. Broker restarts.
 
 #[test]
