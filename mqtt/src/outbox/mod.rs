@@ -25,7 +25,7 @@ pub use slot::Slot;
 pub(crate) use slot::{Kind, State};
 
 use crate::wire::{
-    HEADER_ROOM, PacketId, Property, QoS, Reader, Version, Writer, varint_len, write_header,
+    HEADER_ROOM, PacketId, QoS, Reader, Version, Writer, id, varint_len, write_header,
 };
 
 /// Which slot an entry has.
@@ -287,14 +287,8 @@ impl<'b> Outbox<'b> {
         Reader::new(self.body(at)).string().ok()
     }
 
-    /// Appends an entry with `len` bytes of body, which `write` fills.
-    #[inline]
-    pub fn append(
-        &mut self,
-        slot: Slot,
-        len: usize,
-        write: impl FnOnce(&mut Writer<'_>),
-    ) -> Result<(), Full> {
+    /// Appends an entry with `len` bytes of body, which the caller writes.
+    pub fn append(&mut self, slot: Slot, len: usize) -> Result<Writer<'_>, Full> {
         let size = HEADER_ROOM.checked_add(len).ok_or(Full)?;
         if !self.has_room(size) {
             self.compact();
@@ -303,8 +297,10 @@ impl<'b> Outbox<'b> {
             }
         }
         let start = self.tail();
-        let body = self.arena.get_mut(start + HEADER_ROOM..start + size);
-        write(&mut Writer::new(body.ok_or(Full)?));
+        let body = self
+            .arena
+            .get_mut(start + HEADER_ROOM..start + size)
+            .ok_or(Full)?;
         let room = self.slots.get_mut(self.len).ok_or(Full)?;
         *room = Slot {
             start: start as u32,
@@ -313,7 +309,7 @@ impl<'b> Outbox<'b> {
         };
         self.len += 1;
         self.publications += u32::from(slot.is_publication());
-        Ok(())
+        Ok(Writer::new(body))
     }
 
     /// Where the next entry begins in the arena.
@@ -501,7 +497,8 @@ impl<'b> Outbox<'b> {
                 };
                 let _ = w
                     .varint(properties)
-                    .and_then(|()| Property::TopicAlias(alias.number).write(&mut w));
+                    .and_then(|()| w.byte(id::TOPIC_ALIAS))
+                    .and_then(|()| w.u16(alias.number));
                 stage.len = w.len() as u8;
                 if alias.known {
                     return Parts {

@@ -7,8 +7,8 @@ use super::{Cause, CleanStart, Network, OptionsError, Session, Transport, Versio
 use crate::Instant;
 use crate::outbox::{EXPIRED, Kind, Slot, State as EntryState};
 use crate::wire::{
-    ConnAck, Connect, Fault, HEADER_ROOM, Properties, Property, QoS, ReasonCode, Version, Writer,
-    kind, valid_topic, write_header,
+    ConnAck, Connect, Fault, HEADER_ROOM, Properties, Property, QoS, ReasonCode, Value, Version,
+    Writer, id, kind, valid_topic, write_header, write_property,
 };
 
 /// How soon to look again for an answer that may have come already.
@@ -175,19 +175,20 @@ impl Session<'_> {
         let mut agreed = [0u8; 32];
         let mut w = Writer::new(&mut agreed);
         if self.version == Version::V5 {
-            if self.options.session_expiry_s > 0 {
-                Property::SessionExpiryInterval(self.options.session_expiry_s)
-                    .write(&mut w)
-                    .ok()?;
-            }
-            Property::ReceiveMaximum(self.receive_maximum())
-                .write(&mut w)
-                .ok()?;
             let size = u32::try_from(self.receive.len()).unwrap_or(u32::MAX);
-            Property::MaximumPacketSize(size).write(&mut w).ok()?;
-            let aliases = self.inbound_aliases.maximum();
-            if aliases > 0 {
-                Property::TopicAliasMaximum(aliases).write(&mut w).ok()?;
+            for (id, number) in [
+                (id::SESSION_EXPIRY_INTERVAL, self.options.session_expiry_s),
+                (id::RECEIVE_MAXIMUM, u32::from(self.receive_maximum())),
+                (id::MAXIMUM_PACKET_SIZE, size),
+                (
+                    id::TOPIC_ALIAS_MAXIMUM,
+                    u32::from(self.inbound_aliases.maximum()),
+                ),
+            ] {
+                // Zero is what is meant where nothing is said.
+                if number > 0 {
+                    write_property(&mut w, id, Value::Number(number)).ok()?;
+                }
             }
         }
         let agreed_len = w.len();
@@ -240,19 +241,26 @@ impl Session<'_> {
             ..Limits::default()
         };
         let mut assigned = None;
-        for property in ack.properties {
-            match property {
-                Property::ReceiveMaximum(value) => limits.receive_maximum = value,
-                Property::MaximumPacketSize(value) => limits.maximum_packet_size = value,
-                Property::TopicAliasMaximum(value) => limits.topic_alias_maximum = value,
-                Property::ServerKeepAlive(value) => limits.keep_alive_s = value,
-                Property::MaximumQos(false) => limits.maximum_qos = QoS::AtMostOnce,
-                Property::MaximumQos(true) => limits.maximum_qos = QoS::AtLeastOnce,
-                Property::RetainAvailable(value) => limits.retain = value,
-                Property::WildcardSubscriptionAvailable(value) => limits.wildcards = value,
-                Property::SharedSubscriptionAvailable(value) => limits.shared = value,
-                Property::SubscriptionIdentifierAvailable(value) => limits.identifiers = value,
-                Property::AssignedClientIdentifier(id) => assigned = Some(id),
+        for property in ack.properties.raw() {
+            let number = match property {
+                (id::ASSIGNED_CLIENT_IDENTIFIER, Value::Bytes(id)) => {
+                    assigned = Some(id);
+                    continue;
+                }
+                (_, Value::Number(number)) => number,
+                _ => continue,
+            };
+            match property.0 {
+                id::RECEIVE_MAXIMUM => limits.receive_maximum = number as u16,
+                id::MAXIMUM_PACKET_SIZE => limits.maximum_packet_size = number,
+                id::TOPIC_ALIAS_MAXIMUM => limits.topic_alias_maximum = number as u16,
+                id::SERVER_KEEP_ALIVE => limits.keep_alive_s = number as u16,
+                id::MAXIMUM_QOS if number == 0 => limits.maximum_qos = QoS::AtMostOnce,
+                id::MAXIMUM_QOS => limits.maximum_qos = QoS::AtLeastOnce,
+                id::RETAIN_AVAILABLE => limits.retain = number == 1,
+                id::WILDCARD_SUBSCRIPTION_AVAILABLE => limits.wildcards = number == 1,
+                id::SHARED_SUBSCRIPTION_AVAILABLE => limits.shared = number == 1,
+                id::SUBSCRIPTION_IDENTIFIER_AVAILABLE => limits.identifiers = number == 1,
                 _ => {}
             }
         }
@@ -263,9 +271,9 @@ impl Session<'_> {
             let mut entry = Slot::new(Kind::ClientId, 0);
             entry.state = EntryState::Held;
             // Without room for it the next connection gets another id.
-            let _ = self.outbox.append(entry, 2 + id.len(), |w| {
-                let _ = w.string(id);
-            });
+            if let Ok(mut w) = self.outbox.append(entry, 2 + id.len()) {
+                let _ = w.binary(id);
+            }
         }
         self.limits = limits;
         let stale = session_present && !self.established;

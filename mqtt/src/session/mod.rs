@@ -34,8 +34,8 @@ use transmit::{Ping, Reply, Transmit};
 use crate::Instant;
 use crate::outbox::{Kind, Outbox, Slot, State as EntryState};
 use crate::wire::{
-    Properties, Property, QoS, ReasonCode, SubscribeOptions, Version, valid_filter, valid_topic,
-    varint_len,
+    Properties, Property, QoS, ReasonCode, SubscribeOptions, Value, Version, id, valid_filter,
+    valid_topic, varint_len, write_property,
 };
 
 /// What the driver is to do with its connection.
@@ -246,24 +246,23 @@ impl<'b> Session<'b> {
         if qos != QoS::AtMostOnce {
             entry.packet_id = Some(self.outbox.packet_id());
         }
-        let appended = self.outbox.append(entry, len, |w| {
-            // The length was counted above: there is room.
-            let _ = (|| {
-                w.string(topic)?;
-                if let Some(id) = entry.packet_id {
-                    w.u16(id.get())?;
-                }
-                w.varint(properties_len as u32)?;
-                if let Some(seconds) = expires_s {
-                    Property::MessageExpiryInterval(seconds).write(w)?;
-                }
-                properties.write_content(w)?;
-                w.bytes(payload)
-            })();
-        });
-        if appended.is_err() {
+        let Ok(mut w) = self.outbox.append(entry, len) else {
             return Err(PublishError::Full);
-        }
+        };
+        // The length was counted above: there is room.
+        let _ = (|| {
+            w.string(topic)?;
+            if let Some(id) = entry.packet_id {
+                w.u16(id.get())?;
+            }
+            w.varint(properties_len as u32)?;
+            if let Some(seconds) = expires_s {
+                let seconds = Value::Number(seconds);
+                write_property(&mut w, id::MESSAGE_EXPIRY_INTERVAL, seconds)?;
+            }
+            properties.write_content(&mut w)?;
+            w.bytes(payload)
+        })();
         if entry.expires < self.timers.deadline(Timer::Expire) {
             self.timers.arm(Timer::Expire, entry.expires);
         }
@@ -356,18 +355,16 @@ impl<'b> Session<'b> {
         let size = properties.size();
         let len_of_len = varint_len(u32::try_from(size).unwrap_or(u32::MAX));
         let len = 2 + len_of_len + size + 2 + filter.len() + usize::from(options.is_some());
-        let appended = self.outbox.append(entry, len, |w| {
-            // The length was counted above: there is room.
-            let _ = (|| {
-                w.u16(entry.packet_id.map_or(0, crate::wire::PacketId::get))?;
-                properties.write(w)?;
-                w.string(filter)?;
-                options.map_or(Ok(()), |options| w.byte(options))
-            })();
-        });
-        if appended.is_err() {
+        let Ok(mut w) = self.outbox.append(entry, len) else {
             return Err(SubscribeError::Full);
-        }
+        };
+        // The length was counted above: there is room.
+        let _ = (|| {
+            w.u16(entry.packet_id.map_or(0, crate::wire::PacketId::get))?;
+            properties.write(&mut w)?;
+            w.string(filter)?;
+            options.map_or(Ok(()), |options| w.byte(options))
+        })();
         // Appending may have moved it.
         if let Some(at) = old.and_then(|_| self.outbox.filter(filter)) {
             self.outbox.remove(at);

@@ -416,9 +416,19 @@ fn packet_id(reader: &mut Reader<'_>) -> Result<PacketId, Fault> {
 /// Whether `topic` may be published to: not empty, no wildcards (MQTT-3.3.2-2),
 /// no NUL, and short enough to be sent.
 pub fn valid_topic(topic: &str) -> bool {
+    valid_topic_bytes(topic.as_bytes())
+}
+
+pub(crate) fn valid_topic_bytes(topic: &[u8]) -> bool {
     !topic.is_empty()
         && topic.len() <= usize::from(u16::MAX)
-        && !topic.bytes().any(|byte| matches!(byte, b'#' | b'+' | 0))
+        && !topic.iter().any(|&byte| is_forbidden(byte))
+}
+
+/// Whether a byte has no place in a topic name.
+const fn is_forbidden(byte: u8) -> bool {
+    // One comparison for almost all of them.
+    byte <= b'+' && matches!(byte, b'#' | b'+' | 0)
 }
 
 /// Whether `filter` may be subscribed to: wildcards stand for whole levels, and
