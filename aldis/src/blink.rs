@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use aldis_mqtt::wire::valid_topic;
-use aldis_mqtt::{Dropped, Event, Publication, PublishError, QoS};
+use aldis_mqtt::{Dropped, Event, Publication, PublishError, QoS, Slot};
 use jiff::Zoned;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -47,6 +47,8 @@ pub struct Args {
 
 /// Room for some changes that wait for the broker, and for the answers to them.
 const ROOM: usize = 256 << 10;
+/// Changes that were sent and not acknowledged.
+const SLOTS: usize = 64;
 /// The exit code for what cannot be meant.
 const USAGE: u8 = 2;
 /// How long the last `off` may take.
@@ -70,7 +72,8 @@ async fn blink(args: &Args) -> Result<u8, Failure> {
     let broker = args.broker.broker(None, None)?;
     let client = Client::new(&broker);
     let (mut receive, mut outbox) = (vec![0; ROOM], vec![0; ROOM]);
-    let mut link = client.link(None, &mut receive, &mut outbox)?;
+    let mut slots = vec![Slot::EMPTY; SLOTS];
+    let mut link = client.link(None, &mut receive, &mut outbox, &mut slots)?;
     let mut lamp = Lamp {
         args,
         on: false,

@@ -12,6 +12,8 @@ mod client;
 mod completions;
 mod decode;
 mod duration;
+mod hub;
+mod logging;
 mod publish;
 mod signal;
 mod sub;
@@ -37,6 +39,7 @@ struct Cli {
 #[derive(Subcommand)]
 #[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
 enum Verb {
+    Hub(hub::Args),
     Sub(sub::Args),
     Pub(publish::Args),
     Blink(blink::Args),
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     match cli.verb {
+        Verb::Hub(args) => hub::run(args),
         Verb::Sub(args) => sub::run(args),
         Verb::Pub(args) => publish::run(args),
         Verb::Blink(args) => blink::run(args),

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use aldis_mqtt::wire::valid_topic;
-use aldis_mqtt::{Dropped, Event, Publication, PublicationId, PublishError, QoS};
+use aldis_mqtt::{Dropped, Event, Publication, PublicationId, PublishError, QoS, Slot};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
@@ -207,10 +207,13 @@ async fn publish_all(args: &Args) -> Result<u8, Failure> {
         .as_ref()
         .map_or(0, |will| will.len());
     let (mut receive, mut outbox) = (vec![0; RECEIVE + will], vec![0; room]);
+    // More than is soon to go out only makes the session look through more.
+    let mut slots = vec![Slot::EMPTY; 2 * usize::from(args.max_inflight)];
     let mut link = client.link(
         args.session.session_expiry_interval,
         &mut receive,
         &mut outbox,
+        &mut slots,
     )?;
     let mut publisher = Publisher {
         args,
@@ -313,11 +316,6 @@ struct Publisher<'a> {
 impl Publisher<'_> {
     /// Hands a message to the session, when it has the room for it.
     async fn publish(&mut self, link: &mut ClientLink<'_>, payload: &[u8]) -> Result<(), Failure> {
-        // The session looks through all it holds: more than is soon to go out
-        // only makes it slow.
-        while self.numbers.len() > 2 * usize::from(self.args.max_inflight) {
-            self.progress(link).await;
-        }
         loop {
             let (session, now) = link.parts();
             let publication = Publication {

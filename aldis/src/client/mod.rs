@@ -13,7 +13,8 @@ use aldis_mqtt::link::tokio::{TcpConnector, TokioClock};
 use aldis_mqtt::link::{Clock, Link};
 use aldis_mqtt::wire::{Properties, Property};
 use aldis_mqtt::{
-    Backoff, Buffers, Cause, CleanStart, Event, Network, Options, ReasonCode, Session, Versions,
+    Backoff, Buffers, Cause, CleanStart, Event, Network, Options, ReasonCode, Session, Slot,
+    Versions,
 };
 use tokio::time::timeout;
 
@@ -126,6 +127,7 @@ impl<'a> Client<'a> {
         expiry_s: Option<u32>,
         receive: &'a mut [u8],
         outbox: &'a mut [u8],
+        slots: &'a mut [Slot],
     ) -> Result<ClientLink<'a>, Failure> {
         let broker = self.broker;
         let options = Options {
@@ -152,7 +154,7 @@ impl<'a> Client<'a> {
             connector = connector.with_tls(tls.clone());
         }
         let clock = TokioClock::new();
-        let buffers = Buffers::new(receive, outbox);
+        let buffers = Buffers::new(receive, outbox, slots);
         let session = Session::new(options, buffers, fastrand::u64(..), clock.now())
             .map_err(|error| Failure::usage(error.to_string()))?;
         Ok(Link::new(session, Tap::new(connector, broker.debug), clock))

@@ -18,13 +18,13 @@
 mod format;
 mod json;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use aldis_mqtt::wire::{valid_filter, valid_topic};
-use aldis_mqtt::{Event, Message, QoS, ReasonCode, SubscribeOptions, Token};
+use aldis_mqtt::{Event, Message, QoS, ReasonCode, Slot, SubscribeOptions, Token};
 use jiff::Zoned;
 use tokio::time::sleep;
 
@@ -120,7 +120,8 @@ async fn subscribe(args: &Args) -> Result<u8, Failure> {
             "You must specify a topic to subscribe to, for example -t testincr.",
         ));
     }
-    topics.dedup();
+    let mut known = BTreeSet::new();
+    topics.retain(|topic| known.insert(topic.clone()));
     for (what, filter) in topics
         .iter()
         .map(|topic| ("subscription", topic))
@@ -145,10 +146,12 @@ async fn subscribe(args: &Args) -> Result<u8, Failure> {
     let client = Client::new(&broker).with(&args.session)?;
     let room = topics.iter().map(|topic| topic.len() + PER_TOPIC).sum();
     let (mut receive, mut outbox) = (vec![0; RECEIVE], vec![0; room]);
+    let mut slots = vec![Slot::EMPTY; topics.len()];
     let mut link = client.link(
         args.session.session_expiry_interval,
         &mut receive,
         &mut outbox,
+        &mut slots,
     )?;
     let options = SubscribeOptions {
         qos: args.qos,

@@ -38,6 +38,16 @@ impl TokioClock {
     }
 }
 
+/// A clock that started at the same moment.
+impl Clone for TokioClock {
+    fn clone(&self) -> Self {
+        Self {
+            start: self.start,
+            sleep: None,
+        }
+    }
+}
+
 impl Default for TokioClock {
     fn default() -> Self {
         Self::new()
