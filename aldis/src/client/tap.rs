@@ -189,7 +189,7 @@ impl Wire {
             bytes = &whole;
         }
         let mut result = Ok(());
-        while let Ok(Some(frame)) = frame(bytes)
+        while let Ok(Some(frame)) = frame(bytes, self.version)
             && let Some((packet, rest)) = bytes.split_at_checked(frame.size())
         {
             bytes = rest;
