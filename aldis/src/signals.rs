@@ -58,6 +58,15 @@ impl EndSignals {
     }
 }
 
+/// Waits for one of them from now on.
+pub async fn interrupted() {
+    match EndSignals::listen() {
+        Ok(end) => end.wait().await,
+        // They cannot be listened to, and end the program at once.
+        Err(_) => std::future::pending().await,
+    }
+}
+
 /// Whether the program was started so that it outlives its terminal, as far as the system tells.
 #[cfg(unix)]
 fn is_hangup_ignored() -> bool {

@@ -1,6 +1,7 @@
 //! Chores of the Aldis repository: `cargo xtask <chore>`.
 
 mod bench;
+mod fuzz;
 mod picture;
 
 use std::path::Path;
@@ -13,12 +14,14 @@ use clap::Parser;
 #[command(bin_name = "cargo xtask")]
 enum Chore {
     Bench(bench::Bench),
+    Fuzz(fuzz::Fuzz),
     Picture(picture::Picture),
 }
 
 fn main() -> ExitCode {
     let result = match Chore::parse() {
         Chore::Bench(bench) => bench.run(),
+        Chore::Fuzz(fuzz) => fuzz.run(),
         Chore::Picture(picture) => picture.run(),
     };
     match result {

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use aldis_mqtt::link::tokio::{TcpConnector, TokioClock};
 use aldis_mqtt::link::{Clock, Link};
 use aldis_mqtt::{
-    Backoff, Buffers, Event, Message, Options, OptionsError, Publication, QoS, Session,
+    Backoff, Buffers, Event, Message, Options, OptionsError, Publication, QoS, Session, Slot,
     SubscribeError, SubscribeOptions,
 };
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -16,6 +16,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 const LARGEST: usize = 64 * 1024;
 /// Bytes of commands that wait for the hub.
 const OUTBOX: usize = 4 * 1024;
+/// How many of them.
+const SLOTS: usize = 32;
 
 /// What the client has seen.
 pub enum Seen<'a> {
@@ -72,7 +74,8 @@ impl Watcher {
             ..Options::new(&self.client_id)
         };
         let now = clock.now();
-        let buffers = Buffers::new(&mut receive, &mut outbox);
+        let mut slots = [Slot::EMPTY; SLOTS];
+        let buffers = Buffers::new(&mut receive, &mut outbox, &mut slots);
         let mut session =
             Session::new(options, buffers, self.seed, now).map_err(WatchError::Options)?;
         session

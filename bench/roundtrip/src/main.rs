@@ -94,7 +94,8 @@ fn main() -> Result<()> {
 
 async fn compare(port: u16, rounds: u64, length: Duration) -> Result<()> {
     let (mut receive, mut outbox) = ([0; BUFFER], [0; BUFFER]);
-    let mut ours = ours::Device::connect(port, &mut receive, &mut outbox).await?;
+    let mut slots = [aldis_mqtt::Slot::EMPTY; 12];
+    let mut ours = ours::Device::connect(port, &mut receive, &mut outbox, &mut slots).await?;
     let mut rumqttc = rumqttc::Device::connect(port).await?;
     let mut bare = bare::Device::connect(port).await?;
     for exercise in Exercise::ALL {

@@ -3,7 +3,7 @@
 use aldis_mqtt::link::tokio::{TcpConnector, TokioClock};
 use aldis_mqtt::link::{Clock, Link};
 use aldis_mqtt::{
-    Buffers, Event, Options, Publication, PublicationId, QoS, RetainHandling, Session,
+    Buffers, Event, Options, Publication, PublicationId, QoS, RetainHandling, Session, Slot,
     SubscribeOptions,
 };
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -27,11 +27,16 @@ enum Happened {
 
 impl<'b> Device<'b> {
     /// Connects and subscribes.
-    pub async fn connect(port: u16, receive: &'b mut [u8], outbox: &'b mut [u8]) -> Result<Self> {
+    pub async fn connect(
+        port: u16,
+        receive: &'b mut [u8],
+        outbox: &'b mut [u8],
+        slots: &'b mut [Slot],
+    ) -> Result<Self> {
         let mut options = Options::new("bench-aldis");
         options.keep_alive_s = 60;
         let clock = TokioClock::new();
-        let buffers = Buffers::new(receive, outbox);
+        let buffers = Buffers::new(receive, outbox, slots);
         let mut session = Session::new(options, buffers, 1, clock.now())?;
         let subscription = SubscribeOptions {
             qos: QoS::AtLeastOnce,

@@ -2,8 +2,9 @@
 
 use core::fmt;
 
+use super::packet::valid_topic_bytes;
 use super::write::{NoRoom, Writer};
-use super::{Fault, Reader};
+use super::{Fault, MAX_REMAINING_LENGTH, Reader, kind};
 
 /// One property with its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,172 +60,285 @@ mod place {
     pub const ALL: u16 = u16::MAX & !(1 << 12 | 1 << 13);
 }
 
-/// The places where the property `id` may stand; none if there is no such id.
-const fn places(id: u8) -> u16 {
+/// How a value is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// There is no such property.
+    None,
+    /// One byte, 0 or 1.
+    Flag,
+    U16,
+    U32,
+    Varint,
+    Text,
+    Binary,
+    Pair,
+}
+
+/// Shape and places of every property, by its identifier (table 2.4).
+static TABLE: [(Shape, u16); 43] = {
+    use Shape::*;
     use place::*;
-    match id {
-        1 | 2 | 3 | 8 | 9 => PUBLISH | WILL,
-        11 => PUBLISH | SUBSCRIBE,
-        17 => CONNECT | CONNACK | DISCONNECT,
-        18 | 19 | 26 | 36 | 37 | 40 | 41 | 42 => CONNACK,
-        21 | 22 => CONNECT | CONNACK | AUTH,
-        23 | 25 => CONNECT,
-        24 => WILL,
-        28 => CONNACK | DISCONNECT,
-        31 => CONNACK | ACKS | DISCONNECT | AUTH,
-        33 | 34 | 39 => CONNECT | CONNACK,
-        35 => PUBLISH,
-        38 => ALL,
-        _ => 0,
+    let mut table = [(None, 0); 43];
+    table[1] = (Flag, PUBLISH | WILL);
+    table[2] = (U32, PUBLISH | WILL);
+    table[3] = (Text, PUBLISH | WILL);
+    table[8] = (Text, PUBLISH | WILL);
+    table[9] = (Binary, PUBLISH | WILL);
+    table[11] = (Varint, PUBLISH | SUBSCRIBE);
+    table[17] = (U32, CONNECT | CONNACK | DISCONNECT);
+    table[18] = (Text, CONNACK);
+    table[19] = (U16, CONNACK);
+    table[21] = (Text, CONNECT | CONNACK | AUTH);
+    table[22] = (Binary, CONNECT | CONNACK | AUTH);
+    table[23] = (Flag, CONNECT);
+    table[24] = (U32, WILL);
+    table[25] = (Flag, CONNECT);
+    table[26] = (Text, CONNACK);
+    table[28] = (Text, CONNACK | DISCONNECT);
+    table[31] = (Text, CONNACK | ACKS | DISCONNECT | AUTH);
+    table[33] = (U16, CONNECT | CONNACK);
+    table[34] = (U16, CONNECT | CONNACK);
+    table[35] = (U16, PUBLISH);
+    table[36] = (Flag, CONNACK);
+    table[37] = (Flag, CONNACK);
+    table[38] = (Pair, ALL);
+    table[39] = (U32, CONNECT | CONNACK);
+    table[40] = (Flag, CONNACK);
+    table[41] = (Flag, CONNACK);
+    table[42] = (Flag, CONNACK);
+    table
+};
+
+fn shape(id: u8) -> (Shape, u16) {
+    let entry = TABLE.get(usize::from(id));
+    entry.copied().unwrap_or((Shape::None, 0))
+}
+
+/// A property's value, whatever it means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Value<'a> {
+    Number(u32),
+    Bytes(&'a [u8]),
+    Pair(&'a [u8], &'a [u8]),
+}
+
+/// The identifiers that are looked at by name.
+pub(crate) mod id {
+    pub const MESSAGE_EXPIRY_INTERVAL: u8 = 2;
+    pub const RESPONSE_TOPIC: u8 = 8;
+    pub const SUBSCRIPTION_IDENTIFIER: u8 = 11;
+    pub const SESSION_EXPIRY_INTERVAL: u8 = 17;
+    pub const ASSIGNED_CLIENT_IDENTIFIER: u8 = 18;
+    pub const SERVER_KEEP_ALIVE: u8 = 19;
+    pub const AUTHENTICATION_METHOD: u8 = 21;
+    pub const AUTHENTICATION_DATA: u8 = 22;
+    pub const RECEIVE_MAXIMUM: u8 = 33;
+    pub const TOPIC_ALIAS_MAXIMUM: u8 = 34;
+    pub const TOPIC_ALIAS: u8 = 35;
+    pub const MAXIMUM_QOS: u8 = 36;
+    pub const RETAIN_AVAILABLE: u8 = 37;
+    pub const USER_PROPERTY: u8 = 38;
+    pub const MAXIMUM_PACKET_SIZE: u8 = 39;
+    pub const WILDCARD_SUBSCRIPTION_AVAILABLE: u8 = 40;
+    pub const SUBSCRIPTION_IDENTIFIER_AVAILABLE: u8 = 41;
+    pub const SHARED_SUBSCRIPTION_AVAILABLE: u8 = 42;
+}
+
+/// Reads one property.
+fn read<'a>(reader: &mut Reader<'a>) -> Result<(u8, Value<'a>), Fault> {
+    let id = reader.byte()?;
+    let value = match shape(id).0 {
+        Shape::None => return Err(Fault::Malformed),
+        Shape::Flag => Value::Number(u32::from(reader.byte()?)),
+        Shape::U16 => Value::Number(u32::from(reader.u16()?)),
+        Shape::U32 => Value::Number(reader.u32()?),
+        Shape::Varint => Value::Number(reader.varint()?),
+        Shape::Text => Value::Bytes(reader.string()?.as_bytes()),
+        Shape::Binary => Value::Bytes(reader.binary()?),
+        Shape::Pair => Value::Pair(reader.string()?.as_bytes(), reader.string()?.as_bytes()),
+    };
+    Ok((id, value))
+}
+
+/// Appends one property.
+pub(crate) fn write(w: &mut Writer<'_>, id: u8, value: Value<'_>) -> Result<(), NoRoom> {
+    w.byte(id)?;
+    match (shape(id).0, value) {
+        (Shape::Flag, Value::Number(number)) => w.byte(number as u8),
+        (Shape::U16, Value::Number(number)) => w.u16(number as u16),
+        (Shape::U32, Value::Number(number)) => w.u32(number),
+        (_, Value::Number(number)) => w.varint(number),
+        (_, Value::Bytes(bytes)) => w.binary(bytes),
+        (_, Value::Pair(name, value)) => {
+            w.binary(name)?;
+            w.binary(value)
+        }
     }
 }
 
-fn flag(reader: &mut Reader<'_>) -> Result<bool, Fault> {
-    match reader.byte()? {
-        0 => Ok(false),
-        1 => Ok(true),
-        _ => Err(Fault::Protocol),
+/// Bytes of identifier and value.
+fn size(id: u8, value: Value<'_>) -> usize {
+    1 + match (shape(id).0, value) {
+        (Shape::Flag, Value::Number(_)) => 1,
+        (Shape::U16, Value::Number(_)) => 2,
+        (Shape::U32, Value::Number(_)) => 4,
+        (_, Value::Number(number)) => super::write::varint_len(number),
+        (_, Value::Bytes(bytes)) => 2 + bytes.len(),
+        (_, Value::Pair(name, value)) => 4 + name.len() + value.len(),
+    }
+}
+
+/// Finds out whether properties may stand together in a packet of this type
+/// (0: a will): known, allowed there, none twice that may stand but once,
+/// values in range.
+struct Check {
+    packet: u8,
+    seen: u64,
+}
+
+impl Check {
+    const fn new(packet: u8) -> Self {
+        Self { packet, seen: 0 }
+    }
+
+    fn add(&mut self, id: u8, value: Value<'_>) -> Result<(), Fault> {
+        let (shape, places) = shape(id);
+        if places >> (self.packet & 15) & 1 == 0 {
+            return Err(Fault::Protocol);
+        }
+        let many = id == id::USER_PROPERTY
+            || (id == id::SUBSCRIPTION_IDENTIFIER && self.packet == kind::PUBLISH);
+        let bit = 1u64 << (id & 63);
+        if self.seen & bit != 0 && !many {
+            return Err(Fault::Protocol);
+        }
+        self.seen |= bit;
+        match (id, value) {
+            (id::TOPIC_ALIAS, Value::Number(0)) => Err(Fault::TopicAlias),
+            (
+                id::RECEIVE_MAXIMUM | id::MAXIMUM_PACKET_SIZE | id::SUBSCRIPTION_IDENTIFIER,
+                Value::Number(0),
+            ) => Err(Fault::Protocol),
+            (_, Value::Number(2..)) if shape == Shape::Flag => Err(Fault::Protocol),
+            (_, Value::Number(number))
+                if shape == Shape::Varint && number > MAX_REMAINING_LENGTH =>
+            {
+                Err(Fault::Protocol)
+            }
+            (id::RESPONSE_TOPIC, Value::Bytes(topic)) if !valid_topic_bytes(topic) => {
+                Err(Fault::Protocol)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Sections 3.1.2.11.10 and 3.15.2.2.2: authentication data need a method.
+    fn end(&self) -> Result<(), Fault> {
+        let has = |id: u8| self.seen >> id & 1 == 1;
+        let needs_method = matches!(self.packet, kind::CONNECT | kind::AUTH);
+        if needs_method && has(id::AUTHENTICATION_DATA) && !has(id::AUTHENTICATION_METHOD) {
+            return Err(Fault::Protocol);
+        }
+        Ok(())
     }
 }
 
 impl<'a> Property<'a> {
-    pub(crate) const SUBSCRIPTION_IDENTIFIER: u8 = 11;
-    pub(crate) const USER_PROPERTY: u8 = 38;
-
-    fn read(reader: &mut Reader<'a>) -> Result<(u8, Self), Fault> {
-        let id = reader.byte()?;
-        let property = match id {
-            1 => Self::PayloadFormatIndicator(flag(reader)?),
-            2 => Self::MessageExpiryInterval(reader.u32()?),
-            3 => Self::ContentType(reader.string()?),
-            8 => Self::ResponseTopic(reader.string()?),
-            9 => Self::CorrelationData(reader.binary()?),
-            11 => Self::SubscriptionIdentifier(reader.varint()?),
-            17 => Self::SessionExpiryInterval(reader.u32()?),
-            18 => Self::AssignedClientIdentifier(reader.string()?),
-            19 => Self::ServerKeepAlive(reader.u16()?),
-            21 => Self::AuthenticationMethod(reader.string()?),
-            22 => Self::AuthenticationData(reader.binary()?),
-            23 => Self::RequestProblemInformation(flag(reader)?),
-            24 => Self::WillDelayInterval(reader.u32()?),
-            25 => Self::RequestResponseInformation(flag(reader)?),
-            26 => Self::ResponseInformation(reader.string()?),
-            28 => Self::ServerReference(reader.string()?),
-            31 => Self::ReasonString(reader.string()?),
-            33 => Self::ReceiveMaximum(reader.u16()?),
-            34 => Self::TopicAliasMaximum(reader.u16()?),
-            35 => Self::TopicAlias(reader.u16()?),
-            36 => Self::MaximumQos(flag(reader)?),
-            37 => Self::RetainAvailable(flag(reader)?),
-            38 => Self::UserProperty(reader.string()?, reader.string()?),
-            39 => Self::MaximumPacketSize(reader.u32()?),
-            40 => Self::WildcardSubscriptionAvailable(flag(reader)?),
-            41 => Self::SubscriptionIdentifierAvailable(flag(reader)?),
-            42 => Self::SharedSubscriptionAvailable(flag(reader)?),
-            _ => return Err(Fault::Malformed),
-        };
-        match property {
-            Self::ReceiveMaximum(0)
-            | Self::MaximumPacketSize(0)
-            | Self::SubscriptionIdentifier(0) => Err(Fault::Protocol),
-            Self::TopicAlias(0) => Err(Fault::TopicAlias),
-            _ => Ok((id, property)),
+    const fn parts(&self) -> (u8, Value<'a>) {
+        match *self {
+            Self::PayloadFormatIndicator(v) => (1, Value::Number(v as u32)),
+            Self::MessageExpiryInterval(v) => (2, Value::Number(v)),
+            Self::ContentType(v) => (3, Value::Bytes(v.as_bytes())),
+            Self::ResponseTopic(v) => (8, Value::Bytes(v.as_bytes())),
+            Self::CorrelationData(v) => (9, Value::Bytes(v)),
+            Self::SubscriptionIdentifier(v) => (11, Value::Number(v)),
+            Self::SessionExpiryInterval(v) => (17, Value::Number(v)),
+            Self::AssignedClientIdentifier(v) => (18, Value::Bytes(v.as_bytes())),
+            Self::ServerKeepAlive(v) => (19, Value::Number(v as u32)),
+            Self::AuthenticationMethod(v) => (21, Value::Bytes(v.as_bytes())),
+            Self::AuthenticationData(v) => (22, Value::Bytes(v)),
+            Self::RequestProblemInformation(v) => (23, Value::Number(v as u32)),
+            Self::WillDelayInterval(v) => (24, Value::Number(v)),
+            Self::RequestResponseInformation(v) => (25, Value::Number(v as u32)),
+            Self::ResponseInformation(v) => (26, Value::Bytes(v.as_bytes())),
+            Self::ServerReference(v) => (28, Value::Bytes(v.as_bytes())),
+            Self::ReasonString(v) => (31, Value::Bytes(v.as_bytes())),
+            Self::ReceiveMaximum(v) => (33, Value::Number(v as u32)),
+            Self::TopicAliasMaximum(v) => (34, Value::Number(v as u32)),
+            Self::TopicAlias(v) => (35, Value::Number(v as u32)),
+            Self::MaximumQos(v) => (36, Value::Number(v as u32)),
+            Self::RetainAvailable(v) => (37, Value::Number(v as u32)),
+            Self::UserProperty(name, v) => (38, Value::Pair(name.as_bytes(), v.as_bytes())),
+            Self::MaximumPacketSize(v) => (39, Value::Number(v)),
+            Self::WildcardSubscriptionAvailable(v) => (40, Value::Number(v as u32)),
+            Self::SubscriptionIdentifierAvailable(v) => (41, Value::Number(v as u32)),
+            Self::SharedSubscriptionAvailable(v) => (42, Value::Number(v as u32)),
         }
+    }
+
+    /// What was read and found valid.
+    fn from_parts(id: u8, value: Value<'a>) -> Option<Self> {
+        let number = match value {
+            Value::Number(number) => number,
+            _ => 0,
+        };
+        let bytes = match value {
+            Value::Bytes(bytes) | Value::Pair(bytes, _) => bytes,
+            Value::Number(_) => &[],
+        };
+        // Binary data are no text, and are not asked for it.
+        let text = core::str::from_utf8(bytes).unwrap_or("");
+        let short = number as u16;
+        let flag = number == 1;
+        Some(match id {
+            1 => Self::PayloadFormatIndicator(flag),
+            2 => Self::MessageExpiryInterval(number),
+            3 => Self::ContentType(text),
+            8 => Self::ResponseTopic(text),
+            9 => Self::CorrelationData(bytes),
+            11 => Self::SubscriptionIdentifier(number),
+            17 => Self::SessionExpiryInterval(number),
+            18 => Self::AssignedClientIdentifier(text),
+            19 => Self::ServerKeepAlive(short),
+            21 => Self::AuthenticationMethod(text),
+            22 => Self::AuthenticationData(bytes),
+            23 => Self::RequestProblemInformation(flag),
+            24 => Self::WillDelayInterval(number),
+            25 => Self::RequestResponseInformation(flag),
+            26 => Self::ResponseInformation(text),
+            28 => Self::ServerReference(text),
+            31 => Self::ReasonString(text),
+            33 => Self::ReceiveMaximum(short),
+            34 => Self::TopicAliasMaximum(short),
+            35 => Self::TopicAlias(short),
+            36 => Self::MaximumQos(flag),
+            37 => Self::RetainAvailable(flag),
+            38 => match value {
+                Value::Pair(_, value) => {
+                    Self::UserProperty(text, core::str::from_utf8(value).unwrap_or(""))
+                }
+                _ => return None,
+            },
+            39 => Self::MaximumPacketSize(number),
+            40 => Self::WildcardSubscriptionAvailable(flag),
+            41 => Self::SubscriptionIdentifierAvailable(flag),
+            42 => Self::SharedSubscriptionAvailable(flag),
+            _ => return None,
+        })
     }
 
     /// Appends identifier and value.
     pub fn write(&self, w: &mut Writer<'_>) -> Result<(), NoRoom> {
-        match *self {
-            Self::PayloadFormatIndicator(v) => flag_to(w, 1, v),
-            Self::MessageExpiryInterval(v) => u32_to(w, 2, v),
-            Self::ContentType(v) => text_to(w, 3, v),
-            Self::ResponseTopic(v) => text_to(w, 8, v),
-            Self::CorrelationData(v) => binary_to(w, 9, v),
-            Self::SubscriptionIdentifier(v) => {
-                w.byte(11)?;
-                w.varint(v)
-            }
-            Self::SessionExpiryInterval(v) => u32_to(w, 17, v),
-            Self::AssignedClientIdentifier(v) => text_to(w, 18, v),
-            Self::ServerKeepAlive(v) => u16_to(w, 19, v),
-            Self::AuthenticationMethod(v) => text_to(w, 21, v),
-            Self::AuthenticationData(v) => binary_to(w, 22, v),
-            Self::RequestProblemInformation(v) => flag_to(w, 23, v),
-            Self::WillDelayInterval(v) => u32_to(w, 24, v),
-            Self::RequestResponseInformation(v) => flag_to(w, 25, v),
-            Self::ResponseInformation(v) => text_to(w, 26, v),
-            Self::ServerReference(v) => text_to(w, 28, v),
-            Self::ReasonString(v) => text_to(w, 31, v),
-            Self::ReceiveMaximum(v) => u16_to(w, 33, v),
-            Self::TopicAliasMaximum(v) => u16_to(w, 34, v),
-            Self::TopicAlias(v) => u16_to(w, 35, v),
-            Self::MaximumQos(v) => flag_to(w, 36, v),
-            Self::RetainAvailable(v) => flag_to(w, 37, v),
-            Self::UserProperty(name, value) => {
-                text_to(w, 38, name)?;
-                w.string(value)
-            }
-            Self::MaximumPacketSize(v) => u32_to(w, 39, v),
-            Self::WildcardSubscriptionAvailable(v) => flag_to(w, 40, v),
-            Self::SubscriptionIdentifierAvailable(v) => flag_to(w, 41, v),
-            Self::SharedSubscriptionAvailable(v) => flag_to(w, 42, v),
-        }
+        let (id, value) = self.parts();
+        write(w, id, value)
     }
 
     /// Bytes of identifier and value.
     pub fn size(&self) -> usize {
-        1 + match *self {
-            Self::PayloadFormatIndicator(_)
-            | Self::RequestProblemInformation(_)
-            | Self::RequestResponseInformation(_)
-            | Self::MaximumQos(_)
-            | Self::RetainAvailable(_)
-            | Self::WildcardSubscriptionAvailable(_)
-            | Self::SubscriptionIdentifierAvailable(_)
-            | Self::SharedSubscriptionAvailable(_) => 1,
-            Self::ServerKeepAlive(_)
-            | Self::ReceiveMaximum(_)
-            | Self::TopicAliasMaximum(_)
-            | Self::TopicAlias(_) => 2,
-            Self::MessageExpiryInterval(_)
-            | Self::SessionExpiryInterval(_)
-            | Self::WillDelayInterval(_)
-            | Self::MaximumPacketSize(_) => 4,
-            Self::SubscriptionIdentifier(v) => super::write::varint_len(v),
-            Self::ContentType(v)
-            | Self::ResponseTopic(v)
-            | Self::AssignedClientIdentifier(v)
-            | Self::AuthenticationMethod(v)
-            | Self::ResponseInformation(v)
-            | Self::ServerReference(v)
-            | Self::ReasonString(v) => 2 + v.len(),
-            Self::CorrelationData(v) | Self::AuthenticationData(v) => 2 + v.len(),
-            Self::UserProperty(name, value) => 4 + name.len() + value.len(),
-        }
+        let (id, value) = self.parts();
+        size(id, value)
     }
-}
-
-fn flag_to(w: &mut Writer<'_>, id: u8, value: bool) -> Result<(), NoRoom> {
-    w.bytes(&[id, u8::from(value)])
-}
-
-fn u16_to(w: &mut Writer<'_>, id: u8, value: u16) -> Result<(), NoRoom> {
-    w.byte(id)?;
-    w.u16(value)
-}
-
-fn u32_to(w: &mut Writer<'_>, id: u8, value: u32) -> Result<(), NoRoom> {
-    w.byte(id)?;
-    w.u32(value)
-}
-
-fn binary_to(w: &mut Writer<'_>, id: u8, value: &[u8]) -> Result<(), NoRoom> {
-    w.byte(id)?;
-    w.binary(value)
-}
-
-fn text_to(w: &mut Writer<'_>, id: u8, value: &str) -> Result<(), NoRoom> {
-    binary_to(w, id, value.as_bytes())
 }
 
 /// The properties of a packet: bytes that were received and found valid, then a
@@ -267,57 +381,37 @@ impl<'a> Properties<'a> {
     }
 
     fn check(block: &[u8], packet: u8) -> Result<(), Fault> {
-        let mut seen = 0u64;
+        let mut check = Check::new(packet);
         let mut reader = Reader::new(block);
         while !reader.is_empty() {
-            let (id, _) = Property::read(&mut reader)?;
-            if places(id) >> (packet & 15) & 1 == 0 {
-                return Err(Fault::Protocol);
-            }
-            let many = id == Property::USER_PROPERTY
-                || (id == Property::SUBSCRIPTION_IDENTIFIER && packet == 3);
-            let bit = 1u64 << (id & 63);
-            if seen & bit != 0 && !many {
-                return Err(Fault::Protocol);
-            }
-            seen |= bit;
+            let (id, value) = read(&mut reader)?;
+            check.add(id, value)?;
         }
-        Ok(())
+        check.end()
     }
 
-    /// Whether each of them may stand in a packet of this type, has a value in
-    /// range, and stands once where it may stand but once.
+    /// Whether those of the list may stand together in a packet of this type,
+    /// and can be written.
     pub(crate) fn allowed_in(&self, packet: u8) -> bool {
-        let mut seen = 0u64;
-        self.iter().all(|property| {
-            let mut first = [0u8; 8];
-            // The identifier is the first byte; the rest may not fit.
-            let _ = property.write(&mut Writer::new(&mut first));
-            let [id, ..] = first;
-            let many = id == Property::USER_PROPERTY;
-            let bit = 1u64 << (id & 63);
-            let fresh = many || seen & bit == 0;
-            seen |= bit;
-            let in_range = !matches!(
-                property,
-                Property::ReceiveMaximum(0)
-                    | Property::MaximumPacketSize(0)
-                    | Property::SubscriptionIdentifier(0)
-                    | Property::TopicAlias(0)
-            );
-            let sized = match property {
-                Property::UserProperty(name, value) => text_fits(name) && text_fits(value),
-                Property::ContentType(text)
-                | Property::ResponseTopic(text)
-                | Property::AuthenticationMethod(text)
-                | Property::ReasonString(text) => text_fits(text),
-                Property::CorrelationData(bytes) | Property::AuthenticationData(bytes) => {
-                    bytes.len() <= usize::from(u16::MAX)
-                }
-                _ => true,
+        let mut check = Check::new(packet);
+        let fits = |bytes: &[u8]| bytes.len() <= usize::from(u16::MAX);
+        let text = |bytes: &[u8]| fits(bytes) && !bytes.contains(&0);
+        self.list.iter().all(|property| {
+            let (id, value) = property.parts();
+            let writable = match value {
+                Value::Number(_) => true,
+                Value::Bytes(bytes) if shape(id).0 == Shape::Binary => fits(bytes),
+                Value::Bytes(bytes) => text(bytes),
+                Value::Pair(name, value) => text(name) && text(value),
             };
-            fresh && in_range && sized && places(id) >> (packet & 15) & 1 == 1
-        })
+            writable && check.add(id, value).is_ok()
+        }) && check.end().is_ok()
+    }
+
+    /// Identifiers and values of those that were received.
+    pub(crate) fn raw(&self) -> impl Iterator<Item = (u8, Value<'a>)> {
+        let mut reader = Reader::new(self.valid);
+        core::iter::from_fn(move || read(&mut reader).ok())
     }
 
     /// Each of them, in the order in which they stand in the packet.
@@ -345,6 +439,14 @@ impl<'a> Properties<'a> {
     pub(crate) fn write_content(&self, w: &mut Writer<'_>) -> Result<(), NoRoom> {
         w.bytes(self.valid)?;
         self.list.iter().try_for_each(|property| property.write(w))
+    }
+
+    /// The topic alias of a PUBLISH.
+    pub(crate) fn topic_alias(&self) -> Option<u16> {
+        self.raw().find_map(|(id, value)| match value {
+            Value::Number(alias) if id == id::TOPIC_ALIAS => Some(alias as u16),
+            _ => None,
+        })
     }
 
     /// The response topic, where an answer is to be published.
@@ -378,10 +480,6 @@ impl<'a> Properties<'a> {
             _ => None,
         })
     }
-}
-
-fn text_fits(text: &str) -> bool {
-    text.len() <= usize::from(u16::MAX) && !text.as_bytes().contains(&0)
 }
 
 impl Default for Properties<'_> {
@@ -427,8 +525,8 @@ impl<'a> Iterator for PropertyIter<'a> {
             return Some(*first);
         }
         let mut reader = Reader::new(self.0.valid);
-        let (_, property) = Property::read(&mut reader).ok()?;
+        let (id, value) = read(&mut reader).ok()?;
         self.0.valid = reader.rest();
-        Some(property)
+        Property::from_parts(id, value)
     }
 }

@@ -1,7 +1,7 @@
 //! aldis-mqtt, MQTT 5.
 
 use aldis_mqtt::{
-    Buffers, Event, Instant, Options, Publication, QoS, RetainHandling, Session, SubscribeOptions,
+    Buffers, Event, Instant, Options, Publication, QoS, RetainHandling, Session, Slot, SubscribeOptions,
 };
 use bench_instructions::{BUFFER, Broker, FILTER, PAYLOAD, TOPIC, Work, obey};
 
@@ -13,7 +13,8 @@ struct Device<'b> {
 fn main() {
     let work = Work::from_args();
     let (mut rx, mut tx) = ([0; BUFFER], [0; BUFFER]);
-    let buffers = Buffers::new(&mut rx, &mut tx);
+    let mut slots = [Slot::EMPTY; 12];
+    let buffers = Buffers::new(&mut rx, &mut tx, &mut slots);
     let session = Session::new(Options::new("bench"), buffers, 1, now()).expect("good options");
     let mut device = Device {
         session,

@@ -7,22 +7,26 @@
 #![no_main]
 
 use aldis_mqtt::{
-    Buffers, Event, Instant, Network, Options, Publication, QoS, RetainHandling, Session,
+    Buffers, Event, Instant, Network, Options, Publication, QoS, RetainHandling, Session, Slot,
     SubscribeOptions, Transport, Version, Versions,
 };
 use bench_size::{BUFFER, choice, now_ms, obey, qos, reading, reading_due, receive, transmit};
 
-bench_size::state!(client: size_of::<Session<'static>>(), future: 0);
+/// How many publications and subscriptions there can be at a time.
+const SLOTS: usize = 12;
+
+bench_size::state!(client: size_of::<Session<'static>>() + size_of::<[Slot; SLOTS]>(), future: 0);
 bench_size::entry!(run);
 
 fn run() {
     let (mut rx, mut tx) = ([0; BUFFER], [0; BUFFER]);
+    let mut slots = [Slot::EMPTY; SLOTS];
     let mut options = Options::new("bench");
     if choice() {
         let version = if choice() { Version::V4 } else { Version::V5 };
         options.versions = Versions::Only(version);
     }
-    let buffers = Buffers::new(&mut rx, &mut tx);
+    let buffers = Buffers::new(&mut rx, &mut tx, &mut slots);
     let Ok(mut session) = Session::new(options, buffers, now_ms().into(), now()) else {
         return;
     };
