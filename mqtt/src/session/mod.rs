@@ -91,7 +91,7 @@ pub struct Session<'b> {
     wanted: bool,
     /// Attempts since the last connection that was stable.
     attempts: u8,
-    random: u64,
+    random: u32,
 
     /// When a packet was last sent, and when the last answer to one came.
     sent_at: Instant,
@@ -147,7 +147,7 @@ impl<'b> Session<'b> {
             purge: false,
             wanted: true,
             attempts: 0,
-            random: seed ^ 0x9e37_79b9_7f4a_7c15,
+            random: (seed ^ seed >> 32) as u32,
             sent_at: now,
             proof_at: now,
             ping: Ping::Idle,
@@ -206,7 +206,7 @@ impl<'b> Session<'b> {
         if !valid_topic(topic) {
             return Err(PublishError::InvalidTopic);
         }
-        if !properties.is_empty() && !publishable(&properties) {
+        if !properties.is_empty() && !properties.allowed_in(crate::wire::kind::PUBLISH) {
             return Err(PublishError::InvalidProperty);
         }
         if qos == QoS::AtMostOnce && !self.is_connected() {
@@ -441,16 +441,4 @@ enum Progress {
     Event(Pending),
     More,
     Nothing,
-}
-
-fn publishable(properties: &Properties<'_>) -> bool {
-    properties.allowed_in(crate::wire::kind::PUBLISH)
-        && !properties.iter().any(|property| {
-            matches!(
-                property,
-                Property::TopicAlias(_)
-                    | Property::MessageExpiryInterval(_)
-                    | Property::SubscriptionIdentifier(_)
-            )
-        })
 }
