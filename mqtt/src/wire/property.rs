@@ -227,7 +227,7 @@ impl Check {
                 Err(Fault::Protocol)
             }
             (id::RESPONSE_TOPIC, Value::Bytes(topic)) if !valid_topic_bytes(topic) => {
-                Err(Fault::Protocol)
+                Err(Fault::TopicName)
             }
             _ => Ok(()),
         }
