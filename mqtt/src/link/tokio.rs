@@ -384,14 +384,14 @@ impl Write for Writer {
     }
 
     async fn flush(&mut self) -> Result<(), IoError> {
-        poll_fn(|cx| match &mut self.0 {
+        match &mut self.0 {
             // TCP keeps nothing behind.
-            WriteHalf::Tcp(_) => Poll::Ready(Ok(())),
+            WriteHalf::Tcp(_) => Ok(()),
             #[cfg(feature = "tls")]
-            WriteHalf::Tls(half) => Pin::new(half).poll_flush(cx),
-        })
-        .await
-        .map_err(IoError)
+            WriteHalf::Tls(half) => poll_fn(|cx| Pin::new(&mut *half).poll_flush(cx))
+                .await
+                .map_err(IoError),
+        }
     }
 }
 
