@@ -12,8 +12,6 @@ mod event;
 mod inbound;
 mod options;
 mod receive;
-#[cfg(test)]
-mod tests;
 mod timers;
 mod transmit;
 
