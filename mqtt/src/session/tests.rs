@@ -1,7 +1,6 @@
 //! The session against bytes that the test writes by hand, on virtual time.
 
 use super::*;
-use crate::wire::Fault;
 
 /// A session, its clock, and what a driver would do.
 struct Rig<'b> {
@@ -27,7 +26,6 @@ fn rig_with(options: Options<'static>) -> Rig<'static> {
 }
 
 const CONNACK: &[u8] = &[0x20, 3, 0, 0, 0];
-const CONNACK_PRESENT: &[u8] = &[0x20, 3, 1, 0, 0];
 
 /// An accepted session, version 5.
 fn connected() -> Rig<'static> {
@@ -89,13 +87,6 @@ impl Rig<'_> {
         self.session.opened(now);
     }
 
-    /// The transport breaks.
-    fn cut(&mut self) -> Vec<String> {
-        let now = self.now();
-        self.session.failed(Network::Reset, now);
-        self.events()
-    }
-
     fn publish(&mut self, topic: &str, qos: QoS) -> u32 {
         let now = self.now();
         self.session
@@ -103,26 +94,6 @@ impl Rig<'_> {
             .unwrap()
             .id
             .0
-    }
-
-    /// Lets time pass, in steps that end at deadlines, answering nothing.
-    /// Gives what was written with the time at which it was.
-    fn wait(&mut self, ms: u64) -> Vec<(u64, Vec<u8>)> {
-        let end = self.now + ms;
-        let mut written = Vec::new();
-        loop {
-            self.events();
-            let bytes = self.sent();
-            if !bytes.is_empty() {
-                written.push((self.now, bytes));
-            }
-            let next = self.session.deadline().as_millis();
-            if next > end {
-                self.now = end;
-                return written;
-            }
-            self.now = next.max(self.now);
-        }
     }
 }
 

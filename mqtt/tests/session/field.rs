@@ -378,6 +378,63 @@ fn what_replaces_too_small_a_place_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn what_replaces_an_older_one_has_its_place_and_the_rest_of_the_room() {
+    // Beside 36 bytes of another and 25 + 6 of its own.
+    for (len, fits) in [(33, true), (34, false), (35, false)] {
+        let mut rig = Setup {
+            outbox: 100,
+            ..Setup::new(Version::V5)
+        }
+        .rig();
+        rig.reachable = false;
+        rig.send("t", b"12345", One);
+        let state = Publication::new("s", b"old").qos(One).latest();
+        rig.publish(&state).unwrap();
+        let payload = vec![b'n'; len];
+        let newer = Publication {
+            payload: &payload,
+            ..state
+        };
+        let expected = if fits {
+            Ok(())
+        } else {
+            Err(PublishError::Full)
+        };
+        assert_eq!(rig.publish(&newer).map(drop), expected, "{len}");
+        rig.reachable = true;
+        rig.connect();
+        assert!(rig.until(1_000, Rig::all_ended));
+        let last = &rig.broker.log()[1].payload[..];
+        assert_eq!(last, if fits { &payload[..] } else { b"old" });
+    }
+}
+
+#[test]
+fn what_replaces_an_older_one_does_not_count_on_what_is_still_going_out() {
+    // A subscription was replaced while it went out: both stand in the outbox for a while.
+    let mut rig = Setup {
+        outbox: 104,
+        ..Setup::new(Version::V5)
+    }
+    .connected();
+    rig.allowance = Some(0);
+    rig.subscribe("a", One);
+    rig.settle();
+    rig.subscribe("a", Two);
+    let state = Publication::new("s", b"old").qos(One).latest();
+    rig.publish(&state).unwrap();
+    let newer = Publication {
+        payload: &[b'n'; 30],
+        ..state
+    };
+    assert_eq!(rig.publish(&newer), Err(PublishError::Full));
+    rig.allowance = None;
+    rig.settle();
+    assert!(rig.all_ended(), "the old one was given up for it");
+    assert_eq!(rig.broker.log()[0].payload, b"old");
+}
+
+#[test]
 fn what_expires_while_offline_is_reported_at_its_time_and_gives_its_room_back() {
     let mut rig = Setup {
         outbox: 128,

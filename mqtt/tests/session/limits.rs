@@ -164,7 +164,8 @@ fn what_the_broker_does_not_support_is_reported_not_sent() {
 
 #[test]
 fn subscriptions_that_the_broker_does_not_support_are_reported_not_sent() {
-    let cases: [(fn(&mut Config), &str, Option<u32>, ReasonCode); 4] = [
+    type Case = (fn(&mut Config), &'static str, Option<u32>, ReasonCode);
+    let cases: [Case; 4] = [
         (
             |c| c.wildcards_available = false,
             "in/#",
@@ -542,6 +543,28 @@ fn a_publication_says_how_long_it_is_worth_something() {
         [0x3a, 12, 0, 1, b't', 0, 1, 5, 2, 0, 0, 0, 1, b'x']
     );
     assert_eq!(raw.session.pending(), 1);
+}
+
+#[test]
+fn flushed_means_that_nothing_is_left_to_write() {
+    let mut rig = Setup::with(Options {
+        in_flight: 1,
+        ..options(Version::V5)
+    })
+    .connected();
+    assert!(rig.session.is_flushed());
+    rig.allowance = Some(3);
+    rig.send("t", b"x", One);
+    assert!(!rig.session.is_flushed(), "not begun");
+    rig.settle();
+    assert!(!rig.session.is_flushed(), "half written");
+    rig.allowance = None;
+    rig.deaf = true;
+    rig.settle();
+    assert!(rig.session.is_flushed(), "written, not acknowledged");
+    rig.send("t", b"y", One);
+    rig.settle();
+    assert!(!rig.session.is_flushed(), "behind a full quota");
 }
 
 #[test]
