@@ -2,11 +2,13 @@
 #![cfg_attr(not(any(test, feature = "tokio")), no_std)]
 #![forbid(unsafe_code)]
 
+pub mod link;
 mod outbox;
 pub mod session;
 mod time;
 pub mod wire;
 
+pub use outbox::Slot;
 pub use session::{
     Backoff, Buffers, Cause, CleanStart, Dropped, Event, Message, Network, Options, OptionsError,
     Publication, PublicationId, PublishError, Published, Session, SubscribeError, Timeouts, Token,

@@ -31,9 +31,11 @@ impl<'a> Writer<'a> {
     pub fn str(&mut self, text: &str) -> &mut Self {
         self.written = self.written.and_then(|start| {
             let end = start.checked_add(text.len())?;
-            self.buffer
-                .get_mut(start..end)?
-                .copy_from_slice(text.as_bytes());
+            // Not copy_from_slice: that would bring a check of the lengths that can panic.
+            let free = self.buffer.get_mut(start..end)?;
+            free.iter_mut()
+                .zip(text.bytes())
+                .for_each(|(to, byte)| *to = byte);
             Some(end)
         });
         self
@@ -77,7 +79,7 @@ impl<'a> Writer<'a> {
         ];
         let hex = |digit: u32| HEX.get(digit as usize).copied().unwrap_or_default();
         self.str("\"");
-        for character in text.chars() {
+        for (at, character) in text.char_indices() {
             match character {
                 '"' => self.str("\\\""),
                 '\\' => self.str("\\\\"),
@@ -85,7 +87,10 @@ impl<'a> Writer<'a> {
                     let code = u32::from(character);
                     self.str("\\u00").str(hex(code / 16)).str(hex(code % 16))
                 }
-                _ => self.str(character.encode_utf8(&mut [0; 4])),
+                _ => {
+                    let end = at.saturating_add(character.len_utf8());
+                    self.str(text.get(at..end).unwrap_or_default())
+                }
             };
         }
         self.str("\"")

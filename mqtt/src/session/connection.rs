@@ -5,7 +5,7 @@ use super::timers::Timer;
 use super::transmit::{Ping, What};
 use super::{Cause, CleanStart, Network, OptionsError, Session, Transport, Versions};
 use crate::Instant;
-use crate::outbox::{EXPIRED, Entry, Kind, State as EntryState};
+use crate::outbox::{EXPIRED, Kind, Slot, State as EntryState};
 use crate::wire::{
     ConnAck, Connect, Fault, HEADER_ROOM, Properties, Property, QoS, ReasonCode, Version, Writer,
     kind, valid_topic, write_header,
@@ -260,7 +260,7 @@ impl Session<'_> {
             && self.options.client_id.is_empty()
             && self.outbox.client_id().is_none()
         {
-            let mut entry = Entry::new(Kind::ClientId, 0);
+            let mut entry = Slot::new(Kind::ClientId, 0);
             entry.state = EntryState::Held;
             // Without room for it the next connection gets another id.
             let _ = self.outbox.append(entry, 2 + id.len(), |w| {
@@ -466,10 +466,10 @@ impl Session<'_> {
         let present = now.as_millis() as u32;
         let mut oldest = None;
         let mut at = 0;
-        while let Some((found, entry)) = self.outbox.find(at, Entry::awaits_answer) {
-            let age = present.wrapping_sub(entry.since);
-            oldest = oldest.max(Some(age));
-            at = found + entry.size as usize;
+        while let Some(found) = self.outbox.find(at, Slot::awaits_answer) {
+            let since = self.outbox.entry(found).map_or(present, |slot| slot.since);
+            oldest = oldest.max(Some(present.wrapping_sub(since)));
+            at = found + 1;
         }
         if let Some(age) = oldest.filter(|age| *age < bound) {
             self.timers.arm(Timer::Acknowledge, now.after(bound - age));
@@ -479,26 +479,18 @@ impl Session<'_> {
 
     /// Marks what has expired, and waits for what will.
     fn expire(&mut self, now: Instant) {
-        let second = u32::try_from(now.as_millis() / 1_000).unwrap_or(u32::MAX);
-        let mut next = u32::MAX;
+        let mut next = Instant::NEVER;
         let mut at = 0;
-        while let Some((found, entry)) = self.outbox.unsent(at, |entry| entry.expires != 0) {
-            if entry.expires <= second {
-                let expired = Entry {
-                    state: EntryState::Report,
-                    expires: EXPIRED,
-                    ..entry
-                };
-                self.outbox.update(found, entry, expired);
+        while let Some(found) = self.outbox.unsent(at, |_| true) {
+            let expires = self.outbox.entry(found).map_or(next, |slot| slot.expires);
+            if expires <= now {
+                self.outbox.report(found, EXPIRED);
                 self.reports = true;
             } else {
-                next = next.min(entry.expires);
+                next = next.min(expires);
             }
-            at = found + entry.size as usize;
+            at = found + 1;
         }
-        if next != u32::MAX {
-            self.timers
-                .arm(Timer::Expire, Instant::from_millis(u64::from(next) * 1_000));
-        }
+        self.timers.arm(Timer::Expire, next);
     }
 }

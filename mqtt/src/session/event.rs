@@ -246,7 +246,8 @@ impl core::error::Error for PublishError {}
 pub enum SubscribeError {
     /// The outbox has no room.
     Full,
-    /// Not a topic filter.
+    /// Not a topic filter; or a shared subscription that shall leave out what
+    /// this client itself published; or an identifier that is 0 or too large.
     InvalidFilter,
     /// There is no such subscription to end.
     NotSubscribed,

@@ -26,12 +26,13 @@ pub use options::{Backoff, Buffers, CleanStart, Options, Publication, Timeouts, 
 use alias::Aliases;
 use connection::{Limits, State};
 use inbound::Inbound;
-use receive::{Pending, Range};
+pub(crate) use receive::Pending;
+use receive::Range;
 use timers::{Timer, Timers};
 use transmit::{Ping, Reply, Transmit};
 
 use crate::Instant;
-use crate::outbox::{Entry, Kind, Outbox};
+use crate::outbox::{Kind, Outbox, Slot, State as EntryState};
 use crate::wire::{
     Properties, Property, QoS, ReasonCode, SubscribeOptions, Version, valid_filter, valid_topic,
     varint_len,
@@ -129,7 +130,7 @@ impl<'b> Session<'b> {
         };
         let mut session = Self {
             options,
-            outbox: Outbox::new(buffers.outbox),
+            outbox: Outbox::new(buffers.outbox, buffers.slots),
             inbound: Inbound::new(),
             inbound_aliases: Aliases::new(buffers.inbound_aliases),
             outbound_aliases: Aliases::new(buffers.outbound_aliases),
@@ -234,21 +235,20 @@ impl<'b> Session<'b> {
         } else {
             None
         };
-        if superseded.is_some_and(|(at, _)| self.outbox.room_without(at) < len) {
+        if superseded.is_some_and(|at| self.outbox.room_without(at) < len) {
             return Err(PublishError::Full);
         }
-        let mut entry = Entry::new(Kind::Publication(qos), self.next_id);
+        let mut entry = Slot::new(Kind::Publication(qos), self.next_id);
         entry.retain = retain;
         entry.latest = latest;
         if let Some(seconds) = expires_s {
-            let second = now.after(0).as_millis().div_ceil(1_000);
-            entry.expires = u32::try_from(second)
-                .unwrap_or(u32::MAX)
-                .saturating_add(seconds)
-                .max(1);
+            let ms = now.as_millis().saturating_add(u64::from(seconds) * 1_000);
+            entry.expires = Instant::from_millis(ms);
         }
-        if let Some((at, old)) = superseded {
-            self.outbox.remove(at, old);
+        let mut replaced = None;
+        if let Some(at) = superseded {
+            replaced = self.outbox.entry(at).map(|old| PublicationId(old.id));
+            self.outbox.remove(at);
         }
         if qos != QoS::AtMostOnce {
             entry.packet_id = Some(self.outbox.packet_id());
@@ -271,33 +271,49 @@ impl<'b> Session<'b> {
         if appended.is_err() {
             return Err(PublishError::Full);
         }
-        if entry.expires != 0 {
-            let at = Instant::from_millis(u64::from(entry.expires) * 1_000);
-            if at < self.timers.deadline(Timer::Expire) {
-                self.timers.arm(Timer::Expire, at);
-            }
+        if entry.expires < self.timers.deadline(Timer::Expire) {
+            self.timers.arm(Timer::Expire, entry.expires);
         }
         self.next_id = self.next_id.wrapping_add(1);
         Ok(Published {
             id: PublicationId(entry.id),
-            superseded: superseded.map(|(_, old)| PublicationId(old.id)),
+            superseded: replaced,
         })
     }
 
     /// The oldest publication that was never sent, to make room by
     /// [`Session::withdraw`].
     pub fn oldest_unsent(&self) -> Option<(PublicationId, &str)> {
-        let (at, entry) = self.outbox.unsent(0, |_| true)?;
-        Some((PublicationId(entry.id), self.outbox.name(at, &entry)))
+        let at = self.outbox.unsent(0, |_| true)?;
+        let id = self.outbox.entry(at)?.id;
+        Some((PublicationId(id), self.outbox.name(at)))
     }
 
-    /// Takes a publication back that was never sent. Says whether it did.
+    /// Takes a publication back: one that was never sent or, while there is no
+    /// connection, one at QoS 1 that was not acknowledged. Says whether it did.
+    ///
+    /// So a program can send what it knows better by then, such as the age of a
+    /// reading, on the next connection. At QoS 2 the broker may know the packet
+    /// id, and the exchange has to be brought to its end.
     pub fn withdraw(&mut self, id: PublicationId) -> bool {
-        let found = self.outbox.unsent(0, |entry| entry.id == id.0);
-        if let Some((at, entry)) = found {
-            self.outbox.remove(at, entry);
+        let connected = self.is_connected();
+        let found = self.outbox.find(0, |entry| {
+            entry.id == id.0
+                && match entry.kind {
+                    Kind::Publication(QoS::AtLeastOnce) if !connected => {
+                        matches!(entry.state, EntryState::Queued | EntryState::Sent)
+                    }
+                    Kind::Publication(_) => entry.state == EntryState::Queued && !entry.dup,
+                    _ => false,
+                }
+        });
+        match found {
+            Some(at) if !self.outbox.is_locked(at) => {
+                self.outbox.remove(at);
+                true
+            }
+            _ => false,
         }
-        found.is_some()
     }
 
     /// Takes a subscription that is to hold over all connections. Subscribing
@@ -312,7 +328,10 @@ impl<'b> Session<'b> {
     ) -> Result<(), SubscribeError> {
         let identifier = identifier.map(Property::SubscriptionIdentifier);
         let properties = Properties::new(identifier.as_slice());
-        if !valid_filter(filter) || !properties.allowed_in(crate::wire::kind::SUBSCRIBE) {
+        if !valid_filter(filter)
+            || !options.allowed_for(filter)
+            || !properties.allowed_in(crate::wire::kind::SUBSCRIBE)
+        {
             return Err(SubscribeError::InvalidFilter);
         }
         self.append_filter(Kind::Subscription, filter, &properties, Some(options))
@@ -320,11 +339,9 @@ impl<'b> Session<'b> {
 
     /// Ends a subscription.
     pub fn unsubscribe(&mut self, filter: &str) -> Result<(), SubscribeError> {
-        if self
-            .outbox
-            .filter(filter)
-            .is_none_or(|(_, entry)| entry.kind != Kind::Subscription)
-        {
+        let held = self.outbox.filter(filter);
+        let held = held.and_then(|at| self.outbox.entry(at));
+        if held.is_none_or(|entry| entry.kind != Kind::Subscription) {
             return Err(SubscribeError::NotSubscribed);
         }
         self.append_filter(Kind::Unsubscription, filter, &Properties::NONE, None)
@@ -341,7 +358,7 @@ impl<'b> Session<'b> {
     ) -> Result<(), SubscribeError> {
         let old = self.outbox.filter(filter);
         let options = options.map(|options| options.byte(Version::V5));
-        let mut entry = Entry::new(kind, u32::from(options.unwrap_or(0)));
+        let mut entry = Slot::new(kind, u32::from(options.unwrap_or(0)));
         entry.packet_id = Some(self.outbox.packet_id());
         let size = properties.size();
         let len_of_len = varint_len(u32::try_from(size).unwrap_or(u32::MAX));
@@ -359,8 +376,8 @@ impl<'b> Session<'b> {
             return Err(SubscribeError::Full);
         }
         // Appending may have moved it.
-        if let Some((at, old)) = old.and_then(|_| self.outbox.filter(filter)) {
-            self.outbox.remove(at, old);
+        if let Some(at) = old.and_then(|_| self.outbox.filter(filter)) {
+            self.outbox.remove(at);
         }
         Ok(())
     }

@@ -28,7 +28,14 @@ impl Raw {
     }
 
     pub fn new(options: Options<'static>) -> Self {
-        Self::with_buffers(options, Buffers::new(leak(256), leak(1024)))
+        Self::with_buffers(
+            options,
+            Buffers::new(
+                leak(256),
+                leak(1024),
+                vec![aldis_mqtt::Slot::EMPTY; 64].leak(),
+            ),
+        )
     }
 
     /// An accepted session.

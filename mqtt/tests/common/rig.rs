@@ -44,6 +44,7 @@ impl Setup {
         let buffers = Buffers {
             receive: leak(self.receive),
             outbox: leak(self.outbox),
+            slots: vec![aldis_mqtt::Slot::EMPTY; 512].leak(),
             inbound_aliases: leak(self.aliases_in),
             outbound_aliases: leak(self.aliases_out),
         };

@@ -210,14 +210,33 @@ fn authentication_that_nobody_began_ends_the_connection() {
         properties: Box::leak(Box::new(method)),
         ..options(Version::V5)
     };
-    let refused = Session::new(asked, Buffers::new(leak(256), leak(256)), 1, at(0));
+    let refused = Session::new(
+        asked,
+        Buffers::new(
+            leak(256),
+            leak(256),
+            vec![aldis_mqtt::Slot::EMPTY; 64].leak(),
+        ),
+        1,
+        at(0),
+    );
     assert_eq!(refused.err(), Some(OptionsError::InvalidProperty));
 }
 
 #[test]
 fn options_that_cannot_work_are_refused() {
     let fits = |options: Options<'static>, size: usize| {
-        Session::new(options, Buffers::new(leak(size), leak(256)), 1, at(0)).err()
+        Session::new(
+            options,
+            Buffers::new(
+                leak(size),
+                leak(256),
+                vec![aldis_mqtt::Slot::EMPTY; 64].leak(),
+            ),
+            1,
+            at(0),
+        )
+        .err()
     };
     let base = Options::new("client");
     assert_eq!(fits(base, 64), None);

@@ -564,7 +564,8 @@ fn packet_ids_wrap() {
 #[test]
 fn packet_ids_do_not_run_out() {
     // A search for one that is free would never end.
-    let buffers = Buffers::new(leak(256), leak(4 << 20));
+    let slots = vec![aldis_mqtt::Slot::EMPTY; 70_000].leak();
+    let buffers = Buffers::new(leak(256), leak(4 << 20), slots);
     let mut raw = Raw::with_buffers(options(Version::V5), buffers);
     let publication = Publication::new("t", b"x").qos(One);
     for _ in 0..16_384 {
@@ -665,14 +666,18 @@ fn a_message_that_finds_no_room_is_not_dropped() {
 
 #[test]
 fn the_outbox_takes_nothing_it_could_not_keep() {
-    let buffers = Buffers::new(leak(256), leak(100));
+    let buffers = Buffers::new(
+        leak(256),
+        leak(80),
+        vec![aldis_mqtt::Slot::EMPTY; 64].leak(),
+    );
     let mut raw = Raw::with_buffers(options(Version::V5), buffers);
     let publish = |raw: &mut Raw, len: usize| {
         let payload = vec![b'x'; len];
         raw.session
             .publish(&Publication::new("t", &payload).qos(One), at(raw.now))
     };
-    // Topic 3, packet id 2, properties 1, and 25 for each.
+    // Topic 3, packet id 2, properties 1, and 5 for each.
     assert_eq!(
         publish(&mut raw, 70),
         Err(aldis_mqtt::PublishError::TooLarge)

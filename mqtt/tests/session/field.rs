@@ -276,7 +276,7 @@ fn a_thousand_broker_restarts_leave_the_session_as_it_was() {
             rig.take_events();
         }
         assert_eq!(rig.session.pending(), 0);
-        let payload = vec![b'x'; 400 - 25 - 6 - 25 - 2 - 1 - 4 - 1];
+        let payload = vec![b'x'; 400 - 5 - 6 - 5 - 2 - 1 - 4 - 1];
         assert!(
             rig.publish(&Publication::new("t", &payload).qos(One))
                 .is_ok()
@@ -298,7 +298,7 @@ fn an_outage_fills_the_outbox_and_no_more() {
             Err(error) => assert_eq!(error, PublishError::Full),
         }
     }
-    assert_eq!(accepted, 2048 / (25 + 3 + 2 + 1 + 7));
+    assert_eq!(accepted, 2048 / (5 + 3 + 2 + 1 + 7));
     // The application may choose what to give up.
     let (oldest, topic) = rig.session.oldest_unsent().unwrap();
     assert_eq!((oldest, topic), (rig.book[0].id, "t"));
@@ -361,7 +361,7 @@ fn the_latest_does_not_supersede_what_is_on_its_way() {
 #[test]
 fn what_replaces_too_small_a_place_is_refused_and_changes_nothing() {
     let mut rig = Setup {
-        outbox: 128,
+        outbox: 100,
         ..Setup::new(Version::V5)
     }
     .rig();
@@ -379,10 +379,10 @@ fn what_replaces_too_small_a_place_is_refused_and_changes_nothing() {
 
 #[test]
 fn what_replaces_an_older_one_has_its_place_and_the_rest_of_the_room() {
-    // Beside 36 bytes of another and 25 + 6 of its own.
+    // Beside 16 bytes of another and 5 + 6 of its own.
     for (len, fits) in [(33, true), (34, false), (35, false)] {
         let mut rig = Setup {
-            outbox: 100,
+            outbox: 60,
             ..Setup::new(Version::V5)
         }
         .rig();
@@ -413,7 +413,7 @@ fn what_replaces_an_older_one_has_its_place_and_the_rest_of_the_room() {
 fn what_replaces_an_older_one_does_not_count_on_what_is_still_going_out() {
     // A subscription was replaced while it went out: both stand in the outbox for a while.
     let mut rig = Setup {
-        outbox: 104,
+        outbox: 64,
         ..Setup::new(Version::V5)
     }
     .connected();
@@ -424,7 +424,7 @@ fn what_replaces_an_older_one_does_not_count_on_what_is_still_going_out() {
     let state = Publication::new("s", b"old").qos(One).latest();
     rig.publish(&state).unwrap();
     let newer = Publication {
-        payload: &[b'n'; 30],
+        payload: &[b'n'; 40],
         ..state
     };
     assert_eq!(rig.publish(&newer), Err(PublishError::Full));
@@ -446,11 +446,11 @@ fn what_expires_while_offline_is_reported_at_its_time_and_gives_its_room_back() 
     let reading = Publication::new("t", &[b'x'; 60]).qos(One).expires(5);
     let id = rig.publish(&reading).unwrap();
     assert_eq!(rig.publish(&reading), Err(PublishError::Full));
-    rig.advance(5_000);
+    rig.advance(4_999);
     assert_eq!(rig.book[0].ends, []);
-    rig.advance(500);
+    rig.advance(1);
     let expired = Seen::Dropped(id, Dropped::Expired);
-    assert_eq!(rig.seen.last(), Some(&(6_000, expired)));
+    assert_eq!(rig.seen.last(), Some(&(5_500, expired)));
     rig.publish(&reading).unwrap();
     rig.reachable = true;
     rig.connect();

@@ -353,11 +353,18 @@ fn topic_aliases_of_the_broker_are_understood_and_end_with_the_connection() {
     let used: &[u8] = &[0x30, 7, 0, 0, 3, 0x23, 0, 1, b'z'];
     let buffers = || Buffers {
         inbound_aliases: leak(24),
-        ..Buffers::new(leak(256), leak(256))
+        ..Buffers::new(
+            leak(256),
+            leak(256),
+            vec![aldis_mqtt::Slot::EMPTY; 64].leak(),
+        )
     };
     let mut raw = Raw::with_buffers(options(Version::V5), buffers());
     let connect = raw.connect(CONNACK);
-    assert!(connect.windows(3).any(|w| w == [0x22, 0, 3]), "three aliases");
+    assert!(
+        connect.windows(3).any(|w| w == [0x22, 0, 3]),
+        "three aliases"
+    );
     raw.receive(set);
     let seen = raw.receive(used);
     assert_eq!(

@@ -523,16 +523,23 @@ fn a_suback_must_fit_its_subscribe() {
 
 #[test]
 fn a_publication_says_how_long_it_is_worth_something() {
-    let mut raw = Raw::with_buffers(options(Version::V5), Buffers::new(leak(256), leak(256)));
+    let mut raw = Raw::with_buffers(
+        options(Version::V5),
+        Buffers::new(
+            leak(256),
+            leak(256),
+            vec![aldis_mqtt::Slot::EMPTY; 64].leak(),
+        ),
+    );
     raw.now = 500;
     let publication = Publication::new("t", b"x").qos(One).expires(10);
     raw.session.publish(&publication, at(raw.now)).unwrap();
     raw.now = 4_000;
     raw.connect(crate::common::raw::CONNACK);
-    // Until second eleven, of which seven are left.
+    // Six and a half seconds are left.
     assert_eq!(
         raw.sent(),
-        [0x32, 12, 0, 1, b't', 0, 1, 5, 2, 0, 0, 0, 7, b'x']
+        [0x32, 12, 0, 1, b't', 0, 1, 5, 2, 0, 0, 0, 6, b'x']
     );
     // And again, later: at least one.
     raw.now = 20_000;

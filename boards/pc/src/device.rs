@@ -1,0 +1,347 @@
+//! A device that runs on this machine: the device's own code on tokio's network
+//! and clock, with a sensor and a lamp made of memory.
+
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::time::Duration;
+
+use aldis_device::dht::Pulse;
+use aldis_device::{Board, Device, Memory, Notice, Saved, Settings, Vitals};
+use aldis_mqtt::link::tokio::{TcpConnector, Tls, TlsError, TokioClock};
+use aldis_mqtt::link::{Clock, Link};
+use aldis_mqtt::{
+    Backoff, Cause, Network, OptionsError, ReasonCode, SubscribeError, Timeouts, Version, Versions,
+};
+use aldis_protocol::topic::InvalidName;
+use aldis_protocol::{Lamp, LampCommand, Reading, SensorState};
+use tokio::time::sleep;
+
+use crate::config;
+use crate::sensor::{Choice, PulseSource, RecordingError};
+use crate::state::{StateDir, StateError};
+use crate::{BrokerUrl, Config};
+
+/// What a virtual device tells the program that runs it.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "the fields are those of the device's notices")]
+pub enum Report {
+    /// The device begins to run.
+    Started {
+        id: String,
+        broker: String,
+        boot: u32,
+    },
+    /// A measurement succeeded.
+    Reading(Reading),
+    /// The sensor's state changed.
+    Sensor(SensorState),
+    /// The lamp was lit or darkened.
+    Lamp(Lamp),
+    /// The broker accepted the connection.
+    Connected(Version),
+    /// The connection was lost or did not come about: why, and in more words.
+    Lost { cause: Cause, words: String },
+    /// A reading was published.
+    Published { seq: u32, age_ms: u64 },
+    /// A command came.
+    Command { topic: String, command: LampCommand },
+    /// A message came that is not obeyed.
+    Ignored { topic: String, why: &'static str },
+    /// The broker refused a subscription or a publication.
+    Refused { topic: String, reason: ReasonCode },
+    /// Something is not as it should be; the device goes on.
+    Warning(String),
+}
+
+/// A device to be run.
+#[derive(Clone, Debug)]
+pub struct VirtualDevice {
+    /// Its configuration; without an id it is [`default_id`]'s.
+    pub config: Config,
+    /// Where the broker is.
+    pub broker: BrokerUrl,
+    /// The authorities to trust, where the broker is reached by TLS; without it
+    /// those that the operating system trusts.
+    pub ca_file: Option<PathBuf>,
+    /// Which sensor it has.
+    pub sensor: Choice,
+    /// Where it keeps its state; without it, it forgets.
+    pub state: Option<PathBuf>,
+    /// Makes its sensor and its jitter differ from another's.
+    pub seed: u64,
+    /// Bounds on waiting.
+    pub timeouts: Timeouts,
+    /// Waiting between attempts to connect.
+    pub backoff: Backoff,
+}
+
+/// Why a virtual device cannot run. Printed, it says what to do.
+#[derive(Debug)]
+pub enum DeviceError {
+    /// The id or the prefix is none.
+    Name(InvalidName),
+    /// The sensor's recording cannot be read.
+    Sensor(RecordingError),
+    /// The state cannot be kept.
+    State(StateError),
+    /// Nobody is there to trust.
+    Tls(TlsError),
+    /// The settings cannot work.
+    Options(OptionsError),
+    /// A topic cannot be subscribed to.
+    Topic(SubscribeError),
+}
+
+impl fmt::Display for DeviceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(error) => error.fmt(f),
+            Self::Sensor(error) => error.fmt(f),
+            Self::State(error) => error.fmt(f),
+            Self::Tls(error) => error.fmt(f),
+            Self::Options(error) => error.fmt(f),
+            Self::Topic(error) => write!(f, "a command topic cannot be used: {error}"),
+        }
+    }
+}
+
+impl Error for DeviceError {}
+
+/// The id of this machine's virtual device: `pc-` and the host's name.
+pub fn default_id() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .or_else(|_| std::env::var("HOSTNAME").or_else(|_| std::env::var("COMPUTERNAME")))
+        .unwrap_or_default();
+    let name: String = name
+        .trim()
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '-' {
+                c
+            } else {
+                '-'
+            }
+        })
+        .take(40)
+        .collect();
+    match name.as_str() {
+        "" => "pc-device".to_owned(),
+        name => format!("pc-{name}"),
+    }
+}
+
+impl VirtualDevice {
+    /// A device of this configuration at a broker, with a synthetic sensor and
+    /// without memory.
+    pub fn new(config: Config, broker: BrokerUrl) -> Self {
+        Self {
+            config,
+            broker,
+            ca_file: None,
+            sensor: Choice::Synthetic,
+            state: None,
+            seed: fastrand::u64(..),
+            timeouts: Timeouts::default(),
+            backoff: Backoff::default(),
+        }
+    }
+
+    /// The device's id.
+    pub fn id(&self) -> String {
+        self.config.id.clone().unwrap_or_else(default_id)
+    }
+
+    /// Runs until `stop` is ready, then says `offline` and ends.
+    ///
+    /// # Errors
+    /// If it cannot begin. A broker that cannot be reached is no error: the
+    /// device measures, obeys and tries again.
+    pub async fn run(
+        &self,
+        mut report: impl FnMut(Report),
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), DeviceError> {
+        let id = self.id();
+        let broker = &self.config.broker;
+        let mut settings = Settings::new(&self.config.prefix, &id).map_err(DeviceError::Name)?;
+        settings.readout_topic = self.config.readout.topic.as_deref();
+        settings.command_topic = self.config.readout.command_topic.as_deref();
+        settings.interval_ms = self.config.readout.interval_s.saturating_mul(1_000);
+        settings.confirm = self.config.readout.confirm;
+        settings.model = self.config.sensor;
+        settings.version = env!("CARGO_PKG_VERSION");
+        settings.versions = match broker.version {
+            None => Versions::Any,
+            Some(config::Version::V4) => Versions::Only(Version::V4),
+            Some(config::Version::V5) => Versions::Only(Version::V5),
+        };
+        settings.username = self
+            .broker
+            .username
+            .as_deref()
+            .or(broker.username.as_deref());
+        let password = self.broker.password.as_ref().or(broker.password.as_ref());
+        settings.password = password.map(|password| password.expose().as_bytes());
+        settings.keep_alive_s = broker.keep_alive_s;
+        settings.timeouts = self.timeouts;
+        settings.backoff = self.backoff;
+
+        let sensor = self.sensor.open(self.seed).map_err(DeviceError::Sensor)?;
+        let state = self.state.as_deref().map(StateDir::open).transpose();
+        let state = state.map_err(DeviceError::State)?;
+        let saved = match &state {
+            Some(state) => {
+                let (saved, warning) = state.load().map_err(DeviceError::State)?;
+                if let Some(warning) = warning {
+                    report(Report::Warning(warning));
+                }
+                saved
+            }
+            None => Saved::default(),
+        };
+        let mut connector = TcpConnector::new(self.broker.host.as_str(), self.broker.port);
+        if self.broker.tls {
+            let tls = match &self.ca_file {
+                Some(file) => Tls::from_ca_file(file),
+                None => Tls::system(),
+            };
+            connector = connector.with_tls(tls.map_err(DeviceError::Tls)?);
+        }
+
+        let clock = TokioClock::new();
+        let now = clock.now();
+        report(Report::Started {
+            id: id.clone(),
+            broker: self.broker.to_string(),
+            boot: saved.boot.wrapping_add(1),
+        });
+        let mut board = PcBoard {
+            report,
+            state,
+            save_failed: false,
+            measure: false,
+        };
+        let mut device: Box<Device<'_>> = Box::new(Device::new(settings, saved, now, &mut board));
+        let mut memory = Box::new(Memory::new());
+        let mut session = memory
+            .session(&settings, self.seed, now)
+            .map_err(DeviceError::Options)?;
+        device.subscribe(&mut session).map_err(DeviceError::Topic)?;
+        let mut link = Link::new(session, connector, clock);
+        run(&mut device, &mut link, &mut board, sensor, stop).await;
+        Ok(())
+    }
+}
+
+async fn run<F: FnMut(Report)>(
+    device: &mut Device<'_>,
+    link: &mut Link<'_, TcpConnector, TokioClock>,
+    board: &mut PcBoard<F>,
+    mut sensor: Box<dyn PulseSource + Send>,
+    stop: impl Future<Output = ()>,
+) {
+    let mut stop = pin!(stop);
+    let mut stopping = false;
+    let clock = link.clock().clone();
+    loop {
+        let (session, now) = link.parts();
+        let mut deadline = device.run(session, now, board);
+        if std::mem::take(&mut board.measure) {
+            let pulses: &[Pulse] = sensor.measure(now.as_millis());
+            device.measured(pulses, now, board);
+            deadline = device.run(session, now, board);
+        }
+        if session.is_stopped() {
+            return;
+        }
+        let wait = Duration::from_millis(deadline.since(now));
+        tokio::select! {
+            () = &mut stop, if !stopping => {
+                stopping = true;
+                device.stop(link.now());
+            }
+            event = link.next() => {
+                let reaction = device.event(&event, clock.now(), board);
+                if let aldis_mqtt::Event::Disconnected { cause, .. } = event {
+                    let words = match cause {
+                        Cause::Network(Network::Closed | Network::Reset) => None,
+                        Cause::Network(_) => link.connector().last_failure(),
+                        _ => None,
+                    };
+                    let words = match words {
+                        Some(words) => format!("{cause} ({words})"),
+                        None => cause.to_string(),
+                    };
+                    (board.report)(Report::Lost { cause, words });
+                }
+                let (session, _) = link.parts();
+                device.react(reaction, session, board);
+            }
+            () = sleep(wait) => {}
+        }
+    }
+}
+
+/// The board of a virtual device.
+struct PcBoard<F> {
+    report: F,
+    state: Option<StateDir>,
+    /// Saving failed, which was said once.
+    save_failed: bool,
+    measure: bool,
+}
+
+impl<F: FnMut(Report)> Board for PcBoard<F> {
+    fn measure(&mut self) {
+        self.measure = true;
+    }
+
+    fn light(&mut self, lamp: Lamp) {
+        (self.report)(Report::Lamp(lamp));
+    }
+
+    fn save(&mut self, saved: &Saved) {
+        let Some(state) = &self.state else { return };
+        match state.save(saved) {
+            Ok(()) => self.save_failed = false,
+            Err(error) if !self.save_failed => {
+                self.save_failed = true;
+                (self.report)(Report::Warning(format!(
+                    "the state cannot be saved: {error}; a restart would forget the lamp's state"
+                )));
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn vitals(&mut self) -> Vitals {
+        Vitals::default()
+    }
+
+    fn notice(&mut self, notice: Notice<'_>) {
+        (self.report)(match notice {
+            Notice::Reading(reading) => Report::Reading(reading),
+            Notice::Sensor(state) => Report::Sensor(state),
+            Notice::Connected(version) => Report::Connected(version),
+            Notice::Published { seq, age_ms } => Report::Published { seq, age_ms },
+            Notice::Command { topic, command } => Report::Command {
+                topic: topic.to_owned(),
+                command,
+            },
+            Notice::Ignored { topic, why } => Report::Ignored {
+                topic: topic.to_owned(),
+                why,
+            },
+            Notice::Refused { topic, reason } => Report::Refused {
+                topic: topic.to_owned(),
+                reason,
+            },
+            // The lamp was reported when it was lit; the loss is reported with
+            // the words of the connection.
+            Notice::Lamp(_) | Notice::Lost(_) => return,
+        });
+    }
+}

@@ -1,0 +1,107 @@
+//! What a device asks of the board it runs on.
+
+use aldis_mqtt::{Cause, Version};
+use aldis_protocol::{Lamp, LampCommand, Reading, ResetReason, SensorState};
+
+/// The board. None of its methods waits for anything outside of it.
+pub trait Board {
+    /// Begins a measurement. What came over the wire is given to
+    /// [`Device::measured`](crate::Device::measured); if that takes longer than
+    /// [`Device::MEASUREMENT_MS`](crate::Device::MEASUREMENT_MS), the sensor
+    /// counts as silent.
+    fn measure(&mut self);
+
+    /// Lights or darkens the lamp.
+    fn light(&mut self, lamp: Lamp);
+
+    /// Keeps this over restarts. When it returns, it is kept or, if the board
+    /// could not, the device goes on without.
+    fn save(&mut self, saved: &Saved);
+
+    /// How the board is.
+    fn vitals(&mut self) -> Vitals;
+
+    /// Something happened that a person might want to see.
+    fn notice(&mut self, notice: Notice<'_>);
+}
+
+/// What outlives a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Saved {
+    /// The state of the lamp.
+    pub lamp: Lamp,
+    /// How many times the device was started before.
+    pub boot: u32,
+    /// The number of the next reading.
+    pub seq: u32,
+}
+
+impl Default for Saved {
+    fn default() -> Self {
+        Self {
+            lamp: Lamp::Off,
+            boot: 0,
+            seq: 1,
+        }
+    }
+}
+
+/// How a board is, as far as it can know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Vitals {
+    /// Why it started.
+    pub reset: Option<ResetReason>,
+    /// How strong the access point is received.
+    pub rssi_dbm: Option<i8>,
+    /// Free memory in bytes.
+    pub free: Option<u32>,
+    /// The least free memory since the start, in bytes.
+    pub free_min: Option<u32>,
+    /// How often the wireless network was lost.
+    pub wifi_losses: Option<u32>,
+    /// How often the address was lost or changed.
+    pub dhcp_losses: Option<u32>,
+}
+
+/// Something that a person might want to see.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Notice<'a> {
+    /// A measurement succeeded.
+    Reading(Reading),
+    /// The sensor's state changed.
+    Sensor(SensorState),
+    /// The lamp was lit or darkened.
+    Lamp(Lamp),
+    /// The broker accepted the connection.
+    Connected(Version),
+    /// The connection was lost or did not come about.
+    Lost(Cause),
+    /// A reading was published for the first time: its number and its age.
+    Published {
+        /// Number of the reading.
+        seq: u32,
+        /// Its age in milliseconds.
+        age_ms: u64,
+    },
+    /// A command came.
+    Command {
+        /// The topic on which it came.
+        topic: &'a str,
+        /// What it says.
+        command: LampCommand,
+    },
+    /// A message came that is not obeyed.
+    Ignored {
+        /// The topic on which it came.
+        topic: &'a str,
+        /// Why.
+        why: &'static str,
+    },
+    /// The broker refused a subscription, or a publication.
+    Refused {
+        /// The topic, or the filter.
+        topic: &'a str,
+        /// What the broker said.
+        reason: aldis_mqtt::ReasonCode,
+    },
+}

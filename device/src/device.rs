@@ -1,0 +1,529 @@
+//! The application of a device.
+
+use aldis_mqtt::{
+    Cause, Dropped, Event, Instant, Publication, PublicationId, PublishError, QoS, ReasonCode,
+    RetainHandling, Session, SubscribeError, SubscribeOptions, Token, Version,
+};
+use aldis_protocol::topic::MAX_LEN;
+use aldis_protocol::{
+    Availability, Climate, Diag, Lamp, LampCommand, Reading, SensorState, Topic, decode_ack,
+    encode_readout,
+};
+
+use crate::backlog::Backlog;
+use crate::counters::Counters;
+use crate::dht::{self, Pulse};
+use crate::sensor::Sensor;
+use crate::{Board, Notice, Saved, Settings};
+
+/// A device: it measures, publishes and obeys. It keeps the newest `BACKLOG`
+/// readings that are not yet delivered.
+#[derive(Debug)]
+pub struct Device<'a, const BACKLOG: usize = 512> {
+    settings: Settings<'a>,
+    saved: Saved,
+    sensor: Sensor,
+    backlog: Backlog<BACKLOG>,
+    counters: Counters,
+    started: Instant,
+
+    /// When the next measurement begins, and until when the present one may take.
+    measure_at: Instant,
+    measuring_until: Instant,
+    /// When the next reading is recorded.
+    record_at: Instant,
+    diag_at: Instant,
+
+    /// What the broker is to be told again.
+    tell: Tell,
+    stopping: Stopping,
+}
+
+/// States that the broker is to be told.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tell {
+    status: bool,
+    lamp: bool,
+    sensor: bool,
+    diag: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stopping {
+    No,
+    /// `offline` is to be published, until this moment.
+    Wanted(Instant),
+    /// It was; its delivery is awaited.
+    Published(PublicationId, Instant),
+    Done,
+}
+
+/// What an event asks the device to do, in [`Device::react`].
+#[derive(Clone, Copy, Debug, Default)]
+#[must_use = "a message is acknowledged only when it was reacted to"]
+pub struct Reaction {
+    command: Option<LampCommand>,
+    token: Option<Token>,
+    disconnected: bool,
+}
+
+impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
+    /// Milliseconds from one measurement to the next: the DHT22 wants two
+    /// seconds (data sheet, section 7.3).
+    pub const MEASURE_MS: u32 = 2_000;
+    /// Milliseconds that a measurement may take.
+    pub const MEASUREMENT_MS: u32 = 100;
+    /// Milliseconds from the start to the first measurement: the DHT22 is
+    /// unstable for a second after power came (data sheet, section 7.2).
+    pub const SETTLE_MS: u32 = 1_000;
+    /// Milliseconds from one `diag` to the next.
+    pub const DIAG_MS: u32 = 60_000;
+    /// Milliseconds that a clean stop may take.
+    pub const STOP_MS: u32 = 2_000;
+    /// Readings that may be under way to the broker at the same time.
+    pub const WINDOW: usize = 8;
+
+    /// Starts a device that remembers `saved`: restores the lamp before
+    /// anything else, and counts the start.
+    pub fn new(settings: Settings<'a>, saved: Saved, now: Instant, board: &mut impl Board) -> Self {
+        board.light(saved.lamp);
+        let saved = Saved {
+            boot: saved.boot.wrapping_add(1),
+            ..saved
+        };
+        board.save(&saved);
+        Self {
+            settings,
+            saved,
+            sensor: Sensor::default(),
+            backlog: Backlog::new(),
+            counters: Counters::default(),
+            started: now,
+            measure_at: now.after(Self::SETTLE_MS),
+            measuring_until: Instant::NEVER,
+            record_at: now,
+            diag_at: now,
+            tell: Tell::default(),
+            stopping: Stopping::No,
+        }
+    }
+
+    /// Subscribes to what the device obeys.
+    ///
+    /// # Errors
+    /// If a topic of the settings is no topic, or the outbox too small.
+    pub fn subscribe(&self, session: &mut Session<'_>) -> Result<(), SubscribeError> {
+        let commands = SubscribeOptions {
+            qos: QoS::ExactlyOnce,
+            retain_handling: RetainHandling::Never,
+            ..SubscribeOptions::default()
+        };
+        if let Some(topic) = self.settings.command_topic {
+            session.subscribe(topic, commands, None)?;
+        }
+        let mut name = [0; MAX_LEN];
+        session.subscribe(self.topic(Topic::LedSet, &mut name), commands, None)?;
+        if self.settings.confirm {
+            let confirmations = SubscribeOptions {
+                qos: QoS::AtLeastOnce,
+                ..SubscribeOptions::default()
+            };
+            session.subscribe(
+                self.topic(Topic::ClimateAck, &mut name),
+                confirmations,
+                None,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// The state of the lamp.
+    pub fn lamp(&self) -> Lamp {
+        self.saved.lamp
+    }
+
+    /// How many readings wait for delivery or confirmation.
+    pub fn backlog(&self) -> usize {
+        self.backlog.len()
+    }
+
+    /// Begins a clean stop: the broker is told `offline`, within
+    /// [`Device::STOP_MS`]. It is complete when the session has stopped.
+    pub fn stop(&mut self, now: Instant) {
+        if self.stopping == Stopping::No {
+            self.stopping = Stopping::Wanted(now.after(Self::STOP_MS));
+        }
+    }
+
+    fn topic<'n>(&self, topic: Topic, name: &'n mut [u8; MAX_LEN]) -> &'n str {
+        // The length of prefix and id was checked when the settings were made.
+        self.settings.topics.write(topic, name).unwrap_or("")
+    }
+
+    /// Takes note of something that happened to the session. Every reaction is
+    /// given to [`Device::react`] before the next event.
+    pub fn event(&mut self, event: &Event<'_>, now: Instant, board: &mut impl Board) -> Reaction {
+        let mut reaction = Reaction::default();
+        match *event {
+            Event::Connected { version, .. } => self.connected(version, now, board),
+            Event::Disconnected { cause, .. } => {
+                reaction.disconnected = true;
+                self.lost(cause, board);
+            }
+            Event::Message(message) => {
+                reaction.token = message.token;
+                reaction.command =
+                    self.message(message.topic, message.payload, message.retain, now, board);
+            }
+            Event::Delivered { id, .. } => {
+                self.backlog.delivered(id, self.settings.confirm, now);
+                if matches!(self.stopping, Stopping::Published(offline, _) if offline == id) {
+                    self.stopping = Stopping::Published(id, now);
+                }
+            }
+            Event::Dropped { id, reason } => self.dropped(id, reason, board),
+            Event::Subscribed {
+                filter,
+                result: Err(reason),
+            } => {
+                board.notice(Notice::Refused {
+                    topic: filter,
+                    reason,
+                });
+            }
+            Event::Oversized { topic, .. } => {
+                board.notice(Notice::Ignored {
+                    topic,
+                    why: "larger than the device can receive",
+                });
+            }
+            Event::Subscribed { .. } | Event::Unsubscribed { .. } => {}
+        }
+        reaction
+    }
+
+    fn connected(&mut self, version: Version, now: Instant, board: &mut impl Board) {
+        self.tell = Tell {
+            status: true,
+            lamp: true,
+            sensor: self.sensor.state().is_some(),
+            diag: true,
+        };
+        self.diag_at = now.after(Self::DIAG_MS);
+        board.notice(Notice::Connected(version));
+    }
+
+    fn lost(&mut self, cause: Cause, board: &mut impl Board) {
+        self.tell = Tell::default();
+        self.counters.lost(cause);
+        board.notice(Notice::Lost(cause));
+    }
+
+    fn dropped(&mut self, id: PublicationId, reason: Dropped, board: &mut impl Board) {
+        if self.backlog.dropped(id) {
+            match reason {
+                Dropped::Expired => self.counters.expired += 1,
+                Dropped::Refused(_) | Dropped::SessionLost => self.counters.full += 1,
+            }
+        }
+        if let Dropped::Refused(reason) = reason {
+            let mut name = [0; MAX_LEN];
+            let topic = self
+                .settings
+                .topics
+                .write(Topic::Climate, &mut name)
+                .unwrap_or("");
+            board.notice(Notice::Refused { topic, reason });
+        }
+    }
+
+    /// What a message asks for.
+    fn message(
+        &mut self,
+        topic: &str,
+        payload: &[u8],
+        retain: bool,
+        now: Instant,
+        board: &mut impl Board,
+    ) -> Option<LampCommand> {
+        let ours = self.settings.topics.parse(topic);
+        if ours == Some(Topic::ClimateAck) {
+            match decode_ack(payload) {
+                Some(seq) => self.backlog.confirmed(seq, now),
+                None => board.notice(Notice::Ignored {
+                    topic,
+                    why: "not a sequence number",
+                }),
+            }
+            return None;
+        }
+        let seed = self.settings.command_topic == Some(topic);
+        if !seed && ours != Some(Topic::LedSet) {
+            return None;
+        }
+        // A command that was kept was meant for another time.
+        let command = match LampCommand::decode(payload) {
+            _ if retain => Err("a retained command"),
+            Some(LampCommand::Toggle) if seed => Err("neither on nor off"),
+            Some(command) => Ok(command),
+            None if seed => Err("neither on nor off"),
+            None => Err("neither on, off nor toggle"),
+        };
+        match command {
+            Ok(command) => {
+                board.notice(Notice::Command { topic, command });
+                Some(command)
+            }
+            Err(why) => {
+                board.notice(Notice::Ignored { topic, why });
+                None
+            }
+        }
+    }
+
+    /// Does what an event asked for, and only then acknowledges it.
+    pub fn react(&mut self, reaction: Reaction, session: &mut Session<'_>, board: &mut impl Board) {
+        if let Some(command) = reaction.command {
+            let lamp = command.apply(self.saved.lamp);
+            board.light(lamp);
+            if lamp != self.saved.lamp {
+                self.saved.lamp = lamp;
+                board.save(&self.saved);
+            }
+            board.notice(Notice::Lamp(lamp));
+            self.tell.lamp = session.is_connected();
+        }
+        if let Some(token) = reaction.token {
+            session.acknowledge(token);
+        }
+        if reaction.disconnected {
+            // A reading is sent with its age, which only the next connection knows.
+            self.backlog.take_back(|id| session.withdraw(id));
+        }
+    }
+
+    /// The measurement that [`Board::measure`] began has brought these pulses.
+    pub fn measured(&mut self, pulses: &[Pulse], now: Instant, board: &mut impl Board) {
+        if self.measuring_until != Instant::NEVER {
+            self.measurement(dht::decode(pulses, self.settings.model), now, board);
+        }
+    }
+
+    fn measurement(
+        &mut self,
+        result: Result<Reading, dht::Error>,
+        now: Instant,
+        board: &mut impl Board,
+    ) {
+        self.measuring_until = Instant::NEVER;
+        if let Ok(reading) = result {
+            board.notice(Notice::Reading(reading));
+        }
+        if let Some(state) = self.sensor.measured(result, now) {
+            self.tell.sensor = true;
+            board.notice(Notice::Sensor(state));
+        }
+    }
+
+    /// Does everything that is due. Says when it is to be called again at the
+    /// latest; it is to be called after every event and measurement as well.
+    pub fn run(
+        &mut self,
+        session: &mut Session<'_>,
+        now: Instant,
+        board: &mut impl Board,
+    ) -> Instant {
+        if self.measuring_until <= now {
+            self.measurement(Err(dht::Error::Missing), now, board);
+        }
+        if self.measure_at <= now {
+            self.measure_at = next(self.measure_at, Self::MEASURE_MS, now);
+            self.measuring_until = now.after(Self::MEASUREMENT_MS);
+            board.measure();
+        }
+        if self.record_at <= now && self.sensor.has_fresh() {
+            self.record_at = next(self.record_at, self.settings.interval_ms, now);
+            self.record(session, now, board);
+        }
+        if self.diag_at <= now {
+            self.diag_at = next(self.diag_at, Self::DIAG_MS, now);
+            self.tell.diag = true;
+        }
+        if session.is_connected() {
+            self.publish(session, now, board);
+        }
+        self.stop_step(session, now);
+        self.deadline()
+    }
+
+    fn deadline(&self) -> Instant {
+        let record_at = if self.sensor.has_fresh() {
+            self.record_at
+        } else {
+            Instant::NEVER
+        };
+        let stop_at = match self.stopping {
+            Stopping::Wanted(until) | Stopping::Published(_, until) => until,
+            Stopping::No | Stopping::Done => Instant::NEVER,
+        };
+        self.measure_at
+            .min(self.measuring_until)
+            .min(record_at)
+            .min(self.diag_at)
+            .min(stop_at)
+    }
+
+    /// Gives the newest reading its number, to be published now or later.
+    fn record(&mut self, session: &mut Session<'_>, now: Instant, board: &mut impl Board) {
+        let Some((reading, taken)) = self.sensor.take() else {
+            return;
+        };
+        let seq = self.saved.seq;
+        // Kept before it is used: no number is ever given twice.
+        self.saved.seq = seq.wrapping_add(1);
+        board.save(&self.saved);
+        if let Some(pushed) = self.backlog.push(seq, taken, reading) {
+            self.counters.superseded = self.counters.superseded.saturating_add(1);
+            if let Some(id) = pushed.publication {
+                session.withdraw(id);
+            }
+        }
+        if let Some(topic) = self.settings.readout_topic {
+            let mut text = [0; 32];
+            if let Ok(len) = encode_readout(reading, &mut text) {
+                let payload = text.get(..len).unwrap_or(&[]);
+                // At QoS 0 it is for now or not at all.
+                let _ = session.publish(&Publication::new(topic, payload), now);
+            }
+        }
+    }
+
+    /// Tells the broker what it does not know, as far as there is room.
+    fn publish(&mut self, session: &mut Session<'_>, now: Instant, board: &mut impl Board) {
+        let mut name = [0; MAX_LEN];
+        if self.tell.status && self.stopping == Stopping::No {
+            let topic = self.topic(Topic::Status, &mut name);
+            self.tell.status = !told(session, topic, Availability::Online.as_str(), now);
+        }
+        if self.tell.lamp {
+            let topic = self.topic(Topic::Led, &mut name);
+            self.tell.lamp = !told(session, topic, self.saved.lamp.as_str(), now);
+        }
+        if self.tell.sensor
+            && let Some(state) = self.sensor.state()
+        {
+            let topic = self.topic(Topic::Sensor, &mut name);
+            self.tell.sensor = !told(session, topic, SensorState::as_str(state), now);
+        }
+        if self.tell.diag {
+            self.tell.diag = !self.publish_diag(session, now, board);
+        }
+        while let Some(entry) = self.backlog.next(Self::WINDOW) {
+            let age_ms = now.since(entry.taken);
+            let climate = Climate {
+                seq: entry.seq,
+                boot: self.saved.boot,
+                age_ms,
+                reading: entry.reading,
+            };
+            let mut text = [0; Climate::MAX_LEN];
+            let Ok(len) = climate.encode(&mut text) else {
+                return;
+            };
+            let payload = text.get(..len).unwrap_or(&[]);
+            let topic = self.topic(Topic::Climate, &mut name);
+            let publication = Publication::new(topic, payload).qos(QoS::AtLeastOnce);
+            match session.publish(&publication, now) {
+                Ok(published) => self.backlog.published(entry.seq, published.id),
+                Err(PublishError::Full) => return,
+                Err(_) => {
+                    // The broker takes no packet of this size: nothing helps.
+                    let reason = ReasonCode::PACKET_TOO_LARGE;
+                    board.notice(Notice::Refused { topic, reason });
+                    return;
+                }
+            }
+            board.notice(Notice::Published {
+                seq: entry.seq,
+                age_ms,
+            });
+        }
+    }
+
+    fn publish_diag(
+        &self,
+        session: &mut Session<'_>,
+        now: Instant,
+        board: &mut impl Board,
+    ) -> bool {
+        let vitals = board.vitals();
+        let diag = Diag {
+            uptime_s: Some(now.since(self.started) / 1_000),
+            boot: Some(self.saved.boot),
+            reset: vitals.reset,
+            rssi_dbm: vitals.rssi_dbm,
+            free: vitals.free,
+            free_min: vitals.free_min,
+            reconnects: Some(self.counters.reconnects(&vitals)),
+            outbox: u32::try_from(self.backlog.len()).ok(),
+            dropped: Some(self.counters.dropped()),
+            version: Some(self.settings.version),
+        };
+        let mut name = [0; MAX_LEN];
+        let mut text = [0; Diag::MAX_LEN + 64];
+        let Ok(len) = diag.encode(&mut text) else {
+            return true;
+        };
+        let payload = text.get(..len).unwrap_or(&[]);
+        let topic = self.topic(Topic::Diag, &mut name);
+        let publication = Publication::new(topic, payload);
+        !matches!(session.publish(&publication, now), Err(PublishError::Full))
+    }
+
+    fn stop_step(&mut self, session: &mut Session<'_>, now: Instant) {
+        if let Stopping::Wanted(until) = self.stopping
+            && session.is_connected()
+        {
+            let mut name = [0; MAX_LEN];
+            let offline = Availability::Offline.as_str().as_bytes();
+            let topic = self.topic(Topic::Status, &mut name);
+            let publication = Publication::new(topic, offline)
+                .qos(QoS::AtLeastOnce)
+                .retained()
+                .latest();
+            if let Ok(published) = session.publish(&publication, now) {
+                self.stopping = Stopping::Published(published.id, until);
+            }
+        }
+        let over = match self.stopping {
+            Stopping::No | Stopping::Done => false,
+            Stopping::Wanted(until) | Stopping::Published(_, until) => {
+                until <= now || !session.is_connected()
+            }
+        };
+        if over {
+            self.stopping = Stopping::Done;
+            session.stop(now);
+        }
+    }
+}
+
+/// Publishes a state, retained, in place of what was not sent yet. Says
+/// whether there was room.
+fn told(session: &mut Session<'_>, topic: &str, state: &str, now: Instant) -> bool {
+    let publication = Publication::new(topic, state.as_bytes())
+        .qos(QoS::AtLeastOnce)
+        .retained()
+        .latest();
+    !matches!(session.publish(&publication, now), Err(PublishError::Full))
+}
+
+/// The next moment of a regular beat; beats that were missed are left out.
+fn next(last: Instant, period_ms: u32, now: Instant) -> Instant {
+    let next = last.after(period_ms);
+    if next > now {
+        next
+    } else {
+        now.after(period_ms)
+    }
+}

@@ -1,0 +1,1 @@
+//! The device against the broker model, on virtual time.

@@ -1,0 +1,260 @@
+//! Drivers: the only room that awaits.
+//!
+//! A [`Link`] carries bytes between a [`Session`] and a connection, and time
+//! from a clock to it. What a connection and a clock are, two small traits say;
+//! with the feature `embassy` they exist for embassy-net and embassy-time, with
+//! the feature `tokio` for tokio, there also with TLS (feature `tls`).
+
+#[cfg(feature = "embassy")]
+pub mod embassy;
+#[cfg(feature = "tokio")]
+pub mod tokio;
+
+use core::future::{Future, pending};
+use core::task::Poll;
+
+use embassy_futures::poll_once;
+use embassy_futures::select::{Either, Either3, select, select3};
+use embedded_io_async::{Error, ErrorKind, Read, Write};
+
+use crate::session::Pending;
+use crate::{Event, Instant, Network, Session, Transport};
+
+/// Something that opens connections to the broker, one at a time.
+///
+/// Every future may be dropped before it is ready, and nothing is lost by that.
+pub trait Connector {
+    /// The half that receives.
+    type Reader<'c>: Read
+    where
+        Self: 'c;
+    /// The half that sends. Its `write` takes bytes only when it is ready.
+    type Writer<'c>: Write
+    where
+        Self: 'c;
+
+    /// Whether written bytes may stay behind until `flush` is called.
+    const NEEDS_FLUSH: bool = false;
+
+    /// Opens a connection. Called again after having been dropped, it goes on
+    /// where it was. It is bounded by the session, not by itself.
+    fn open(&mut self) -> impl Future<Output = Result<(), Network>>;
+
+    /// The two halves of the connection that is open.
+    fn split(&mut self) -> Option<(Self::Reader<'_>, Self::Writer<'_>)>;
+
+    /// Drops the connection, or the attempt to open one. What was written
+    /// before is still sent, as far as the other side takes it.
+    fn close(&mut self);
+}
+
+/// A clock that can be waited for.
+pub trait Clock {
+    /// The present.
+    fn now(&self) -> Instant;
+
+    /// Waits until `deadline`, or less long: who calls it looks at the clock.
+    fn wait_until(&mut self, deadline: Instant) -> impl Future<Output = ()>;
+}
+
+/// What the driver has of the connection of this number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Closed,
+    Opening(u16),
+    Open(u16),
+}
+
+/// What became of bytes that the connection has taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written {
+    Sent(usize),
+    /// They wait for a flush.
+    Behind(usize),
+}
+
+/// A session with its connection and its clock.
+#[derive(Debug)]
+pub struct Link<'b, C, K> {
+    session: Session<'b>,
+    connector: C,
+    clock: K,
+    stage: Stage,
+    /// Bytes that were written but not flushed. The session hears of them when
+    /// they are, so that its bounds on writing hold for flushing too.
+    unflushed: usize,
+    /// Neither reading nor writing may keep the other from its turn.
+    write_first: bool,
+}
+
+impl<'b, C: Connector, K: Clock> Link<'b, C, K> {
+    /// Brings the three together. Nothing happens before [`Link::next`].
+    pub fn new(session: Session<'b>, connector: C, clock: K) -> Self {
+        Self {
+            session,
+            connector,
+            clock,
+            stage: Stage::Closed,
+            unflushed: 0,
+            write_first: true,
+        }
+    }
+
+    /// The session, to publish and subscribe.
+    pub fn session(&mut self) -> &mut Session<'b> {
+        &mut self.session
+    }
+
+    /// The session and the present.
+    pub fn parts(&mut self) -> (&mut Session<'b>, Instant) {
+        (&mut self.session, self.clock.now())
+    }
+
+    /// The connector, for what is its own.
+    pub fn connector(&mut self) -> &mut C {
+        &mut self.connector
+    }
+
+    /// The clock of the session.
+    pub fn clock(&self) -> &K {
+        &self.clock
+    }
+
+    /// The present, on the clock of the session.
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// Carries on until something has happened. May be dropped at any time.
+    ///
+    /// After the session was stopped, and has said so, this waits for ever.
+    pub async fn next(&mut self) -> Event<'_> {
+        let pending = self.run().await;
+        self.session.event(pending)
+    }
+
+    async fn run(&mut self) -> Pending {
+        loop {
+            let now = self.clock.now();
+            let pending = self.session.step(now);
+            // Even before the event is told: it may be the last one that the
+            // application waits for.
+            match self.session.transport() {
+                Transport::Closed => self.close(),
+                Transport::Open(number) => {
+                    if !matches!(self.stage, Stage::Opening(n) | Stage::Open(n) if n == number) {
+                        self.close();
+                        self.stage = Stage::Opening(number);
+                    }
+                }
+            }
+            if let Some(pending) = pending {
+                return pending;
+            }
+            match self.stage {
+                Stage::Closed => self.clock.wait_until(self.session.deadline()).await,
+                Stage::Opening(number) => self.open(number).await,
+                Stage::Open(_) => self.exchange(now).await,
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        if self.stage != Stage::Closed {
+            self.connector.close();
+            self.stage = Stage::Closed;
+            self.unflushed = 0;
+        }
+    }
+
+    async fn open(&mut self, number: u16) {
+        let deadline = self.session.deadline();
+        let opened = select(self.connector.open(), self.clock.wait_until(deadline)).await;
+        let now = self.clock.now();
+        match opened {
+            Either::First(Ok(())) => {
+                self.stage = Stage::Open(number);
+                self.session.opened(now);
+            }
+            Either::First(Err(network)) => self.session.failed(network, now),
+            Either::Second(()) => {}
+        }
+    }
+
+    /// Reads or writes once, or waits until something is due.
+    async fn exchange(&mut self, now: Instant) {
+        // Chooses the packet that goes out, if none does.
+        let _ = self.session.transmit(now);
+        let deadline = self.session.deadline();
+        let (space, chunk) = self.session.io();
+        let Some((mut reader, mut writer)) = self.connector.split() else {
+            self.session.failed(Network::Reset, now);
+            return;
+        };
+        let unflushed = self.unflushed;
+        let read = async {
+            match space.is_empty() {
+                true => pending().await,
+                false => reader.read(space).await.map_err(|error| error.kind()),
+            }
+        };
+        let write = async {
+            if unflushed > 0 {
+                writer.flush().await.map_err(|error| error.kind())?;
+                return Ok(Written::Sent(unflushed));
+            }
+            if chunk.is_empty() {
+                return pending().await;
+            }
+            let len = writer.write(chunk).await.map_err(|error| error.kind())?;
+            if len == 0 {
+                return Err(ErrorKind::ConnectionReset);
+            }
+            if !C::NEEDS_FLUSH {
+                return Ok(Written::Sent(len));
+            }
+            // Nothing may be awaited between writing and counting.
+            match poll_once(writer.flush()) {
+                Poll::Ready(flushed) => flushed.map_err(|error| error.kind())?,
+                Poll::Pending => return Ok(Written::Behind(len)),
+            }
+            Ok(Written::Sent(len))
+        };
+        let timer = self.clock.wait_until(deadline);
+        // An answer must not be read before what it answers counts as sent.
+        let done = match self.write_first || unflushed > 0 {
+            true => match select3(write, read, timer).await {
+                Either3::First(written) => Either3::First(written),
+                Either3::Second(read) => Either3::Second(read),
+                Either3::Third(()) => Either3::Third(()),
+            },
+            false => match select3(read, write, timer).await {
+                Either3::First(read) => Either3::Second(read),
+                Either3::Second(written) => Either3::First(written),
+                Either3::Third(()) => Either3::Third(()),
+            },
+        };
+        let now = self.clock.now();
+        match done {
+            Either3::First(Ok(Written::Behind(len))) => self.unflushed = len,
+            Either3::First(Ok(Written::Sent(len))) => {
+                self.unflushed = 0;
+                self.write_first = false;
+                self.session.transmitted(len, now);
+            }
+            Either3::Second(Ok(0)) => self.session.failed(Network::Closed, now),
+            Either3::Second(Ok(len)) => {
+                self.write_first = true;
+                self.session.received(len);
+            }
+            Either3::First(Err(kind)) | Either3::Second(Err(kind)) => {
+                let network = match kind {
+                    ErrorKind::TimedOut => Network::TimedOut,
+                    _ => Network::Reset,
+                };
+                self.session.failed(network, now);
+            }
+            Either3::Third(()) => {}
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! The session and its tokio driver against the real mosquitto.
+
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use aldis_mqtt::link::Link;
+use aldis_mqtt::link::tokio::{TcpConnector, TokioClock};
+use aldis_mqtt::{
+    Backoff, Buffers, Cause, Event, Options, Publication, QoS, ReasonCode, Session,
+    SubscribeOptions, Version, Versions,
+};
+use tokio::time::timeout;
+
+/// How long anything may take before a test gives up.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A mosquitto of one's own, which ends with the value.
+struct Mosquitto {
+    child: Child,
+    port: u16,
+    dir: PathBuf,
+}
+
+impl Mosquitto {
+    fn start(more: &str) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        Self::start_on(port, more)
+    }
+
+    fn start_on(port: u16, more: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("aldis-mqtt-{}-{port}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let conf = dir.join("mosquitto.conf");
+        let mut file = std::fs::File::create(&conf).unwrap();
+        writeln!(
+            file,
+            "listener {port} 127.0.0.1\nallow_anonymous true\n{more}"
+        )
+        .unwrap();
+        let child = Command::new("/usr/sbin/mosquitto")
+            .arg("-c")
+            .arg(&conf)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("mosquitto is needed: apt-get install mosquitto");
+        Self { child, port, dir }
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+type TestLink = Link<'static, TcpConnector, TokioClock>;
+
+fn options(version: Version) -> Options<'static> {
+    Options {
+        versions: Versions::Only(version),
+        // The broker may need a moment to start.
+        backoff: Backoff {
+            base_ms: 20,
+            cap_ms: 100,
+            ..Backoff::default()
+        },
+        ..Options::new("test")
+    }
+}
+
+fn link(port: u16, options: Options<'static>) -> TestLink {
+    let buffers = Buffers::new(
+        vec![0; 4096].leak(),
+        vec![0; 65_536].leak(),
+        vec![aldis_mqtt::Slot::EMPTY; 64].leak(),
+    );
+    let clock = TokioClock::new();
+    let now = aldis_mqtt::link::Clock::now(&clock);
+    let session = Session::new(options, buffers, 1, now).unwrap();
+    Link::new(session, TcpConnector::new("127.0.0.1", port), clock)
+}
+
+/// Carries on until `wanted` gives something.
+async fn until<T>(link: &mut TestLink, mut wanted: impl FnMut(&Event<'_>) -> Option<T>) -> T {
+    timeout(PATIENCE, async {
+        loop {
+            let event = link.next().await;
+            let found = wanted(&event);
+            let token = match event {
+                Event::Message(message) => message.token,
+                _ => None,
+            };
+            if let Some(token) = token {
+                link.session().acknowledge(token);
+            }
+            if let Some(found) = found {
+                return found;
+            }
+        }
+    })
+    .await
+    .expect("the event did not come")
+}
+
+async fn connected(link: &mut TestLink) -> bool {
+    until(link, |event| match event {
+        Event::Connected {
+            session_present, ..
+        } => Some(*session_present),
+        _ => None,
+    })
+    .await
+}
+
+/// A message that goes wrong at any QoS or version would not come back once.
+#[tokio::test]
+async fn messages_of_every_qos_and_size_come_back() {
+    let broker = Mosquitto::start("");
+    for version in [Version::V4, Version::V5] {
+        let mut link = link(broker.port, options(version));
+        let exactly_once = SubscribeOptions {
+            qos: QoS::ExactlyOnce,
+            ..Default::default()
+        };
+        link.session()
+            .subscribe("back/#", exactly_once, None)
+            .unwrap();
+        until(&mut link, |event| match event {
+            Event::Subscribed {
+                filter: "back/#",
+                result: Ok(QoS::ExactlyOnce),
+            } => Some(()),
+            _ => None,
+        })
+        .await;
+        let large = vec![b'x'; 3_000];
+        for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
+            for payload in [&b""[..], b"small", &large] {
+                let (session, now) = link.parts();
+                session
+                    .publish(&Publication::new("back/to", payload).qos(qos), now)
+                    .unwrap();
+                let mut back = 0;
+                let mut done = qos == QoS::AtMostOnce;
+                until(&mut link, |event| {
+                    match event {
+                        Event::Message(message) => {
+                            assert_eq!((message.topic, message.payload), ("back/to", payload));
+                            assert_eq!(message.qos, qos);
+                            back += 1;
+                        }
+                        Event::Delivered { .. } => done = true,
+                        _ => {}
+                    }
+                    (back == 1 && done).then_some(())
+                })
+                .await;
+            }
+        }
+        assert_eq!(link.session().pending(), 0);
+    }
+}
+
+/// Without resumption or with a terminal state, what is published while the
+/// broker is away would be lost, or the subscription would be.
+#[tokio::test]
+async fn a_restarted_broker_is_found_again_with_everything() {
+    let broker = Mosquitto::start("");
+    let port = broker.port;
+    let mut link = link(port, options(Version::V5));
+    link.session()
+        .subscribe("t", SubscribeOptions::default(), None)
+        .unwrap();
+    connected(&mut link).await;
+    drop(broker);
+    until(&mut link, |event| {
+        matches!(event, Event::Disconnected { .. }).then_some(())
+    })
+    .await;
+    let (session, now) = link.parts();
+    session
+        .publish(&Publication::new("t", b"kept").qos(QoS::AtLeastOnce), now)
+        .unwrap();
+    let _again = Mosquitto::start_on(port, "");
+    assert!(!connected(&mut link).await);
+    until(&mut link, |event| match event {
+        Event::Message(message) if message.payload == b"kept" => Some(()),
+        _ => None,
+    })
+    .await;
+}
+
+/// A refusal that ends the client, or does not say why, helps nobody.
+#[tokio::test]
+async fn a_wrong_password_is_told_and_tried_again() {
+    let dir = std::env::temp_dir().join(format!("aldis-mqtt-password-{}", std::process::id()));
+    std::fs::write(&dir, "").unwrap();
+    let more = format!("allow_anonymous false\npassword_file {}", dir.display());
+    let broker = Mosquitto::start(&more);
+    for version in [Version::V4, Version::V5] {
+        let mut link = link(
+            broker.port,
+            Options {
+                username: Some("user"),
+                password: Some(b"wrong"),
+                ..options(version)
+            },
+        );
+        for _ in 0..2 {
+            let reason = until(&mut link, |event| match event {
+                Event::Disconnected {
+                    cause: Cause::Refused(reason),
+                    ..
+                } => Some(*reason),
+                _ => None,
+            })
+            .await;
+            assert!(
+                matches!(
+                    reason,
+                    ReasonCode::NOT_AUTHORIZED | ReasonCode::BAD_USER_NAME_OR_PASSWORD
+                ),
+                "{reason:?}"
+            );
+        }
+    }
+    let _ = std::fs::remove_file(&dir);
+}
+
+/// Dropping the future at any await may lose bytes if one of them is not safe.
+#[tokio::test]
+async fn dropping_the_future_again_and_again_loses_nothing() {
+    let broker = Mosquitto::start("");
+    let mut link = link(broker.port, options(Version::V5));
+    link.session()
+        .subscribe(
+            "n",
+            SubscribeOptions {
+                qos: QoS::AtLeastOnce,
+                ..Default::default()
+            },
+            None,
+        )
+        .unwrap();
+    let mut published = 0u32;
+    let mut received = 0u32;
+    timeout(PATIENCE, async {
+        while received < 500 {
+            if published < 500 && link.session().pending() < 10 && link.session().is_connected() {
+                let (session, now) = link.parts();
+                let payload = published.to_be_bytes();
+                session
+                    .publish(&Publication::new("n", &payload).qos(QoS::AtLeastOnce), now)
+                    .unwrap();
+                published += 1;
+            }
+            // Polled once, then dropped.
+            let mut token = None;
+            tokio::select! {
+                biased;
+                event = link.next() => if let Event::Message(message) = event {
+                    assert_eq!(message.payload, received.to_be_bytes());
+                    received += 1;
+                    token = message.token;
+                },
+                () = tokio::task::yield_now() => {}
+            }
+            if let Some(token) = token {
+                link.session().acknowledge(token);
+            }
+        }
+    })
+    .await
+    .expect("messages were lost");
+}
