@@ -13,11 +13,11 @@ const NOW: Instant = Instant::from_millis(0);
 /// Runs `test` on a session that is connected.
 fn connected(version: Version, test: impl FnOnce(&mut Session<'_>)) {
     let (mut receive, mut outbox) = ([0; 256], [0; 512]);
-    let mut slots = [aldis_mqtt::Slot::EMPTY; 16];
     let options = Options {
         versions: Versions::Only(version),
         ..Options::new("c")
     };
+    let mut slots = [aldis_mqtt::Slot::EMPTY; 8];
     let buffers = Buffers::new(&mut receive, &mut outbox, &mut slots);
     let mut session = Session::new(options, buffers, 1, NOW).unwrap();
     assert_eq!(session.poll(NOW), None);

@@ -110,6 +110,10 @@ impl<'b> Session<'b> {
     /// The most messages at QoS 1 and 2 that can be under way to us.
     pub const RECEIVE_MAXIMUM: u16 = Inbound::SIZE as u16;
 
+    /// The most publications that the outbox takes, however large it is: a
+    /// quarter of the packet ids, so that one is always soon found.
+    pub const MAXIMUM_PENDING: u32 = 16_384;
+
     /// A session that wants to connect at once. `seed` makes its jitter differ
     /// from that of other devices.
     pub fn new(
@@ -220,6 +224,9 @@ impl<'b> Session<'b> {
         let len = 2 + topic.len() + id_len + len_of_len + properties_len + payload.len();
         if !self.outbox.could_hold(len) || len >= self.limits.maximum_packet_size as usize {
             return Err(PublishError::TooLarge);
+        }
+        if self.outbox.publications() >= Self::MAXIMUM_PENDING {
+            return Err(PublishError::Full);
         }
         let superseded = if latest {
             self.outbox.superseded(topic)
