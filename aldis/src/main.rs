@@ -8,6 +8,9 @@
 
 mod completions;
 mod decode;
+mod duration;
+mod hub;
+mod logging;
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -30,12 +33,14 @@ struct Cli {
 #[derive(Subcommand)]
 #[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
 enum Verb {
+    Hub(hub::Args),
     Decode(decode::Args),
     Completions(completions::Args),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().verb {
+        Verb::Hub(args) => hub::run(args),
         Verb::Decode(args) => decode::run(args),
         Verb::Completions(args) => completions::run(args),
     }

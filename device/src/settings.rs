@@ -1,6 +1,8 @@
 //! What a device is told about itself, and the memory it works in.
 
-use aldis_mqtt::{Backoff, Buffers, Options, OptionsError, QoS, Session, Timeouts, Versions, Will};
+use aldis_mqtt::{
+    Backoff, Buffers, Options, OptionsError, QoS, Session, Slot, Timeouts, Versions, Will,
+};
 use aldis_mqtt::{Instant, wire::Properties};
 use aldis_protocol::topic::{InvalidName, MAX_LEN};
 use aldis_protocol::{Availability, Topic, Topics};
@@ -67,6 +69,7 @@ impl<'a> Settings<'a> {
 pub struct Memory {
     receive: [u8; 1024],
     outbox: [u8; 4096],
+    slots: [Slot; 32],
     status: [u8; MAX_LEN],
 }
 
@@ -76,6 +79,7 @@ impl Memory {
         Self {
             receive: [0; 1024],
             outbox: [0; 4096],
+            slots: [Slot::EMPTY; 32],
             status: [0; MAX_LEN],
         }
     }
@@ -113,7 +117,7 @@ impl Memory {
         };
         Session::new(
             options,
-            Buffers::new(&mut self.receive, &mut self.outbox),
+            Buffers::new(&mut self.receive, &mut self.outbox, &mut self.slots),
             seed,
             now,
         )

@@ -1,1 +1,40 @@
-//! The hub.
+//! The hub of an Aldis installation: an MQTT broker that runs inside a process.
+//!
+//! [`Hub::start`] opens the data directory, binds the listeners and gives a
+//! [`RunningHub`], which knows the addresses that were bound and shuts the broker
+//! down within [`SHUTDOWN_LIMIT`]. Several hubs can run in one process: each has a
+//! runtime, a broker and a data directory of its own.
+//!
+//! The broker is [rmqtt](https://docs.rs/rmqtt); what it leaves to plugins is here:
+//! who may connect and which topics they may use ([`Access`]), retained messages,
+//! sessions that outlive the process, and shared subscriptions.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), aldis_hub::HubError> {
+//! use aldis_hub::{Hub, HubConfig};
+//!
+//! let hub = Hub::start(HubConfig::ephemeral()).await?;
+//! println!("mosquitto_sub -p {} -t '#'", hub.mqtt_addr().port());
+//! hub.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod access;
+mod config;
+mod error;
+mod filter;
+mod gate;
+mod hub;
+mod peers;
+mod port;
+mod retained;
+mod sessions;
+mod share;
+mod store;
+
+pub use access::{Access, Action, Effect, HashError, Rule, User, hash_password};
+pub use config::{HubConfig, HubFile, Limits, TlsConfig, TlsSection};
+pub use error::HubError;
+pub use hub::{Hub, RunningHub, SHUTDOWN_LIMIT};
+pub use port::Holder;

@@ -8,6 +8,7 @@ pub mod session;
 mod time;
 pub mod wire;
 
+pub use outbox::Slot;
 pub use session::{
     Backoff, Buffers, Cause, CleanStart, Dropped, Event, Message, Network, Options, OptionsError,
     Publication, PublicationId, PublishError, Published, Session, SubscribeError, Timeouts, Token,

@@ -79,7 +79,11 @@ fn options(version: Version) -> Options<'static> {
 }
 
 fn link(port: u16, options: Options<'static>) -> TestLink {
-    let buffers = Buffers::new(vec![0; 4096].leak(), vec![0; 65_536].leak());
+    let buffers = Buffers::new(
+        vec![0; 4096].leak(),
+        vec![0; 65_536].leak(),
+        vec![aldis_mqtt::Slot::EMPTY; 64].leak(),
+    );
     let clock = TokioClock::new();
     let now = aldis_mqtt::link::Clock::now(&clock);
     let session = Session::new(options, buffers, 1, now).unwrap();

@@ -1,11 +1,14 @@
 //! embassy-net's TCP and embassy-time's clock.
 
+use core::future::{Future, poll_fn};
 use core::net::Ipv4Addr;
+use core::pin::pin;
+use core::task::Poll;
 
 use embassy_net::dns::DnsQueryType;
 use embassy_net::tcp::{ConnectError, State, TcpReader, TcpSocket, TcpWriter};
 use embassy_net::{IpAddress, IpEndpoint, Stack};
-use embassy_time::Timer;
+use embassy_time::{Duration, Timer, with_deadline};
 
 use super::{Clock, Connector};
 use crate::{Instant, Network};
@@ -27,16 +30,41 @@ impl Clock for EmbassyClock {
     }
 }
 
+/// How long the last bytes of a connection, and its FIN, may take before the
+/// socket is used for the next one.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How long RST may take. It may never get out: the other machine may be gone,
+/// and nobody left who answers for its address.
+const RESET: Duration = Duration::from_millis(50);
+
+/// How long a name server may take where there is an address to fall back to.
+const LOOKUP: Duration = Duration::from_secs(3);
+
+/// What is left in the socket of the connection before, and until when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Before {
+    Nothing,
+    Farewell(embassy_time::Instant),
+    Reset(embassy_time::Instant),
+}
+
 /// A broker at a host name or address, reached over an embassy-net stack.
 ///
-/// The name is resolved at each attempt; where that fails, the address that
-/// worked last is tried.
+/// The name is resolved at each attempt; where that fails, or takes long, the
+/// address that worked last is tried. When [`Link::next`](super::Link::next) is
+/// dropped meanwhile, the name server is asked anew; everything else goes on.
 pub struct TcpConnector<'s> {
     stack: Stack<'s>,
     socket: TcpSocket<'s>,
     host: &'s str,
     port: u16,
     last_good: Option<IpAddress>,
+    before: Before,
+    /// When the name server was asked first in this attempt.
+    asked: Option<embassy_time::Instant>,
+    /// Where the connection goes that is being opened.
+    trying: Option<IpAddress>,
 }
 
 impl<'s> TcpConnector<'s> {
@@ -57,16 +85,63 @@ impl<'s> TcpConnector<'s> {
             host,
             port,
             last_good: None,
+            before: Before::Nothing,
+            asked: None,
+            trying: None,
         }
     }
 
-    async fn address(&self) -> Result<IpAddress, Network> {
+    async fn address(&mut self) -> Result<IpAddress, Network> {
         if let Ok(address) = self.host.parse::<Ipv4Addr>() {
             return Ok(address.into());
         }
-        let found = self.stack.dns_query(self.host, DnsQueryType::A).await;
-        let found = found.ok().and_then(|addresses| addresses.first().copied());
+        let query = self.stack.dns_query(self.host, DnsQueryType::A);
+        let answer = match self.last_good {
+            None => query.await,
+            Some(address) => {
+                let asked = self.asked.get_or_insert_with(embassy_time::Instant::now);
+                match with_deadline(*asked + LOOKUP, query).await {
+                    Ok(answer) => answer,
+                    Err(_) => return Ok(address),
+                }
+            }
+        };
+        let found = answer.ok().and_then(|found| found.first().copied());
         found.or(self.last_good).ok_or(Network::Dns)
+    }
+
+    /// Waits until the socket is free.
+    async fn part(&mut self) {
+        if let Before::Farewell(until) = self.before {
+            let _ = with_deadline(until, self.socket.flush()).await;
+            self.reset();
+        }
+        if let Before::Reset(until) = self.before {
+            let _ = with_deadline(until, self.socket.flush()).await;
+            self.before = Before::Nothing;
+        }
+    }
+
+    fn reset(&mut self) {
+        self.socket.abort();
+        self.before = Before::Reset(embassy_time::Instant::now() + RESET);
+    }
+
+    fn is_connecting(&self) -> bool {
+        matches!(self.socket.state(), State::SynSent | State::SynReceived)
+    }
+
+    /// What has become of an attempt.
+    fn attempted(&mut self, address: IpAddress) -> Result<(), Network> {
+        self.trying = None;
+        match self.socket.state() {
+            State::Closed | State::TimeWait => Err(Network::ConnectionRefused),
+            // If it was closed at once, reading will tell.
+            _ => {
+                self.last_good = Some(address);
+                Ok(())
+            }
+        }
     }
 }
 
@@ -82,30 +157,34 @@ impl Connector for TcpConnector<'_> {
 
     async fn open(&mut self) -> Result<(), Network> {
         // An attempt under way, from a future that was dropped.
-        if matches!(self.socket.state(), State::SynSent | State::SynReceived) {
-            self.socket.wait_write_ready().await;
-        }
-        if self.socket.state() == State::Established {
-            return Ok(());
+        if let Some(address) = self.trying {
+            poll_fn(|cx| {
+                if !self.is_connecting() {
+                    return Poll::Ready(());
+                }
+                // Woken when the state changes, whether it can write then or not.
+                pin!(self.socket.wait_write_ready()).poll(cx)
+            })
+            .await;
+            return self.attempted(address);
         }
         if !self.stack.is_link_up() || !self.stack.is_config_up() {
             return Err(Network::Down);
         }
+        self.part().await;
         let address = self.address().await?;
-        // What is left of an earlier connection; without a listener nothing waits for it.
-        self.socket.abort();
-        let _ = self.socket.flush().await;
-        let connected = self
-            .socket
-            .connect(IpEndpoint::new(address, self.port))
-            .await;
-        connected.map_err(|error| match error {
-            ConnectError::ConnectionReset => Network::ConnectionRefused,
-            ConnectError::TimedOut => Network::TimedOut,
-            ConnectError::NoRoute | ConnectError::InvalidState => Network::Unreachable,
-        })?;
-        self.last_good = Some(address);
-        Ok(())
+        self.asked = None;
+        self.trying = Some(address);
+        let endpoint = IpEndpoint::new(address, self.port);
+        if let Err(error) = self.socket.connect(endpoint).await {
+            self.trying = None;
+            return Err(match error {
+                ConnectError::ConnectionReset => Network::ConnectionRefused,
+                ConnectError::TimedOut => Network::TimedOut,
+                ConnectError::NoRoute | ConnectError::InvalidState => Network::Unreachable,
+            });
+        }
+        self.attempted(address)
     }
 
     fn split(&mut self) -> Option<(TcpReader<'_>, TcpWriter<'_>)> {
@@ -113,10 +192,17 @@ impl Connector for TcpConnector<'_> {
     }
 
     fn close(&mut self) {
+        self.trying = None;
+        self.asked = None;
         match self.socket.state() {
             // What was written, DISCONNECT perhaps, goes out before FIN.
-            State::Established | State::CloseWait => self.socket.close(),
-            _ => self.socket.abort(),
+            State::Established | State::CloseWait => {
+                self.socket.close();
+                self.before = Before::Farewell(embassy_time::Instant::now() + FAREWELL);
+            }
+            State::SynSent | State::SynReceived => self.reset(),
+            // Closed by the other side, or what is left was seen to before.
+            _ => {}
         }
     }
 }

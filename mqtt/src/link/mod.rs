@@ -11,7 +11,9 @@ pub mod embassy;
 pub mod tokio;
 
 use core::future::{Future, pending};
+use core::task::Poll;
 
+use embassy_futures::poll_once;
 use embassy_futures::select::{Either, Either3, select, select3};
 use embedded_io_async::{Error, ErrorKind, Read, Write};
 
@@ -63,6 +65,14 @@ enum Stage {
     Open(u16),
 }
 
+/// What became of bytes that the connection has taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written {
+    Sent(usize),
+    /// They wait for a flush.
+    Behind(usize),
+}
+
 /// A session with its connection and its clock.
 #[derive(Debug)]
 pub struct Link<'b, C, K> {
@@ -70,8 +80,9 @@ pub struct Link<'b, C, K> {
     connector: C,
     clock: K,
     stage: Stage,
-    /// Bytes may still be behind the connection's `write`.
-    unflushed: bool,
+    /// Bytes that were written but not flushed. The session hears of them when
+    /// they are, so that its bounds on writing hold for flushing too.
+    unflushed: usize,
     /// Neither reading nor writing may keep the other from its turn.
     write_first: bool,
 }
@@ -84,7 +95,7 @@ impl<'b, C: Connector, K: Clock> Link<'b, C, K> {
             connector,
             clock,
             stage: Stage::Closed,
-            unflushed: false,
+            unflushed: 0,
             write_first: true,
         }
     }
@@ -152,7 +163,7 @@ impl<'b, C: Connector, K: Clock> Link<'b, C, K> {
         if self.stage != Stage::Closed {
             self.connector.close();
             self.stage = Stage::Closed;
-            self.unflushed = false;
+            self.unflushed = 0;
         }
     }
 
@@ -180,7 +191,7 @@ impl<'b, C: Connector, K: Clock> Link<'b, C, K> {
             self.session.failed(Network::Reset, now);
             return;
         };
-        let flush = C::NEEDS_FLUSH && self.unflushed && chunk.is_empty();
+        let unflushed = self.unflushed;
         let read = async {
             match space.is_empty() {
                 true => pending().await,
@@ -188,23 +199,30 @@ impl<'b, C: Connector, K: Clock> Link<'b, C, K> {
             }
         };
         let write = async {
-            if flush {
-                writer
-                    .flush()
-                    .await
-                    .map_err(|error| error.kind())
-                    .map(|()| 0)
-            } else if chunk.is_empty() {
-                pending().await
-            } else {
-                match writer.write(chunk).await {
-                    Ok(0) => Err(ErrorKind::ConnectionReset),
-                    result => result.map_err(|error| error.kind()),
-                }
+            if unflushed > 0 {
+                writer.flush().await.map_err(|error| error.kind())?;
+                return Ok(Written::Sent(unflushed));
             }
+            if chunk.is_empty() {
+                return pending().await;
+            }
+            let len = writer.write(chunk).await.map_err(|error| error.kind())?;
+            if len == 0 {
+                return Err(ErrorKind::ConnectionReset);
+            }
+            if !C::NEEDS_FLUSH {
+                return Ok(Written::Sent(len));
+            }
+            // Nothing may be awaited between writing and counting.
+            match poll_once(writer.flush()) {
+                Poll::Ready(flushed) => flushed.map_err(|error| error.kind())?,
+                Poll::Pending => return Ok(Written::Behind(len)),
+            }
+            Ok(Written::Sent(len))
         };
         let timer = self.clock.wait_until(deadline);
-        let done = match self.write_first {
+        // An answer must not be read before what it answers counts as sent.
+        let done = match self.write_first || unflushed > 0 {
             true => match select3(write, read, timer).await {
                 Either3::First(written) => Either3::First(written),
                 Either3::Second(read) => Either3::Second(read),
@@ -218,9 +236,9 @@ impl<'b, C: Connector, K: Clock> Link<'b, C, K> {
         };
         let now = self.clock.now();
         match done {
-            Either3::First(Ok(0)) => self.unflushed = false,
-            Either3::First(Ok(len)) => {
-                self.unflushed = true;
+            Either3::First(Ok(Written::Behind(len))) => self.unflushed = len,
+            Either3::First(Ok(Written::Sent(len))) => {
+                self.unflushed = 0;
                 self.write_first = false;
                 self.session.transmitted(len, now);
             }

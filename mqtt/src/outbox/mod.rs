@@ -1,34 +1,35 @@
-//! What is still to be brought to the broker: a bounded store in one array of
-//! bytes.
+//! What is still to be brought to the broker: a bounded store of packets in one
+//! array of bytes, and of what is known of them in one array of slots.
 //!
 //! Publications, subscriptions and endings of subscriptions stand one after the
 //! other in the order in which they were made, each with its packet ready to be
-//! sent behind a head of twenty bytes. An entry stays until its end is known:
-//! acknowledged, refused, expired, superseded. Nothing else removes it, so what
-//! was accepted cannot vanish unseen.
+//! sent. An entry stays until its end is known: acknowledged, refused, expired,
+//! superseded. Nothing else removes it, so what was accepted cannot vanish
+//! unseen.
 //!
-//! The body of an entry is the packet as MQTT 5 writes it, with room for the
+//! The bytes of an entry are the packet as MQTT 5 writes it, with room for the
 //! fixed header in front:
 //!
 //! ```text
-//! head (20) | room (5) | topic, packet id | properties | payload     PUBLISH
-//! head (20) | room (5) | packet id        | properties | filter      SUBSCRIBE, UNSUBSCRIBE
+//! room (5) | topic, packet id | properties | payload     PUBLISH
+//! room (5) | packet id        | properties | filter      SUBSCRIBE, UNSUBSCRIBE
 //! ```
 //!
 //! MQTT 3.1.1 sends the same bytes and leaves out the properties; a topic alias
 //! is put between the parts when the packet is sent. So an entry can be sent,
 //! and sent again, over either version without being written anew.
 
-mod entry;
+mod slot;
 
-pub(crate) use entry::{Entry, Kind, State};
+pub use slot::Slot;
+pub(crate) use slot::{Kind, State};
 
 use crate::wire::{
     HEADER_ROOM, PacketId, Property, QoS, Reader, Version, Writer, varint_len, write_header,
 };
 
-/// Where an entry begins in the arena.
-pub(crate) type Offset = usize;
+/// Which slot an entry has.
+pub(crate) type Index = usize;
 
 /// The two parts of an entry that go out, relative to the beginning of the
 /// entry. What is staged goes out between them.
@@ -52,11 +53,13 @@ pub(crate) struct Full;
 #[derive(Debug)]
 pub(crate) struct Outbox<'b> {
     arena: &'b mut [u8],
+    slots: &'b mut [Slot],
+    /// How many slots are used, in the order of their bytes in the arena.
+    len: usize,
     /// No publication stands before this.
-    head: Offset,
+    head: Index,
     /// The first entry that has not been looked at on this connection.
-    cursor: Offset,
-    tail: Offset,
+    cursor: Index,
     /// The entry at the cursor is going out: its bytes must stay together.
     locked: bool,
     publications: u32,
@@ -91,23 +94,26 @@ struct Layout {
     rest: u32,
 }
 
-const fn id_len(entry: &Entry) -> u32 {
-    match entry.qos() {
+const fn id_len(slot: &Slot) -> u32 {
+    match slot.qos() {
         QoS::AtMostOnce => 0,
         _ => 2,
     }
 }
 
-/// Where a body starts: behind head and room.
-const BODY: usize = Entry::SIZE + HEADER_ROOM;
+/// Whether a publication was never sent: nobody but us knows of it.
+fn is_unsent(slot: &Slot) -> bool {
+    slot.is_publication() && slot.state == State::Queued && !slot.dup
+}
 
 impl<'b> Outbox<'b> {
-    pub const fn new(arena: &'b mut [u8]) -> Self {
+    pub const fn new(arena: &'b mut [u8], slots: &'b mut [Slot]) -> Self {
         Self {
             arena,
+            slots,
+            len: 0,
             head: 0,
             cursor: 0,
-            tail: 0,
             locked: false,
             publications: 0,
             in_flight: 0,
@@ -126,249 +132,267 @@ impl<'b> Outbox<'b> {
         self.in_flight
     }
 
-    pub const fn cursor(&self) -> Offset {
+    pub const fn cursor(&self) -> Index {
         self.cursor
     }
 
-    /// The head of the entry at `at`, or nothing behind the last one.
+    /// The entry at `at`, or nothing behind the last one.
     #[inline]
-    pub fn entry(&self, at: Offset) -> Option<Entry> {
-        if at >= self.tail {
-            return None;
-        }
-        let bytes = self.arena.get(at..)?.first_chunk()?;
-        Some(Entry::from_bytes(bytes))
+    pub fn entry(&self, at: Index) -> Option<&Slot> {
+        self.slots.get(..self.len)?.get(at)
     }
 
-    fn put(&mut self, at: Offset, entry: Entry) {
-        if let Some(bytes) = self.arena.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
-            *bytes = entry.to_bytes();
+    /// Changes the entry at `at` and keeps the count of those in flight right.
+    pub fn update(&mut self, at: Index, change: impl FnOnce(&mut Slot)) {
+        if let Some(slot) = self.slots.get_mut(at) {
+            self.in_flight -= u32::from(slot.in_flight());
+            change(slot);
+            self.in_flight += u32::from(slot.in_flight());
         }
     }
 
-    /// Changes the entry at `at` and keeps the counts right.
-    #[inline]
-    pub fn update(&mut self, at: Offset, old: Entry, new: Entry) {
-        self.in_flight = self
-            .in_flight
-            .wrapping_add(u32::from(new.in_flight()))
-            .wrapping_sub(u32::from(old.in_flight()));
-        self.put(at, new);
+    /// The entry at `at` is not to be sent: its end is to be told, for this reason.
+    pub fn report(&mut self, at: Index, reason: u32) {
+        self.update(at, |slot| {
+            slot.state = State::Report;
+            slot.since = reason;
+        });
     }
 
     /// The first entry from `at` on of which `wanted` is true.
-    pub fn find(
-        &self,
-        mut at: Offset,
-        mut wanted: impl FnMut(&Entry) -> bool,
-    ) -> Option<(Offset, Entry)> {
-        while let Some(entry) = self.entry(at) {
-            if entry.state != State::Free && wanted(&entry) {
-                return Some((at, entry));
-            }
-            at += entry.size as usize;
-        }
-        None
+    #[inline]
+    pub fn find(&self, at: Index, mut wanted: impl FnMut(&Slot) -> bool) -> Option<Index> {
+        let rest = self.slots.get(..self.len)?.get(at..)?;
+        let found = rest
+            .iter()
+            .position(|slot| slot.state != State::Free && wanted(slot))?;
+        Some(at + found)
     }
 
     /// The publication that was sent with this packet id.
     #[inline]
-    pub fn sent(&mut self, packet_id: PacketId) -> Option<(Offset, Entry)> {
+    pub fn sent(&mut self, packet_id: PacketId) -> Option<(Index, Slot)> {
         // Acknowledgements come in order, as a rule: what is done is at the head.
-        while let Some(entry) = self.entry(self.head) {
-            if entry.state != State::Free && matches!(entry.kind, Kind::Publication(_)) {
+        while let Some(slot) = self.entry(self.head) {
+            if slot.state != State::Free && slot.is_publication() {
                 break;
             }
-            self.head += entry.size as usize;
+            self.head += 1;
         }
-        self.find(self.head, |entry| {
-            entry.packet_id == Some(packet_id) && matches!(entry.kind, Kind::Publication(_))
-        })
+        let at = self.find(self.head, |slot| {
+            slot.packet_id == Some(packet_id) && slot.is_publication()
+        })?;
+        self.entry(at).map(|slot| (at, *slot))
     }
 
     /// Bytes of the entry at `at`, from `from` to `to` relative to it.
     #[inline]
-    pub fn bytes(&self, at: Offset, (from, to): (u32, u32)) -> &[u8] {
+    pub fn bytes(&self, at: Index, (from, to): (u32, u32)) -> &[u8] {
+        let start = self.slots.get(at).map_or(0, |slot| slot.start as usize);
         self.arena
-            .get(at + from as usize..at + to as usize)
+            .get(start + from as usize..start + to as usize)
             .unwrap_or(&[])
     }
 
-    /// The topic of a publication, or the filter of a subscription.
-    pub fn name(&self, at: Offset, entry: &Entry) -> &str {
-        let end = at + entry.size as usize;
-        let mut reader = Reader::new(self.arena.get(at + BODY..end).unwrap_or(&[]));
-        if !matches!(entry.kind, Kind::Publication(_)) {
-            let skipped = reader.u16().is_ok() && reader.block().is_ok();
-            if !skipped {
-                return "";
-            }
-        }
-        reader.string().unwrap_or("")
+    /// The body of the entry at `at`, even if it was just removed.
+    fn body(&self, at: Index) -> &[u8] {
+        let size = self.slots.get(at).map_or(0, |slot| slot.size);
+        self.bytes(at, (HEADER_ROOM as u32, size))
     }
 
-    /// The topic or filter of the entry at `at`, even if it was just removed.
-    pub fn name_at(&self, at: Offset) -> &str {
-        let head = self.arena.get(at..).and_then(<[u8]>::first_chunk);
-        head.map_or("", |head| self.name(at, &Entry::from_bytes(head)))
+    /// The topic of a publication, or the filter of a subscription, even if it
+    /// was just removed.
+    pub fn name(&self, at: Index) -> &str {
+        core::str::from_utf8(self.name_bytes(at)).unwrap_or("")
+    }
+
+    fn name_bytes(&self, at: Index) -> &[u8] {
+        let mut reader = Reader::new(self.body(at));
+        if self
+            .slots
+            .get(at)
+            .is_some_and(|slot| !slot.is_publication())
+        {
+            let _ = reader.u16();
+            let _ = reader.block();
+        }
+        reader.binary().unwrap_or(&[])
     }
 
     /// Whether a subscription has properties.
-    pub fn has_properties(&self, at: Offset, entry: &Entry) -> bool {
-        let layout = self.layout(at, entry);
+    pub fn has_properties(&self, at: Index) -> bool {
+        let layout = self.layout(at);
         layout.content < layout.rest
     }
 
     /// The subscription to `filter`, or its end.
-    pub fn filter(&self, filter: &str) -> Option<(Offset, Entry)> {
-        let mut at = 0;
-        while let Some((found, entry)) = self.find(at, |entry| {
-            matches!(entry.kind, Kind::Subscription | Kind::Unsubscription)
-        }) {
-            if self.name(found, &entry) == filter {
-                return Some((found, entry));
+    pub fn filter(&self, filter: &str) -> Option<Index> {
+        self.find_named(0, filter, |slot| {
+            matches!(slot.kind, Kind::Subscription | Kind::Unsubscription)
+        })
+    }
+
+    /// The first entry from `at` on of this name of which `wanted` is true.
+    fn find_named(
+        &self,
+        mut at: Index,
+        name: &str,
+        wanted: impl Fn(&Slot) -> bool,
+    ) -> Option<Index> {
+        loop {
+            at = self.find(at, &wanted)?;
+            if self.name_bytes(at) == name.as_bytes() {
+                return Some(at);
             }
-            at = found + entry.size as usize;
+            at += 1;
         }
-        None
     }
 
     /// The first publication from `at` on that was never sent, and of which
     /// `wanted` is true.
-    pub fn unsent(&self, at: Offset, wanted: impl Fn(&Entry) -> bool) -> Option<(Offset, Entry)> {
-        let mut at = at;
-        loop {
-            let (found, entry) = self.find(at, |entry| {
-                matches!(entry.kind, Kind::Publication(_))
-                    && entry.state == State::Queued
-                    && !entry.dup
-                    && wanted(entry)
-            })?;
-            if !self.is_locked(found) {
-                return Some((found, entry));
-            }
-            at = found + entry.size as usize;
+    pub fn unsent(&self, at: Index, wanted: impl Fn(&Slot) -> bool) -> Option<Index> {
+        let wanted = |slot: &Slot| is_unsent(slot) && wanted(slot);
+        let found = self.find(at, wanted)?;
+        if self.is_locked(found) {
+            return self.find(found + 1, wanted);
         }
+        Some(found)
     }
 
     /// The publication that the latest one of `topic` replaces.
-    pub fn superseded(&self, topic: &str) -> Option<(Offset, Entry)> {
-        let mut at = 0;
-        loop {
-            let (found, entry) = self.unsent(at, |entry| entry.latest)?;
-            if self.name(found, &entry) == topic {
-                return Some((found, entry));
-            }
-            at = found + entry.size as usize;
+    pub fn superseded(&self, topic: &str) -> Option<Index> {
+        let wanted = |slot: &Slot| slot.latest && is_unsent(slot);
+        let found = self.find_named(0, topic, wanted)?;
+        if self.is_locked(found) {
+            return self.find_named(found + 1, topic, wanted);
         }
+        Some(found)
     }
 
     /// How long a body could be if the entry at `at` were not there.
-    pub fn room_without(&self, at: Offset) -> usize {
-        let mut used = 0;
-        let mut next = 0;
-        while let Some((found, other)) = self.find(next, |_| true) {
-            if found != at {
-                used += other.size as usize;
-            }
-            next = found + other.size as usize;
-        }
-        // An entry that is going out stays until it has gone.
-        let locked = match self.entry(self.cursor) {
-            Some(locked) if self.locked && locked.state == State::Free => locked.size as usize,
-            _ => 0,
-        };
-        self.arena.len().saturating_sub(used + locked + BODY)
+    pub fn room_without(&self, at: Index) -> usize {
+        let used = self.slots.get(..self.len).unwrap_or(&[]).iter().enumerate();
+        let used: usize = used
+            .filter(|(index, slot)| {
+                *index != at && (slot.state != State::Free || self.is_locked(*index))
+            })
+            .map(|(_, slot)| slot.size as usize)
+            .sum();
+        self.arena.len().saturating_sub(used + HEADER_ROOM)
     }
 
     /// The client id that a broker assigned.
     pub fn client_id(&self) -> Option<&str> {
-        let (at, entry) = self.find(0, |entry| entry.kind == Kind::ClientId)?;
-        Reader::new(self.bytes(at, (BODY as u32, entry.size)))
-            .string()
-            .ok()
+        let at = self.find(0, |slot| slot.kind == Kind::ClientId)?;
+        Reader::new(self.body(at)).string().ok()
     }
 
     /// Appends an entry with `len` bytes of body, which `write` fills.
     #[inline]
     pub fn append(
         &mut self,
-        mut entry: Entry,
+        slot: Slot,
         len: usize,
         write: impl FnOnce(&mut Writer<'_>),
-    ) -> Result<Offset, Full> {
-        let size = BODY.checked_add(len).ok_or(Full)?;
-        entry.size = u32::try_from(size).map_err(|_| Full)?;
-        if self.arena.len() - self.tail < size {
+    ) -> Result<(), Full> {
+        let size = HEADER_ROOM.checked_add(len).ok_or(Full)?;
+        if !self.has_room(size) {
             self.compact();
-            if self.arena.len() - self.tail < size {
+            if !self.has_room(size) {
                 return Err(Full);
             }
         }
-        let at = self.tail;
-        self.tail = at + size;
-        self.put(at, entry);
-        if let Some(body) = self.arena.get_mut(at + BODY..self.tail) {
-            write(&mut Writer::new(body));
-        }
-        self.publications += u32::from(matches!(entry.kind, Kind::Publication(_)));
-        Ok(at)
+        let start = self.tail();
+        let body = self.arena.get_mut(start + HEADER_ROOM..start + size);
+        write(&mut Writer::new(body.ok_or(Full)?));
+        let room = self.slots.get_mut(self.len).ok_or(Full)?;
+        *room = Slot {
+            start: start as u32,
+            size: size as u32,
+            ..slot
+        };
+        self.len += 1;
+        self.publications += u32::from(slot.is_publication());
+        Ok(())
+    }
+
+    /// Where the next entry begins in the arena.
+    fn tail(&self) -> usize {
+        let last = self
+            .len
+            .checked_sub(1)
+            .and_then(|last| self.slots.get(last));
+        last.map_or(0, |slot| (slot.start + slot.size) as usize)
+    }
+
+    fn has_room(&self, size: usize) -> bool {
+        self.len < self.slots.len() && self.arena.len().saturating_sub(self.tail()) >= size
     }
 
     /// Whether a body of `len` bytes could ever have room.
     pub fn could_hold(&self, len: usize) -> bool {
-        BODY.checked_add(len)
-            .is_some_and(|size| size <= self.arena.len())
+        let largest = self.arena.len().min(u32::MAX as usize);
+        HEADER_ROOM
+            .checked_add(len)
+            .is_some_and(|size| size <= largest)
     }
 
     /// Takes the entry at `at` away. Its bytes stay until room is needed.
-    #[inline]
-    pub fn remove(&mut self, at: Offset, entry: Entry) {
-        self.update(
-            at,
-            entry,
-            Entry {
-                state: State::Free,
-                ..entry
-            },
-        );
-        if matches!(entry.kind, Kind::Publication(_)) {
-            self.publications -= 1;
-            if at + entry.size as usize == self.tail && self.cursor >= self.tail {
-                // The common case, one after the other: no gap arises.
-                self.tail = at;
-                self.cursor = at;
-                self.head = self.head.min(at);
-            }
+    pub fn remove(&mut self, at: Index) {
+        let publication = self.slots.get(at).is_some_and(Slot::is_publication);
+        self.publications -= u32::from(publication);
+        self.update(at, |slot| slot.state = State::Free);
+        // The common case, one after the other: no gap arises.
+        while let Some(last) = self.len.checked_sub(1)
+            && !self.is_locked(last)
+            && self
+                .entry(last)
+                .is_some_and(|slot| slot.state == State::Free)
+        {
+            self.len = last;
+            self.cursor = self.cursor.min(last);
+            self.head = self.head.min(last);
         }
     }
 
     /// Closes the gaps that removed entries left.
     fn compact(&mut self) {
-        let (mut from, mut to) = (0, 0);
+        let mut tail = 0;
+        let mut kept = 0;
         let mut cursor = None;
-        while let Some(entry) = self.entry(from) {
-            let end = from + entry.size as usize;
-            if from >= self.cursor {
-                cursor.get_or_insert(to);
+        for at in 0..self.len {
+            if at >= self.cursor {
+                cursor.get_or_insert(kept);
             }
-            if entry.state != State::Free || (self.locked && from == self.cursor) {
-                if from != to && end <= self.arena.len() {
-                    self.arena.copy_within(from..end, to);
-                }
-                to += entry.size as usize;
+            let locked = self.is_locked(at);
+            let Some(slot) = self.slots.get(at).copied() else {
+                break;
+            };
+            if slot.state == State::Free && !locked {
+                continue;
             }
-            from = end;
+            let (start, size) = (slot.start as usize, slot.size as usize);
+            if start != tail && start + size <= self.arena.len() {
+                self.arena.copy_within(start..start + size, tail);
+            }
+            if let Some(room) = self.slots.get_mut(kept) {
+                *room = Slot {
+                    start: tail as u32,
+                    ..slot
+                };
+            }
+            tail += size;
+            kept += 1;
         }
-        self.tail = to;
-        self.cursor = cursor.unwrap_or(to);
+        self.cursor = cursor.unwrap_or(kept);
+        self.len = kept;
         self.head = 0;
     }
 
     /// Moves the cursor behind the entry at it.
-    pub fn advance(&mut self, entry: &Entry) {
+    pub fn advance(&mut self) {
         self.locked = false;
-        self.cursor += entry.size as usize;
+        self.cursor += 1;
     }
 
     /// Keeps the entry at the cursor where it is, relative to the cursor, until
@@ -378,7 +402,7 @@ impl<'b> Outbox<'b> {
     }
 
     /// Whether the entry at `at` is going out.
-    pub const fn is_locked(&self, at: Offset) -> bool {
+    pub const fn is_locked(&self, at: Index) -> bool {
         self.locked && at == self.cursor
     }
 
@@ -388,11 +412,10 @@ impl<'b> Outbox<'b> {
             // How far it is to the next one in use; zero: that one itself.
             let next = self.next_packet_id.get();
             let mut nearest = u16::MAX;
-            let mut at = 0;
-            while let Some((found, entry)) = self.find(at, |entry| entry.packet_id.is_some()) {
-                let id = entry.packet_id.map_or(0, PacketId::get);
-                nearest = nearest.min(distance(next, id));
-                at = found + entry.size as usize;
+            for slot in self.slots.get(..self.len).unwrap_or(&[]) {
+                if let (Some(id), true) = (slot.packet_id, slot.state != State::Free) {
+                    nearest = nearest.min(distance(next, id.get()));
+                }
             }
             self.free_ids = nearest;
             if nearest == 0 {
@@ -410,30 +433,22 @@ impl<'b> Outbox<'b> {
     }
 
     /// Where the parts of the body at `at` begin.
-    fn layout(&self, at: Offset, entry: &Entry) -> Layout {
-        let bytes = self.bytes(at, (BODY as u32, entry.size));
-        let mut reader = Reader::new(bytes);
-        let before = match entry.kind {
-            Kind::Publication(QoS::AtMostOnce) => reader.binary().map(drop),
-            Kind::Publication(_) => reader.binary().and_then(|_| reader.u16()).map(drop),
-            _ => reader.u16().map(drop),
-        };
-        let place = |reader: &Reader<'_>| (BODY + bytes.len() - reader.rest().len()) as u32;
-        let properties = place(&reader);
-        match (before, reader.block()) {
-            (Ok(()), Ok(block)) => {
-                let rest = place(&reader);
-                Layout {
-                    properties,
-                    content: rest - block.len() as u32,
-                    rest,
-                }
+    fn layout(&self, at: Index) -> Layout {
+        let body = self.body(at);
+        let before = match self.slots.get(at).map(|slot| slot.kind) {
+            Some(Kind::Publication(qos)) => {
+                let id = if qos == QoS::AtMostOnce { 0 } else { 2 };
+                2 + self.name_bytes(at).len() + id
             }
-            _ => Layout {
-                properties,
-                content: properties,
-                rest: properties,
-            },
+            _ => 2,
+        };
+        let mut reader = Reader::new(body.get(before..).unwrap_or(&[]));
+        let block = reader.block().unwrap_or(&[]).len();
+        let rest = HEADER_ROOM + body.len() - reader.rest().len();
+        Layout {
+            properties: (HEADER_ROOM + before) as u32,
+            content: (rest - block) as u32,
+            rest: rest as u32,
         }
     }
 
@@ -441,33 +456,42 @@ impl<'b> Outbox<'b> {
     /// front of its body, and what has to stand between its parts into `stage`.
     pub fn prepare(
         &mut self,
-        at: Offset,
-        entry: &Entry,
+        at: Index,
         version: Version,
         alias: Option<Alias>,
         stage: &mut Stage,
     ) -> Parts {
-        let first_byte = match entry.kind {
+        let Some(slot) = self.slots.get(at).copied() else {
+            return Parts::default();
+        };
+        let first_byte = match slot.kind {
             Kind::Publication(qos) => {
-                0x30 | u8::from(entry.dup) << 3 | qos.bits() << 1 | u8::from(entry.retain)
+                0x30 | u8::from(slot.dup) << 3 | qos.bits() << 1 | u8::from(slot.retain)
             }
             Kind::Unsubscription => 0xa2,
             _ => 0x82,
         };
+        if slot.kind == Kind::Subscription
+            && let Some(options) = self.arena.get_mut((slot.start + slot.size - 1) as usize)
+        {
+            // MQTT 3.1.1 has but the QoS, and reserves the other bits (MQTT-3.8.3-4).
+            let mask = if version == Version::V4 { 3 } else { 0xff };
+            *options = slot.id as u8 & mask;
+        }
         let (end, rest) = match (version, alias) {
-            (Version::V5, None) => (entry.size, entry.size),
+            (Version::V5, None) => (slot.size, slot.size),
             (Version::V4, _) => {
-                let layout = self.layout(at, entry);
+                let layout = self.layout(at);
                 (layout.properties, layout.rest)
             }
             (Version::V5, Some(alias)) => {
-                let layout = self.layout(at, entry);
+                let layout = self.layout(at);
                 let mut w = Writer::new(&mut stage.bytes);
                 let properties = layout.rest - layout.content + 3;
-                let after = varint_len(properties) + 3 + (entry.size - layout.content) as usize;
+                let after = varint_len(properties) + 3 + (slot.size - layout.content) as usize;
                 // Nothing of this is longer than the stage.
                 let _ = if alias.known {
-                    let id = self.bytes(at, (layout.properties - id_len(entry), layout.properties));
+                    let id = self.bytes(at, (layout.properties - id_len(&slot), layout.properties));
                     w.byte(first_byte)
                         .and_then(|()| w.varint((2 + id.len() + after) as u32))
                         .and_then(|()| w.u16(0))
@@ -482,30 +506,28 @@ impl<'b> Outbox<'b> {
                 if alias.known {
                     return Parts {
                         first: (0, 0),
-                        second: (layout.content, entry.size),
+                        second: (layout.content, slot.size),
                     };
                 }
                 (layout.properties, layout.content)
             }
         };
-        let len = end as usize - BODY + usize::from(stage.len) + (entry.size - rest) as usize;
-        let room = self.arena.get_mut(at + Entry::SIZE..).unwrap_or(&mut []);
+        let len = end as usize - HEADER_ROOM + usize::from(stage.len) + (slot.size - rest) as usize;
+        let room = self.arena.get_mut(slot.start as usize..).unwrap_or(&mut []);
         let start = write_header(room, first_byte, len).unwrap_or(0);
         Parts {
-            first: ((Entry::SIZE + start) as u32, end),
-            second: (rest, entry.size),
+            first: (start as u32, end),
+            second: (rest, slot.size),
         }
     }
 
     /// Writes what is left of a publication's expiry, in seconds, into its
     /// Message Expiry Interval, which is the first of its properties.
-    pub fn set_expiry(&mut self, at: Offset, entry: &Entry, seconds: u32) {
-        let place = at + self.layout(at, entry).content as usize + 1;
-        if let Some(bytes) = self
-            .arena
-            .get_mut(place..)
-            .and_then(<[u8]>::first_chunk_mut)
-        {
+    pub fn set_expiry(&mut self, at: Index, seconds: u32) {
+        let start = self.slots.get(at).map_or(0, |slot| slot.start);
+        let place = (start + self.layout(at).content) as usize + 1;
+        let bytes = self.arena.get_mut(place..);
+        if let Some(bytes) = bytes.and_then(<[u8]>::first_chunk_mut) {
             *bytes = seconds.to_be_bytes();
         }
     }
@@ -513,40 +535,41 @@ impl<'b> Outbox<'b> {
     /// Begins a new connection: what was under way is to be sent again.
     ///
     /// `kept`: the broker still has the session, so it may know the packet ids
-    /// in flight, and it still holds the subscriptions. Returns whether some
-    /// entries have become reports.
-    pub fn rewind(&mut self, kept: bool) -> bool {
+    /// in flight, and it still holds the subscriptions. `unsure`: it may also
+    /// have begun a new one without our notice. Returns whether some entries
+    /// have become reports.
+    pub fn rewind(&mut self, kept: bool, unsure: bool) -> bool {
         let mut reports = false;
-        let mut at = 0;
-        while let Some((found, entry)) = self.find(at, |_| true) {
-            let mut new = entry;
-            match (entry.kind, entry.state) {
-                (Kind::Publication(_), State::Sent) => {
-                    new.state = State::Queued;
-                    new.dup = kept;
-                }
-                (Kind::Publication(_), State::Queued) => new.dup &= kept,
-                (Kind::Publication(_), State::Release | State::Released) => {
-                    // A broker that took it and forgot may have passed it on:
-                    // neither sending it again nor silence is honest.
-                    new.state = State::Release;
-                    if !kept {
-                        new.state = State::Report;
-                        new.expires = SESSION_LOST;
+        for at in 0..self.len {
+            self.update(at, |slot| {
+                slot.state = match (slot.kind, slot.state) {
+                    (_, State::Free) => State::Free,
+                    (Kind::Publication(_), State::Sent) => {
+                        slot.dup = true;
+                        State::Queued
                     }
-                }
-                (Kind::Subscription, State::Held) if kept => {}
-                (Kind::Subscription, State::Held | State::Sent | State::Refused) => {
-                    new.state = State::Queued;
-                }
-                (Kind::Unsubscription, _) => {
-                    new.state = if kept { State::Queued } else { State::Report };
-                }
-                _ => {}
-            }
-            reports |= new.state == State::Report;
-            self.update(found, entry, new);
-            at = found + entry.size as usize;
+                    (Kind::Publication(_), State::Release | State::Released) => {
+                        // A broker that took it and forgot may have passed it
+                        // on: neither sending it again nor silence is honest.
+                        slot.unsure |= unsure;
+                        if kept {
+                            State::Release
+                        } else {
+                            slot.since = SESSION_LOST;
+                            State::Report
+                        }
+                    }
+                    (Kind::Subscription, State::Held) if kept && !unsure => State::Held,
+                    (Kind::Subscription, State::Held | State::Sent | State::Refused) => {
+                        State::Queued
+                    }
+                    (Kind::Unsubscription, _) if kept => State::Queued,
+                    (Kind::Unsubscription, _) => State::Report,
+                    (_, state) => state,
+                };
+                slot.dup &= kept;
+                reports |= slot.state == State::Report;
+            });
         }
         self.cursor = 0;
         self.head = 0;
@@ -556,12 +579,14 @@ impl<'b> Outbox<'b> {
     /// The connection is gone, and with it the publications at QoS 0.
     pub fn disconnect(&mut self) {
         self.locked = false;
-        let mut at = 0;
-        while let Some((found, entry)) =
-            self.find(at, |entry| entry.kind == Kind::Publication(QoS::AtMostOnce))
-        {
-            self.remove(found, entry);
-            at = found + entry.size as usize;
+        for at in 0..self.len {
+            let qos_0 = Kind::Publication(QoS::AtMostOnce);
+            if self
+                .entry(at)
+                .is_some_and(|slot| slot.kind == qos_0 && slot.state != State::Free)
+            {
+                self.remove(at);
+            }
         }
         self.cursor = 0;
     }

@@ -33,6 +33,12 @@ impl<'b> Aliases<'b> {
         self.count = 0;
     }
 
+    /// There is not enough memory: none are allowed from now on.
+    pub fn give_up(&mut self) {
+        self.memory = &mut [];
+        self.clear();
+    }
+
     fn entries(&self) -> impl Iterator<Item = (u16, &[u8])> {
         let mut rest = self.memory.get(..self.len).unwrap_or(&[]);
         core::iter::from_fn(move || {

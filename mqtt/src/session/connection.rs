@@ -5,11 +5,14 @@ use super::timers::Timer;
 use super::transmit::{Ping, What};
 use super::{Cause, CleanStart, Network, OptionsError, Session, Transport, Versions};
 use crate::Instant;
-use crate::outbox::{EXPIRED, Entry, Kind, State as EntryState};
+use crate::outbox::{EXPIRED, Kind, Slot, State as EntryState};
 use crate::wire::{
     ConnAck, Connect, Fault, HEADER_ROOM, Properties, Property, QoS, ReasonCode, Version, Writer,
     kind, valid_topic, write_header,
 };
+
+/// How soon to look again for an answer that may have come already.
+const LOOK_AGAIN_MS: u32 = 100;
 
 /// Where the session stands. None of these is the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +103,7 @@ impl Session<'_> {
     /// Ends the connection for good, with DISCONNECT: the broker does not
     /// publish the will. What is not yet sent stays in the outbox.
     pub fn stop(&mut self, now: Instant) {
+        self.wanted = false;
         match self.state {
             State::Stopped | State::Closing(Cause::Stopped) => {}
             State::Connected | State::Closing(_) => self.close(Cause::Stopped, now),
@@ -107,8 +111,9 @@ impl Session<'_> {
         }
     }
 
-    /// Connects again after [`Session::stop`].
+    /// Connects again after [`Session::stop`], once that has come to its end.
     pub fn start(&mut self, now: Instant) {
+        self.wanted = true;
         if self.state == State::Stopped {
             self.state = State::Waiting;
             self.timers.arm(Timer::Reconnect, now);
@@ -255,7 +260,7 @@ impl Session<'_> {
             && self.options.client_id.is_empty()
             && self.outbox.client_id().is_none()
         {
-            let mut entry = Entry::new(Kind::ClientId, 0);
+            let mut entry = Slot::new(Kind::ClientId, 0);
             entry.state = EntryState::Held;
             // Without room for it the next connection gets another id.
             let _ = self.outbox.append(entry, 2 + id.len(), |w| {
@@ -279,8 +284,9 @@ impl Session<'_> {
         if !session_present {
             self.epoch = self.epoch.wrapping_add(1);
         }
-        self.inbound.reconnect(session_present);
-        self.reports |= self.outbox.rewind(session_present);
+        let unsure = core::mem::take(&mut self.unsure);
+        self.inbound.reconnect(session_present, unsure);
+        self.reports |= self.outbox.rewind(session_present, unsure);
         self.releases = true;
         self.state = State::Connected;
         self.proof_at = now;
@@ -306,7 +312,8 @@ impl Session<'_> {
             self.ping = Ping::Idle;
             self.timers.stop(Timer::Answer);
             self.proof_at = now;
-            self.arm_ping(now);
+            // The keep-alive counts from what was sent, however long the answer took.
+            self.arm_ping(self.sent_at);
         }
     }
 
@@ -342,6 +349,8 @@ impl Session<'_> {
 
     /// The connection is gone: nothing that was written for it stays.
     pub(super) fn lose(&mut self, cause: Cause, now: Instant) {
+        let refused = matches!(cause, Cause::Refused(_));
+        self.unsure |= self.state == State::Handshake && !refused;
         self.timers.stop_connection();
         self.transmit.reset();
         self.outbox.disconnect();
@@ -355,7 +364,7 @@ impl Session<'_> {
         self.reply = None;
         self.ping = Ping::Idle;
         self.lost = Some((cause, (0, 0)));
-        if cause == Cause::Stopped {
+        if !self.wanted {
             self.state = State::Stopped;
             self.timers.stop(Timer::Reconnect);
             return;
@@ -420,16 +429,24 @@ impl Session<'_> {
                 self.timers.arm(Timer::Answer, now.after(bound));
             }
         }
-        if self.blocked {
+        if self.blocked || (self.reply.is_some() && self.start < self.end) {
             // The answer may be waiting behind what the application has not
-            // acknowledged: that is not the broker's silence.
+            // acknowledged, or behind what wants a reply that could not be
+            // written yet: that is not the broker's silence.
+            let wait = match self.blocked {
+                true => timeouts.answer_ms,
+                false => LOOK_AGAIN_MS,
+            };
             for timer in [Timer::Answer, Timer::Acknowledge] {
                 if self.timers.fired(timer, now) {
-                    self.timers.arm(timer, now.after(timeouts.answer_ms));
+                    self.timers.arm(timer, now.after(wait));
                 }
             }
         }
-        let cause = if self.timers.fired(Timer::Connect, now) {
+        let closing = self.timers.fired(Timer::Close, now);
+        let cause = if let (true, State::Closing(cause)) = (closing, self.state) {
+            cause
+        } else if self.timers.fired(Timer::Connect, now) {
             Cause::ConnectTimeout
         } else if self.timers.fired(Timer::Write, now) {
             Cause::Stalled
@@ -437,11 +454,6 @@ impl Session<'_> {
             || (self.timers.fired(Timer::Acknowledge, now) && self.is_unanswered(now))
         {
             Cause::Silent
-        } else if self.timers.fired(Timer::Close, now) {
-            match self.state {
-                State::Closing(cause) => cause,
-                _ => return,
-            }
         } else {
             return;
         };
@@ -454,10 +466,10 @@ impl Session<'_> {
         let present = now.as_millis() as u32;
         let mut oldest = None;
         let mut at = 0;
-        while let Some((found, entry)) = self.outbox.find(at, Entry::awaits_answer) {
-            let age = present.wrapping_sub(entry.since);
-            oldest = oldest.max(Some(age));
-            at = found + entry.size as usize;
+        while let Some(found) = self.outbox.find(at, Slot::awaits_answer) {
+            let since = self.outbox.entry(found).map_or(present, |slot| slot.since);
+            oldest = oldest.max(Some(present.wrapping_sub(since)));
+            at = found + 1;
         }
         if let Some(age) = oldest.filter(|age| *age < bound) {
             self.timers.arm(Timer::Acknowledge, now.after(bound - age));
@@ -467,26 +479,18 @@ impl Session<'_> {
 
     /// Marks what has expired, and waits for what will.
     fn expire(&mut self, now: Instant) {
-        let second = u32::try_from(now.as_millis() / 1_000).unwrap_or(u32::MAX);
-        let mut next = u32::MAX;
+        let mut next = Instant::NEVER;
         let mut at = 0;
-        while let Some((found, entry)) = self.outbox.unsent(at, |entry| entry.expires != 0) {
-            if entry.expires <= second {
-                let expired = Entry {
-                    state: EntryState::Report,
-                    expires: EXPIRED,
-                    ..entry
-                };
-                self.outbox.update(found, entry, expired);
+        while let Some(found) = self.outbox.unsent(at, |_| true) {
+            let expires = self.outbox.entry(found).map_or(next, |slot| slot.expires);
+            if expires <= now {
+                self.outbox.report(found, EXPIRED);
                 self.reports = true;
             } else {
-                next = next.min(entry.expires);
+                next = next.min(expires);
             }
-            at = found + entry.size as usize;
+            at = found + 1;
         }
-        if next != u32::MAX {
-            self.timers
-                .arm(Timer::Expire, Instant::from_millis(u64::from(next) * 1_000));
-        }
+        self.timers.arm(Timer::Expire, next);
     }
 }

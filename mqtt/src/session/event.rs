@@ -117,8 +117,9 @@ pub enum Dropped {
     Expired,
     /// The broker refused it, or does not support what it asks for.
     Refused(ReasonCode),
-    /// The broker took a publication at QoS 2 and lost the session before the
-    /// exchange was complete: it may have passed it on or not.
+    /// The broker took a publication at QoS 2 and lost the session, or may have
+    /// lost it, before the exchange was complete: it may have passed it on or
+    /// not.
     SessionLost,
 }
 
@@ -245,7 +246,8 @@ impl core::error::Error for PublishError {}
 pub enum SubscribeError {
     /// The outbox has no room.
     Full,
-    /// Not a topic filter.
+    /// Not a topic filter; or a shared subscription that shall leave out what
+    /// this client itself published; or an identifier that is 0 or too large.
     InvalidFilter,
     /// There is no such subscription to end.
     NotSubscribed,

@@ -32,6 +32,14 @@ impl State {
             _ => QoS::ExactlyOnce,
         }
     }
+
+    /// It came on an earlier connection, and not on this one.
+    const fn is_elsewhere(self) -> bool {
+        matches!(
+            self,
+            Self::Two { here: false } | Self::TwoHandled { here: false }
+        )
+    }
 }
 
 /// What is to be done with a PUBLISH at QoS 1 or 2.
@@ -52,6 +60,11 @@ pub(crate) enum Arrival {
 pub(crate) struct Inbound {
     slots: [Slot; Self::SIZE],
     len: u8,
+    /// So many more may be under way than the maximum: a broker may take each
+    /// PUBCOMP for an end on this connection (section 4.9).
+    extra: u8,
+    /// The broker may have begun a new session.
+    unsure: bool,
     /// Acknowledgements may be due.
     due: bool,
 }
@@ -68,6 +81,8 @@ impl Inbound {
         Self {
             slots: [empty; Self::SIZE],
             len: 0,
+            extra: 0,
+            unsure: false,
             due: false,
         }
     }
@@ -90,6 +105,17 @@ impl Inbound {
         }
     }
 
+    /// A PUBLISH at QoS 2 comes for the first time (MQTT-3.3.1-1): if the broker
+    /// may have begun a new session, then what had its packet id was of the old.
+    pub fn begin(&mut self, packet_id: PacketId) {
+        let old = |slot: &Slot| slot.packet_id == packet_id && slot.state.is_elsewhere();
+        if self.unsure
+            && let Some(at) = self.used().iter().position(old)
+        {
+            self.remove(at);
+        }
+    }
+
     /// A PUBLISH came; at most `maximum` may be under way. `agreed`: the broker
     /// was told so.
     pub fn arrive(&mut self, packet_id: PacketId, qos: QoS, maximum: u16, agreed: bool) -> Arrival {
@@ -104,13 +130,18 @@ impl Inbound {
             self.due = true;
             return Arrival::Known;
         }
-        if u16::from(self.len) >= maximum {
+        let maximum = maximum.saturating_add(u16::from(self.extra));
+        let full = usize::from(self.len) == Self::SIZE;
+        if full || u16::from(self.len) >= maximum {
+            let here = self.used().iter().filter(|slot| !slot.state.is_elsewhere());
+            let excess = here.count() >= usize::from(maximum);
             // What the broker had to send again on this connection, and did
             // not, it has forgotten: it sends that before anything new.
             let gone = |slot: &Slot| slot.state == State::TwoHandled { here: false };
-            if let Some(at) = self.used().iter().position(gone) {
+            let gone = self.used().iter().position(gone).filter(|_| full);
+            if let Some(at) = gone.filter(|_| !excess) {
                 self.remove(at);
-            } else {
+            } else if full || excess {
                 let ours = |slot: &Slot| slot.state != State::Received;
                 let wait = !agreed && self.used().iter().any(ours);
                 return if wait { Arrival::Wait } else { Arrival::Excess };
@@ -199,6 +230,10 @@ impl Inbound {
     /// PUBREL came: the packet id is free again. Says whether it was known.
     pub fn release(&mut self, packet_id: PacketId) -> bool {
         let at = self.position(packet_id, QoS::ExactlyOnce);
+        let state = at.and_then(|at| self.slots.get(at)).map(|slot| slot.state);
+        if state != Some(State::Received) {
+            self.extra = self.extra.saturating_add(1);
+        }
         if let Some(at) = at {
             self.remove(at);
         }
@@ -207,7 +242,9 @@ impl Inbound {
 
     /// A new connection. At QoS 1 the broker sends again what was not
     /// acknowledged; at QoS 2 we must know what we had, if it knows too.
-    pub fn reconnect(&mut self, kept: bool) {
+    pub fn reconnect(&mut self, kept: bool, unsure: bool) {
+        self.extra = 0;
+        self.unsure = unsure;
         let mut at = 0;
         while let Some(slot) = self
             .slots

@@ -32,7 +32,7 @@ use timers::{Timer, Timers};
 use transmit::{Ping, Reply, Transmit};
 
 use crate::Instant;
-use crate::outbox::{Entry, Kind, Outbox, State as EntryState};
+use crate::outbox::{Kind, Outbox, Slot, State as EntryState};
 use crate::wire::{
     Properties, Property, QoS, ReasonCode, SubscribeOptions, Version, valid_filter, valid_topic,
     varint_len,
@@ -82,8 +82,13 @@ pub struct Session<'b> {
     epoch: u16,
     /// A broker has accepted a connection of this session before.
     established: bool,
+    /// An attempt ended without CONNACK: the broker may have begun a new session
+    /// there, and would call it present on the next connection.
+    unsure: bool,
     /// MQTT 3.1.1: a session of an earlier life is to be thrown away first.
     purge: bool,
+    /// The application wants a connection.
+    wanted: bool,
     /// Attempts since the last connection that was stable.
     attempts: u8,
     random: u64,
@@ -121,7 +126,7 @@ impl<'b> Session<'b> {
         };
         let mut session = Self {
             options,
-            outbox: Outbox::new(buffers.outbox),
+            outbox: Outbox::new(buffers.outbox, buffers.slots),
             inbound: Inbound::new(),
             inbound_aliases: Aliases::new(buffers.inbound_aliases),
             outbound_aliases: Aliases::new(buffers.outbound_aliases),
@@ -138,7 +143,9 @@ impl<'b> Session<'b> {
             connection: 0,
             epoch: 0,
             established: false,
+            unsure: false,
             purge: false,
+            wanted: true,
             attempts: 0,
             random: seed ^ 0x9e37_79b9_7f4a_7c15,
             sent_at: now,
@@ -221,21 +228,20 @@ impl<'b> Session<'b> {
         } else {
             None
         };
-        if superseded.is_some_and(|(at, _)| self.outbox.room_without(at) < len) {
+        if superseded.is_some_and(|at| self.outbox.room_without(at) < len) {
             return Err(PublishError::Full);
         }
-        let mut entry = Entry::new(Kind::Publication(qos), self.next_id);
+        let mut entry = Slot::new(Kind::Publication(qos), self.next_id);
         entry.retain = retain;
         entry.latest = latest;
         if let Some(seconds) = expires_s {
-            let second = now.after(0).as_millis().div_ceil(1_000);
-            entry.expires = u32::try_from(second)
-                .unwrap_or(u32::MAX)
-                .saturating_add(seconds)
-                .max(1);
+            let ms = now.as_millis().saturating_add(u64::from(seconds) * 1_000);
+            entry.expires = Instant::from_millis(ms);
         }
-        if let Some((at, old)) = superseded {
-            self.outbox.remove(at, old);
+        let mut replaced = None;
+        if let Some(at) = superseded {
+            replaced = self.outbox.entry(at).map(|old| PublicationId(old.id));
+            self.outbox.remove(at);
         }
         if qos != QoS::AtMostOnce {
             entry.packet_id = Some(self.outbox.packet_id());
@@ -258,24 +264,22 @@ impl<'b> Session<'b> {
         if appended.is_err() {
             return Err(PublishError::Full);
         }
-        if entry.expires != 0 {
-            let at = Instant::from_millis(u64::from(entry.expires) * 1_000);
-            if at < self.timers.deadline(Timer::Expire) {
-                self.timers.arm(Timer::Expire, at);
-            }
+        if entry.expires < self.timers.deadline(Timer::Expire) {
+            self.timers.arm(Timer::Expire, entry.expires);
         }
         self.next_id = self.next_id.wrapping_add(1);
         Ok(Published {
             id: PublicationId(entry.id),
-            superseded: superseded.map(|(_, old)| PublicationId(old.id)),
+            superseded: replaced,
         })
     }
 
     /// The oldest publication that was never sent, to make room by
     /// [`Session::withdraw`].
     pub fn oldest_unsent(&self) -> Option<(PublicationId, &str)> {
-        let (at, entry) = self.outbox.unsent(0, |_| true)?;
-        Some((PublicationId(entry.id), self.outbox.name(at, &entry)))
+        let at = self.outbox.unsent(0, |_| true)?;
+        let id = self.outbox.entry(at)?.id;
+        Some((PublicationId(id), self.outbox.name(at)))
     }
 
     /// Takes a publication back: one that was never sent or, while there is no
@@ -297,8 +301,8 @@ impl<'b> Session<'b> {
                 }
         });
         match found {
-            Some((at, entry)) if !self.outbox.is_locked(at) => {
-                self.outbox.remove(at, entry);
+            Some(at) if !self.outbox.is_locked(at) => {
+                self.outbox.remove(at);
                 true
             }
             _ => false,
@@ -317,7 +321,10 @@ impl<'b> Session<'b> {
     ) -> Result<(), SubscribeError> {
         let identifier = identifier.map(Property::SubscriptionIdentifier);
         let properties = Properties::new(identifier.as_slice());
-        if !valid_filter(filter) || !properties.allowed_in(crate::wire::kind::SUBSCRIBE) {
+        if !valid_filter(filter)
+            || !options.allowed_for(filter)
+            || !properties.allowed_in(crate::wire::kind::SUBSCRIBE)
+        {
             return Err(SubscribeError::InvalidFilter);
         }
         self.append_filter(Kind::Subscription, filter, &properties, Some(options))
@@ -325,11 +332,9 @@ impl<'b> Session<'b> {
 
     /// Ends a subscription.
     pub fn unsubscribe(&mut self, filter: &str) -> Result<(), SubscribeError> {
-        if self
-            .outbox
-            .filter(filter)
-            .is_none_or(|(_, entry)| entry.kind != Kind::Subscription)
-        {
+        let held = self.outbox.filter(filter);
+        let held = held.and_then(|at| self.outbox.entry(at));
+        if held.is_none_or(|entry| entry.kind != Kind::Subscription) {
             return Err(SubscribeError::NotSubscribed);
         }
         self.append_filter(Kind::Unsubscription, filter, &Properties::NONE, None)
@@ -345,7 +350,8 @@ impl<'b> Session<'b> {
         options: Option<SubscribeOptions>,
     ) -> Result<(), SubscribeError> {
         let old = self.outbox.filter(filter);
-        let mut entry = Entry::new(kind, 0);
+        let options = options.map(|options| options.byte(Version::V5));
+        let mut entry = Slot::new(kind, u32::from(options.unwrap_or(0)));
         entry.packet_id = Some(self.outbox.packet_id());
         let size = properties.size();
         let len_of_len = varint_len(u32::try_from(size).unwrap_or(u32::MAX));
@@ -356,15 +362,15 @@ impl<'b> Session<'b> {
                 w.u16(entry.packet_id.map_or(0, crate::wire::PacketId::get))?;
                 properties.write(w)?;
                 w.string(filter)?;
-                options.map_or(Ok(()), |options| w.byte(options.byte(Version::V5)))
+                options.map_or(Ok(()), |options| w.byte(options))
             })();
         });
         if appended.is_err() {
             return Err(SubscribeError::Full);
         }
         // Appending may have moved it.
-        if let Some((at, old)) = old.and_then(|_| self.outbox.filter(filter)) {
-            self.outbox.remove(at, old);
+        if let Some(at) = old.and_then(|_| self.outbox.filter(filter)) {
+            self.outbox.remove(at);
         }
         Ok(())
     }
@@ -386,6 +392,10 @@ impl<'b> Session<'b> {
             _ => self.connection,
         };
         if token.epoch == epoch {
+            let reason = match self.version {
+                Version::V4 => ReasonCode::SUCCESS,
+                Version::V5 => reason,
+            };
             self.inbound.handled(token.packet_id, token.qos, reason);
             self.blocked = false;
         }

@@ -1,5 +1,6 @@
 //! What the application chooses.
 
+use crate::outbox::Slot;
 use crate::wire::{Properties, Property, Version, Will};
 
 /// Which versions of MQTT to speak.
@@ -134,11 +135,14 @@ pub struct Buffers<'b> {
     /// Received bytes. The largest packet that can be received, or CONNECT with
     /// five bytes more, fits exactly.
     pub receive: &'b mut [u8],
+    /// One slot for each publication and subscription in the outbox.
+    pub slots: &'b mut [Slot],
     /// Publications and subscriptions until they are acknowledged. Each takes
-    /// 25 bytes more than its packet without fixed header.
+    /// five bytes more than its packet without fixed header.
     pub outbox: &'b mut [u8],
     /// Topics for which the broker may use aliases, four bytes more than each
-    /// topic has; empty: none.
+    /// topic has; empty: none. It may use one for each eight bytes; if its
+    /// topics are so long that they do not fit, it may use none from then on.
     pub inbound_aliases: &'b mut [u8],
     /// Topics for which aliases are used towards the broker, four bytes more
     /// than each topic has; empty: none.
@@ -147,10 +151,11 @@ pub struct Buffers<'b> {
 
 impl<'b> Buffers<'b> {
     /// Without topic aliases.
-    pub fn new(receive: &'b mut [u8], outbox: &'b mut [u8]) -> Self {
+    pub fn new(receive: &'b mut [u8], outbox: &'b mut [u8], slots: &'b mut [Slot]) -> Self {
         Self {
             receive,
             outbox,
+            slots,
             inbound_aliases: &mut [],
             outbound_aliases: &mut [],
         }

@@ -5,10 +5,10 @@ use super::inbound::Arrival;
 use super::transmit::Reply;
 use super::{Cause, Dropped, Event, Message, Progress, PublicationId, Session, Token};
 use crate::Instant;
-use crate::outbox::{EXPIRED, Entry, Kind, SESSION_LOST, State as EntryState};
+use crate::outbox::{EXPIRED, Kind, SESSION_LOST, Slot, State as EntryState};
 use crate::wire::{
-    Ack, Delivery, Fault, Frame, PacketId, Properties, Property, Publish, QoS, Reader, ReasonCode,
-    Version, frame, kind,
+    Ack, Delivery, Disconnect, Fault, Frame, PacketId, Properties, Publish, QoS, Reader,
+    ReasonCode, Version, frame, kind,
 };
 
 /// Bytes of the receive buffer, from and to.
@@ -88,7 +88,7 @@ impl Session<'_> {
             return Progress::Nothing;
         }
         let have = bytes.len();
-        let result = match frame(bytes) {
+        let result = match frame(bytes, self.version) {
             Ok(None) => return Progress::Nothing,
             Ok(Some(frame)) if frame.size() <= have => {
                 let body = (self.start + frame.header, self.start + frame.size());
@@ -141,20 +141,16 @@ impl Session<'_> {
     fn on_publish(&mut self, first: u8, body: Range) -> Result<Arrival, Fault> {
         let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
         let publish = Publish::decode(first & 15, bytes, self.version)?;
-        let alias = alias(&publish.properties);
-        if alias.is_none() && publish.topic.is_empty() {
-            return Err(Fault::Protocol);
-        }
-        if let Some(alias) = alias {
+        if let Some(alias) = publish.properties.topic_alias() {
             if alias > self.inbound_aliases.maximum() {
                 return Err(Fault::TopicAlias);
             }
             if publish.topic.is_empty() {
                 self.inbound_aliases.topic(alias).ok_or(Fault::TopicAlias)?;
-            } else {
-                self.inbound_aliases
-                    .set(alias, publish.topic)
-                    .ok_or(Fault::Quota)?;
+            } else if self.inbound_aliases.set(alias, publish.topic).is_none() {
+                // Or the next connection would end like this one.
+                self.inbound_aliases.give_up();
+                return Err(Fault::Quota);
             }
         }
         let (maximum, agreed) = match self.version {
@@ -166,9 +162,16 @@ impl Session<'_> {
         };
         Ok(match publish.delivery {
             Delivery::AtMostOnce => Arrival::New,
-            Delivery::AtLeastOnce { packet_id, .. } | Delivery::ExactlyOnce { packet_id, .. } => {
+            Delivery::AtLeastOnce { packet_id, .. } => {
                 self.inbound
-                    .arrive(packet_id, publish.delivery.qos(), maximum, agreed)
+                    .arrive(packet_id, QoS::AtLeastOnce, maximum, agreed)
+            }
+            Delivery::ExactlyOnce { packet_id, dup } => {
+                if !dup {
+                    self.inbound.begin(packet_id);
+                }
+                self.inbound
+                    .arrive(packet_id, QoS::ExactlyOnce, maximum, agreed)
             }
         })
     }
@@ -199,12 +202,7 @@ impl Session<'_> {
                 Ok(None)
             }
             kind::DISCONNECT if self.version == Version::V5 => {
-                let mut reader = Reader::new(bytes);
-                let reason = ReasonCode(reader.byte().unwrap_or(0));
-                let properties = match reader.is_empty() {
-                    true => Properties::NONE,
-                    false => Properties::take(&mut reader, kind)?,
-                };
+                let Disconnect { reason, properties } = Disconnect::decode(bytes, self.version)?;
                 let range = (body.1 - properties.size(), body.1);
                 let cause = match reason {
                     ReasonCode::SESSION_TAKEN_OVER => Cause::TakenOver,
@@ -245,14 +243,10 @@ impl Session<'_> {
         }
         let id = entry.id;
         if kind == kind::PUBREC && !reason.is_error() {
-            self.outbox.update(
-                at,
-                entry,
-                Entry {
-                    state: EntryState::Release,
-                    ..entry
-                },
-            );
+            self.outbox.update(at, |slot| {
+                slot.state = EntryState::Release;
+                slot.unsure = false;
+            });
             self.releases = true;
             return Ok(None);
         }
@@ -261,7 +255,14 @@ impl Session<'_> {
         {
             return Err(Fault::Protocol);
         }
-        self.outbox.remove(at, entry);
+        self.outbox.remove(at);
+        if kind == kind::PUBCOMP
+            && entry.unsure
+            && (reason.is_error() || self.version == Version::V4)
+        {
+            let reason = Dropped::SessionLost;
+            return Ok(Some(Pending::Dropped { id, reason }));
+        }
         Ok(Some(if reason.is_error() && kind != kind::PUBCOMP {
             Pending::Dropped {
                 id,
@@ -294,12 +295,12 @@ impl Session<'_> {
                 && entry.kind == of
                 && entry.state == EntryState::Sent
         });
-        let Some((at, entry)) = found else {
+        let Some(at) = found else {
             return Ok(None);
         };
         let code = ReasonCode(codes.first().copied().unwrap_or(0));
         if of == Kind::Unsubscription {
-            self.outbox.remove(at, entry);
+            self.outbox.remove(at);
             return Ok(Some(Pending::Unsubscribed { at }));
         }
         let state = match code.0 {
@@ -307,7 +308,7 @@ impl Session<'_> {
             0x80.. => EntryState::Refused,
             _ => return Err(Fault::Malformed),
         };
-        self.outbox.update(at, entry, Entry { state, ..entry });
+        self.outbox.update(at, |slot| slot.state = state);
         Ok(Some(Pending::Subscribed { at, code }))
     }
 
@@ -346,41 +347,31 @@ impl Session<'_> {
 
     /// The next entry of the outbox whose end or refusal is to be told.
     pub(super) fn report(&mut self) -> Option<Pending> {
-        let (at, entry) = self
-            .outbox
-            .find(0, |entry| entry.state == EntryState::Report)?;
-        if self.outbox.is_locked(at) {
-            return None;
-        }
-        Some(match entry.kind {
+        let told = |slot: &Slot| slot.state == EntryState::Report;
+        let at = self.outbox.find(0, told)?;
+        let Slot {
+            kind, id, since, ..
+        } = *self.outbox.entry(at)?;
+        Some(match kind {
             Kind::Subscription => {
-                self.outbox.update(
-                    at,
-                    entry,
-                    Entry {
-                        state: EntryState::Refused,
-                        ..entry
-                    },
-                );
+                self.outbox
+                    .update(at, |slot| slot.state = EntryState::Refused);
                 Pending::Subscribed {
                     at,
-                    code: ReasonCode(entry.expires as u8),
+                    code: ReasonCode(since as u8),
                 }
             }
             Kind::Publication(_) => {
-                self.outbox.remove(at, entry);
-                let reason = match entry.expires {
+                self.outbox.remove(at);
+                let reason = match since {
                     SESSION_LOST => Dropped::SessionLost,
                     EXPIRED => Dropped::Expired,
                     code => Dropped::Refused(ReasonCode(code as u8)),
                 };
-                Pending::Dropped {
-                    id: entry.id,
-                    reason,
-                }
+                Pending::Dropped { id, reason }
             }
             _ => {
-                self.outbox.remove(at, entry);
+                self.outbox.remove(at);
                 Pending::Unsubscribed { at }
             }
         })
@@ -417,11 +408,11 @@ impl Session<'_> {
                 reason,
             },
             Pending::Subscribed { at, code } => Event::Subscribed {
-                filter: self.outbox.name_at(at),
+                filter: self.outbox.name(at),
                 result: QoS::from_bits(code.0).ok_or(code),
             },
             Pending::Unsubscribed { at } => Event::Unsubscribed {
-                filter: self.outbox.name_at(at),
+                filter: self.outbox.name(at),
             },
             Pending::Oversized { body, size } => {
                 let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
@@ -446,7 +437,7 @@ impl Session<'_> {
             Version::V5 => Properties::checked(reader.block().unwrap_or(&[])),
         };
         if topic.is_empty() {
-            let alias = alias(&properties).unwrap_or(0);
+            let alias = properties.topic_alias().unwrap_or(0);
             topic = self.inbound_aliases.topic(alias).unwrap_or("");
         }
         let epoch = match qos {
@@ -467,11 +458,4 @@ impl Session<'_> {
             }),
         })
     }
-}
-
-fn alias(properties: &Properties<'_>) -> Option<u16> {
-    properties.iter().find_map(|property| match property {
-        Property::TopicAlias(alias) => Some(alias),
-        _ => None,
-    })
 }

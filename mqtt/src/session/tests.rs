@@ -21,7 +21,7 @@ fn options() -> Options<'static> {
 }
 
 fn rig_with(options: Options<'static>) -> Rig<'static> {
-    let buffers = Buffers::new(leak(256), leak(512));
+    let buffers = Buffers::new(leak(256), leak(512), vec![Slot::EMPTY; 64].leak());
     let session = Session::new(options, buffers, 1, Instant::from_millis(0)).unwrap();
     Rig { session, now: 0 }
 }

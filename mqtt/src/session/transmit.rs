@@ -4,7 +4,7 @@ use super::connection::State;
 use super::timers::Timer;
 use super::{Cause, Session};
 use crate::Instant;
-use crate::outbox::{Alias, EXPIRED, Entry, Kind, Parts, Stage, State as EntryState};
+use crate::outbox::{Alias, EXPIRED, Kind, Parts, Slot, Stage, State as EntryState};
 use crate::wire::{HEADER_ROOM, PacketId, QoS, ReasonCode, Version, kind, varint_len};
 
 /// Whether the broker was asked for an answer.
@@ -195,24 +195,22 @@ impl Session<'_> {
     #[inline]
     fn entry_sent(&mut self, now: Instant) {
         let at = self.outbox.cursor();
-        let Some(entry) = self.outbox.entry(at) else {
+        let Some((kind, state)) = self.outbox.entry(at).map(|slot| (slot.kind, slot.state)) else {
             return;
         };
-        self.outbox.advance(&entry);
-        if entry.state == EntryState::Free {
+        self.outbox.advance();
+        if state == EntryState::Free {
             // Replaced while it went out.
             return;
         }
-        if entry.kind == Kind::Publication(QoS::AtMostOnce) {
-            self.outbox.remove(at, entry);
+        if kind == Kind::Publication(QoS::AtMostOnce) {
+            self.outbox.remove(at);
             return;
         }
-        let sent = Entry {
-            state: EntryState::Sent,
-            since: now.as_millis() as u32,
-            ..entry
-        };
-        self.outbox.update(at, entry, sent);
+        self.outbox.update(at, |slot| {
+            slot.state = EntryState::Sent;
+            slot.since = now.as_millis() as u32;
+        });
         self.await_answer(now);
     }
 
@@ -263,19 +261,14 @@ impl Session<'_> {
             return true;
         }
         if self.releases {
-            let due = self
-                .outbox
-                .find(0, |entry| entry.state == EntryState::Release);
-            if let Some((at, entry)) = due
-                && let Some(packet_id) = entry.packet_id
+            let due = |slot: &Slot| slot.state == EntryState::Release;
+            if let Some(at) = self.outbox.find(0, due)
+                && let Some(packet_id) = self.outbox.entry(at).and_then(|slot| slot.packet_id)
             {
-                let since = now.as_millis() as u32;
-                let sent = Entry {
-                    state: EntryState::Released,
-                    since,
-                    ..entry
-                };
-                self.outbox.update(at, entry, sent);
+                self.outbox.update(at, |slot| {
+                    slot.state = EntryState::Released;
+                    slot.since = now.as_millis() as u32;
+                });
                 self.await_answer(now);
                 self.stage_ack(kind::PUBREL, packet_id, ReasonCode::SUCCESS);
                 return true;
@@ -317,17 +310,12 @@ impl Session<'_> {
                 return false;
             };
             if entry.state != EntryState::Queued {
-                self.outbox.advance(&entry);
+                self.outbox.advance();
                 continue;
             }
-            if let Some(reason) = self.obstacle(at, &entry, now) {
-                let report = Entry {
-                    state: EntryState::Report,
-                    expires: reason,
-                    ..entry
-                };
-                self.outbox.update(at, entry, report);
-                self.outbox.advance(&entry);
+            if let Some(reason) = self.obstacle(at, entry, now) {
+                self.outbox.report(at, reason);
+                self.outbox.advance();
                 self.reports = true;
                 continue;
             }
@@ -341,24 +329,27 @@ impl Session<'_> {
                     return false;
                 }
             }
-            self.begin_entry(at, &entry, now);
+            self.begin_entry(at, now);
             return true;
         }
     }
 
     #[inline]
-    fn begin_entry(&mut self, at: usize, entry: &Entry, now: Instant) {
+    fn begin_entry(&mut self, at: usize, now: Instant) {
         self.transmit.begin(What::Entry, (0, 0));
-        let publication = matches!(entry.kind, Kind::Publication(_));
+        let Some(entry) = self.outbox.entry(at).copied() else {
+            return;
+        };
         let mut alias = None;
-        if publication && self.version == Version::V5 {
-            if entry.expires != 0 {
-                let second = u32::try_from(now.as_millis() / 1_000).unwrap_or(u32::MAX);
-                self.outbox
-                    .set_expiry(at, entry, entry.expires.saturating_sub(second).max(1));
+        if entry.is_publication() && self.version == Version::V5 {
+            // What lasts for longer than can be counted is left as it was.
+            if let Ok(left_ms) = u32::try_from(entry.expires.since(now)) {
+                self.outbox.set_expiry(at, (left_ms / 1_000).max(1));
             }
-            if self.limits.topic_alias_maximum > 0 {
-                let topic = self.outbox.name(at, entry);
+            // An alias adds up to five bytes at first.
+            let spare = entry.size.saturating_add(5) <= self.limits.maximum_packet_size;
+            if self.limits.topic_alias_maximum > 0 && spare {
+                let topic = self.outbox.name(at);
                 alias = self
                     .outbound_aliases
                     .for_topic(topic, self.limits.topic_alias_maximum);
@@ -367,25 +358,23 @@ impl Session<'_> {
         let alias = alias.map(|(number, known)| Alias { number, known });
         self.transmit.parts =
             self.outbox
-                .prepare(at, entry, self.version, alias, &mut self.transmit.stage);
+                .prepare(at, self.version, alias, &mut self.transmit.stage);
         self.outbox.lock();
     }
 
     /// Why an entry cannot be sent on this connection, if so.
     #[inline]
-    fn obstacle(&self, at: usize, entry: &Entry, now: Instant) -> Option<u32> {
+    fn obstacle(&self, at: usize, entry: &Slot, now: Instant) -> Option<u32> {
         let limits = &self.limits;
         let refused = |reason: ReasonCode| Some(u32::from(reason.0));
-        let body = entry.size as usize - Entry::SIZE - HEADER_ROOM;
-        // An alias may add its property before it saves the topic.
+        let body = entry.size as usize - HEADER_ROOM;
         let size = 1 + varint_len(body as u32) + body;
         if size > limits.maximum_packet_size as usize {
             return refused(ReasonCode::PACKET_TOO_LARGE);
         }
         match entry.kind {
             Kind::Publication(qos) => {
-                let expired = u64::from(entry.expires) * 1_000 <= now.as_millis();
-                if entry.expires != 0 && expired && !entry.dup {
+                if entry.expires <= now && !entry.dup {
                     return Some(EXPIRED);
                 }
                 if qos > limits.maximum_qos {
@@ -396,14 +385,14 @@ impl Session<'_> {
                 }
             }
             Kind::Subscription if self.version == Version::V5 => {
-                let filter = self.outbox.name(at, entry);
+                let filter = self.outbox.name(at);
                 if !limits.shared && filter.starts_with("$share/") {
                     return refused(ReasonCode::SHARED_SUBSCRIPTIONS_NOT_SUPPORTED);
                 }
                 if !limits.wildcards && filter.bytes().any(|byte| matches!(byte, b'#' | b'+')) {
                     return refused(ReasonCode::WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED);
                 }
-                if !limits.identifiers && self.outbox.has_properties(at, entry) {
+                if !limits.identifiers && self.outbox.has_properties(at) {
                     return refused(ReasonCode::SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED);
                 }
             }

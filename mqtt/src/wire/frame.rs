@@ -1,6 +1,6 @@
 //! The fixed header: where a packet ends.
 
-use super::Fault;
+use super::{Fault, Version};
 
 /// The largest remaining length there can be, in bytes (section 1.5.5).
 pub const MAX_REMAINING_LENGTH: u32 = 268_435_455;
@@ -25,8 +25,11 @@ impl Frame {
 
 /// Reads the fixed header at the start of `bytes`, or nothing while it is not
 /// all there.
+///
+/// MQTT 5 wants the length in its shortest form (MQTT-1.5.5-1); MQTT 3.1.1 lets
+/// a sender pad it.
 #[inline]
-pub fn frame(bytes: &[u8]) -> Result<Option<Frame>, Fault> {
+pub fn frame(bytes: &[u8], version: Version) -> Result<Option<Frame>, Fault> {
     let Some((&first, rest)) = bytes.split_first() else {
         return Ok(None);
     };
@@ -35,7 +38,7 @@ pub fn frame(bytes: &[u8]) -> Result<Option<Frame>, Fault> {
     for (index, &byte) in rest.iter().enumerate() {
         remaining |= usize::from(byte & 0x7f) << shift;
         if byte < 0x80 {
-            if byte == 0 && index > 0 {
+            if byte == 0 && index > 0 && version == Version::V5 {
                 return Err(Fault::Malformed);
             }
             return Ok(Some(Frame {
@@ -55,28 +58,32 @@ pub fn frame(bytes: &[u8]) -> Result<Option<Frame>, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use Version::V5;
 
     #[test]
     fn a_header_is_taken_only_when_it_is_whole() {
-        assert_eq!(frame(&[]), Ok(None));
-        assert_eq!(frame(&[0xd0]), Ok(None));
-        assert_eq!(frame(&[0x30, 0x80]), Ok(None));
+        assert_eq!(frame(&[], V5), Ok(None));
+        assert_eq!(frame(&[0xd0], V5), Ok(None));
+        assert_eq!(frame(&[0x30, 0x80], V5), Ok(None));
         let ping = Frame {
             first: 0xd0,
             header: 2,
             remaining: 0,
         };
-        assert_eq!(frame(&[0xd0, 0]), Ok(Some(ping)));
+        assert_eq!(frame(&[0xd0, 0], V5), Ok(Some(ping)));
         let long = Frame {
             first: 0x30,
             header: 5,
             remaining: 268_435_455,
         };
-        assert_eq!(frame(&[0x30, 0xff, 0xff, 0xff, 0x7f, 1]), Ok(Some(long)));
         assert_eq!(
-            frame(&[0x30, 0xff, 0xff, 0xff, 0xff]),
+            frame(&[0x30, 0xff, 0xff, 0xff, 0x7f, 1], V5),
+            Ok(Some(long))
+        );
+        assert_eq!(
+            frame(&[0x30, 0xff, 0xff, 0xff, 0xff], V5),
             Err(Fault::Malformed)
         );
-        assert_eq!(frame(&[0x30, 0x80, 0x00]), Err(Fault::Malformed));
+        assert_eq!(frame(&[0x30, 0x80, 0x00], V5), Err(Fault::Malformed));
     }
 }

@@ -4,6 +4,11 @@
 //! and what the specification forbids is either not representable or refused
 //! with the [`Fault`] that names it. Both directions of all fifteen packet
 //! types are here, for MQTT 3.1.1 and 5.
+//!
+//! One thing is tolerated: a reason code that a packet does not list is passed
+//! on, since its highest bit tells success from failure. What is written is not
+//! checked again: [`valid_topic`] and [`valid_filter`] are for texts that come
+//! from elsewhere.
 
 mod frame;
 mod packet;

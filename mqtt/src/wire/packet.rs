@@ -189,6 +189,12 @@ impl SubscribeOptions {
         }
     }
 
+    /// A shared subscription may not leave out what this client itself
+    /// published (MQTT-3.8.3-4).
+    pub(crate) fn allowed_for(self, filter: &str) -> bool {
+        !(self.no_local && filter.starts_with("$share/"))
+    }
+
     fn from_byte(byte: u8, version: Version) -> Result<Self, Fault> {
         let reserved = match version {
             Version::V4 => 0xfc,
@@ -427,7 +433,7 @@ pub fn valid_filter(filter: &str) -> bool {
         let Some((name, rest)) = shared.split_at_checked(at) else {
             return false;
         };
-        if name.is_empty() || name.iter().any(|byte| matches!(byte, b'#' | b'+')) {
+        if name.is_empty() || name.iter().any(|byte| matches!(byte, b'#' | b'+' | 0)) {
             return false;
         }
         bytes = rest.get(1..).unwrap_or(&[]);
@@ -478,6 +484,9 @@ impl<'a> Publish<'a> {
             _ => return Err(Fault::Malformed),
         };
         let properties = properties(&mut reader, version, kind::PUBLISH)?;
+        if topic.is_empty() && properties.topic_alias().is_none() {
+            return Err(Fault::Protocol);
+        }
         Ok(Self {
             delivery,
             retain: flags & 1 != 0,
@@ -498,6 +507,13 @@ impl<'a> Ack<'a> {
             reason,
             properties,
         })
+    }
+}
+
+impl<'a> Disconnect<'a> {
+    pub(crate) fn decode(body: &'a [u8], version: Version) -> Result<Self, Fault> {
+        let (reason, properties) = tail(&mut Reader::new(body), version, kind::DISCONNECT)?;
+        Ok(Self { reason, properties })
     }
 }
 
@@ -569,11 +585,15 @@ impl<'a> ConnAck<'a> {
 impl<'a> Will<'a> {
     fn decode(reader: &mut Reader<'a>, flags: u8, version: Version) -> Result<Self, Fault> {
         let properties = properties(reader, version, 0)?;
+        let topic = reader.string()?;
+        if !valid_topic(topic) {
+            return Err(Fault::TopicName);
+        }
         Ok(Self {
             qos: QoS::from_bits(flags >> 3 & 3).ok_or(Fault::Malformed)?,
             retain: flags & 0x20 != 0,
             properties,
-            topic: reader.string()?,
+            topic,
             payload: reader.binary()?,
         })
     }
@@ -676,9 +696,12 @@ fn filters<'a>(
         return Err(Fault::Protocol);
     }
     while !check.is_empty() {
-        check.string()?;
+        let filter = check.string()?;
         if with_options {
-            SubscribeOptions::from_byte(check.byte()?, version)?;
+            let options = SubscribeOptions::from_byte(check.byte()?, version)?;
+            if !options.allowed_for(filter) {
+                return Err(Fault::Protocol);
+            }
         }
     }
     Ok(reader.rest())
@@ -690,7 +713,7 @@ impl<'a> Packet<'a> {
     ///
     /// `version` is that of the connection; a CONNECT states its own.
     pub fn decode(bytes: &'a [u8], version: Version) -> Result<Option<(Self, usize)>, Fault> {
-        let Some(frame) = frame(bytes)? else {
+        let Some(frame) = frame(bytes, version)? else {
             return Ok(None);
         };
         let Some(body) = bytes.get(frame.header..frame.size()) else {
@@ -771,8 +794,7 @@ impl<'a> Packet<'a> {
             kind::PINGREQ => Self::PingReq,
             kind::PINGRESP => Self::PingResp,
             kind::DISCONNECT => {
-                let (reason, properties) = tail(&mut reader, version, kind)?;
-                Self::Disconnect(Disconnect { reason, properties })
+                return Ok(Self::Disconnect(Disconnect::decode(body, version)?));
             }
             kind::AUTH if version == Version::V5 => {
                 let (reason, properties) = tail(&mut reader, version, kind)?;
@@ -856,7 +878,9 @@ impl<'a> Packet<'a> {
             Self::UnsubAck(ack) => {
                 w.u16(ack.packet_id.get())?;
                 properties_to(w, version, &ack.properties)?;
-                w.bytes(ack.codes)?;
+                if version == Version::V5 {
+                    w.bytes(ack.codes)?;
+                }
                 kind::UNSUBACK
             }
             Self::PingReq => kind::PINGREQ,
@@ -916,14 +940,15 @@ fn tail_to(
     }
 }
 
-/// The CONNACK return code of MQTT 3.1.1 that comes nearest.
+/// The CONNACK return code of MQTT 3.1.1 that means the same; where there is
+/// none, the reason code, which is as much a refusal.
 fn connect_return_code(reason: ReasonCode) -> u8 {
     match reason {
-        ReasonCode::SUCCESS => 0,
         ReasonCode::UNSUPPORTED_PROTOCOL_VERSION => 1,
         ReasonCode::CLIENT_IDENTIFIER_NOT_VALID => 2,
+        ReasonCode::SERVER_UNAVAILABLE => 3,
         ReasonCode::BAD_USER_NAME_OR_PASSWORD => 4,
-        ReasonCode::NOT_AUTHORIZED | ReasonCode::BANNED => 5,
-        _ => 3,
+        ReasonCode::NOT_AUTHORIZED => 5,
+        ReasonCode(code) => code,
     }
 }

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::write::{NoRoom, Writer};
-use super::{Fault, Reader};
+use super::{Fault, MAX_REMAINING_LENGTH, Reader, kind, valid_topic};
 
 /// One property with its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ mod place {
     pub const DISCONNECT: u16 = 1 << 14;
     pub const AUTH: u16 = 1 << 15;
     pub const ACKS: u16 = 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 9 | 1 << 11;
-    pub const ALL: u16 = u16::MAX & !(1 << 12 | 1 << 13);
+    pub const ALL: u16 = !(1 << 12 | 1 << 13);
 }
 
 /// The places where the property `id` may stand; none if there is no such id.
@@ -89,6 +89,8 @@ fn flag(reader: &mut Reader<'_>) -> Result<bool, Fault> {
 
 impl<'a> Property<'a> {
     pub(crate) const SUBSCRIPTION_IDENTIFIER: u8 = 11;
+    const AUTHENTICATION_METHOD: u8 = 21;
+    const AUTHENTICATION_DATA: u8 = 22;
     pub(crate) const USER_PROPERTY: u8 = 38;
 
     fn read(reader: &mut Reader<'a>) -> Result<(u8, Self), Fault> {
@@ -128,6 +130,8 @@ impl<'a> Property<'a> {
             | Self::MaximumPacketSize(0)
             | Self::SubscriptionIdentifier(0) => Err(Fault::Protocol),
             Self::TopicAlias(0) => Err(Fault::TopicAlias),
+            // MQTT-3.3.2-14.
+            Self::ResponseTopic(topic) if !valid_topic(topic) => Err(Fault::TopicName),
             _ => Ok((id, property)),
         }
     }
@@ -282,6 +286,15 @@ impl<'a> Properties<'a> {
             }
             seen |= bit;
         }
+        // Sections 3.1.2.11.10 and 3.15.2.2.2.
+        let has = |id: u8| seen >> id & 1 == 1;
+        let needs_method = matches!(packet, kind::CONNECT | kind::AUTH);
+        if needs_method
+            && has(Property::AUTHENTICATION_DATA)
+            && !has(Property::AUTHENTICATION_METHOD)
+        {
+            return Err(Fault::Protocol);
+        }
         Ok(())
     }
 
@@ -298,17 +311,14 @@ impl<'a> Properties<'a> {
             let bit = 1u64 << (id & 63);
             let fresh = many || seen & bit == 0;
             seen |= bit;
-            let in_range = !matches!(
-                property,
+            let valid = match property {
                 Property::ReceiveMaximum(0)
-                    | Property::MaximumPacketSize(0)
-                    | Property::SubscriptionIdentifier(0)
-                    | Property::TopicAlias(0)
-            );
-            let sized = match property {
+                | Property::MaximumPacketSize(0)
+                | Property::TopicAlias(0) => false,
+                Property::SubscriptionIdentifier(id) => (1..=MAX_REMAINING_LENGTH).contains(&id),
                 Property::UserProperty(name, value) => text_fits(name) && text_fits(value),
+                Property::ResponseTopic(topic) => valid_topic(topic),
                 Property::ContentType(text)
-                | Property::ResponseTopic(text)
                 | Property::AuthenticationMethod(text)
                 | Property::ReasonString(text) => text_fits(text),
                 Property::CorrelationData(bytes) | Property::AuthenticationData(bytes) => {
@@ -316,7 +326,7 @@ impl<'a> Properties<'a> {
                 }
                 _ => true,
             };
-            fresh && in_range && sized && places(id) >> (packet & 15) & 1 == 1
+            fresh && valid && places(id) >> (packet & 15) & 1 == 1
         })
     }
 
@@ -345,6 +355,14 @@ impl<'a> Properties<'a> {
     pub(crate) fn write_content(&self, w: &mut Writer<'_>) -> Result<(), NoRoom> {
         w.bytes(self.valid)?;
         self.list.iter().try_for_each(|property| property.write(w))
+    }
+
+    /// The topic alias of a PUBLISH.
+    pub(crate) fn topic_alias(&self) -> Option<u16> {
+        self.iter().find_map(|property| match property {
+            Property::TopicAlias(alias) => Some(alias),
+            _ => None,
+        })
     }
 
     /// The response topic, where an answer is to be published.

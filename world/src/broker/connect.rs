@@ -47,17 +47,19 @@ impl Broker {
         };
         c.version = version;
         let ack = match version {
-            Version::V4 => ConnAck {
-                code: return_code(violation.code),
+            Version::V4 => return_code(violation.code).map(|code| ConnAck {
+                code,
                 ..ConnAck::default()
-            },
-            Version::V5 => ConnAck {
+            }),
+            Version::V5 => Some(ConnAck {
                 code: reason_code(violation.code),
                 properties: explanation(&self.config, violation.text),
                 ..ConnAck::default()
-            },
+            }),
         };
-        c.send(&mut self.faults, Packet::ConnAck(ack));
+        if let Some(ack) = ack {
+            c.send(&mut self.faults, Packet::ConnAck(ack));
+        }
         self.detach(conn, WillFate::Discard, now);
     }
 
@@ -225,16 +227,21 @@ impl Broker {
     }
 }
 
-/// The return code of MQTT 3.1.1 that says about the same as a code of either version.
-fn return_code(code: u8) -> u8 {
-    match code {
+/// The return code of MQTT 3.1.1 that says about the same as a code of either version. Mistakes
+/// in the CONNECT have none: the connection is closed.
+fn return_code(code: u8) -> Option<u8> {
+    Some(match code {
+        reason::MALFORMED_PACKET
+        | reason::PROTOCOL_ERROR
+        | reason::QOS_NOT_SUPPORTED
+        | reason::RETAIN_NOT_SUPPORTED => return None,
         1..=5 => code,
         reason::UNSUPPORTED_VERSION => 1,
         reason::CLIENT_ID_NOT_VALID => 2,
         reason::BAD_CREDENTIALS => 4,
         reason::NOT_AUTHORIZED | reason::BAD_AUTHENTICATION_METHOD | 0x8A => 5,
         _ => 3,
-    }
+    })
 }
 
 /// The reason code of MQTT 5 that says the same as a code of either version.

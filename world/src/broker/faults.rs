@@ -47,7 +47,7 @@ struct Withheld {
 }
 
 /// The faults that are in force.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Faults {
     withheld: Vec<Withheld>,
     pub(super) publish_code: Option<u8>,

@@ -63,8 +63,9 @@ use session::{Session, Stored};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(u64);
 
-/// The broker: sessions, retained messages and wills, and the connections to it.
-#[derive(Debug)]
+/// The broker: sessions, retained messages and wills, and the connections to it. A clone goes its
+/// own way from there, so that one conversation can be continued in several ways.
+#[derive(Clone, Debug)]
 pub struct Broker {
     config: Config,
     now: u64,
@@ -127,12 +128,10 @@ impl Broker {
         &self.config
     }
 
-    /// Changes what it allows; connections keep what they were told.
+    /// Changes what it allows, at once. Clients that are connected are not told.
     pub fn config_mut(&mut self) -> &mut Config {
         &mut self.config
     }
-
-    // --- transport ---
 
     /// A client has opened a transport connection.
     pub fn open(&mut self, now: u64) -> ConnId {
@@ -178,11 +177,10 @@ impl Broker {
         self.connections.remove(&conn);
     }
 
-    // --- other clients and what was seen ---
-
     /// Publishes a message as another client would.
-    pub fn publish(&mut self, message: Message, now: u64) {
+    pub fn publish(&mut self, mut message: Message, now: u64) {
         let now = self.advance(now);
+        message.properties = session::end_to_end(message.properties);
         self.route(message, None, now);
     }
 
@@ -235,8 +233,6 @@ impl Broker {
             .filter(|stored| !stored.is_expired(self.now))
             .map(|stored| &stored.message)
     }
-
-    // --- faults ---
 
     /// Hangs a connection, or lets it go on: then the bytes that piled up are looked at.
     pub fn hang(&mut self, conn: ConnId, hang: Hang, now: u64) {
@@ -337,8 +333,6 @@ impl Broker {
         }
         self.faults.hang_new = Hang::Not;
     }
-
-    // --- inside ---
 
     fn connection_ids(&self) -> Vec<ConnId> {
         self.connections.keys().copied().collect()

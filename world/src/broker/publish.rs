@@ -22,45 +22,7 @@ impl Broker {
             return Ok(());
         };
         let (version, packet_id, qos) = (c.version, publish.packet_id, publish.qos);
-
-        let denied = denies(&self.config.deny_publish, &publish.topic);
-        let forced = self
-            .faults
-            .publish_code
-            .filter(|_| version == Version::V5 && qos != Qos::AtMostOnce);
-        let refusal = match forced {
-            Some(code) if code >= 0x80 => Some(code),
-            _ => denied.then_some(reason::NOT_AUTHORIZED),
-        };
-        let known = qos == Qos::ExactlyOnce
-            && self
-                .session_of(conn)
-                .is_some_and(|session| session.incoming.contains_key(&packet_id));
-
-        let code = if known {
-            reason::SUCCESS
-        } else if let Some(code) = refusal {
-            code
-        } else if qos == Qos::ExactlyOnce && self.config.qos2_method == Qos2Method::OnPubRel {
-            if let Some(session) = self.session_of(conn) {
-                session.incoming.insert(packet_id, Some(publish));
-            }
-            forced.unwrap_or(reason::SUCCESS)
-        } else {
-            if qos == Qos::ExactlyOnce
-                && let Some(session) = self.session_of(conn)
-            {
-                session.incoming.insert(packet_id, None);
-            }
-            let receivers = self.accept(client_id, publish, now);
-            match forced {
-                Some(code) => code,
-                None if receivers == 0 && self.config.report_no_subscribers => {
-                    reason::NO_MATCHING_SUBSCRIBERS
-                }
-                None => reason::SUCCESS,
-            }
-        };
+        let code = self.take(conn, version, client_id, publish, now);
         match qos {
             Qos::AtMostOnce => {}
             Qos::AtLeastOnce => {
@@ -82,6 +44,50 @@ impl Broker {
             }
         }
         Ok(())
+    }
+
+    /// Accepts a publication, keeps it for PUBREL, knows it already or refuses it; gives the
+    /// reason code of the answer.
+    fn take(
+        &mut self,
+        conn: ConnId,
+        version: Version,
+        client_id: String,
+        publish: Publish,
+        now: u64,
+    ) -> u8 {
+        let exactly_once = publish.qos == Qos::ExactlyOnce;
+        let known = exactly_once
+            && self
+                .session_of(conn)
+                .is_some_and(|session| session.incoming.contains_key(&publish.packet_id));
+        if known {
+            return reason::SUCCESS;
+        }
+        let forced = self
+            .faults
+            .publish_code
+            .filter(|_| version == Version::V5 && publish.qos != Qos::AtMostOnce);
+        if let Some(code) = forced.filter(|&code| code >= 0x80) {
+            return code;
+        }
+        if denies(&self.config.deny_publish, &publish.topic) {
+            return reason::NOT_AUTHORIZED;
+        }
+        if exactly_once && self.config.qos2_method == Qos2Method::OnPubRel {
+            if let Some(session) = self.session_of(conn) {
+                session.incoming.insert(publish.packet_id, Some(publish));
+            }
+            return forced.unwrap_or(reason::SUCCESS);
+        }
+        let receivers = self.accept(client_id, publish, now);
+        match forced {
+            Some(code) => code,
+            None if receivers == 0 && self.config.report_no_subscribers => {
+                reason::NO_MATCHING_SUBSCRIBERS
+            }
+            None => reason::SUCCESS,
+        }
     }
 
     pub(super) fn on_pubrel(&mut self, conn: ConnId, packet_id: u16, now: u64) {
@@ -127,7 +133,7 @@ impl Broker {
                     .ok_or(Violation::protocol("topic alias without a topic"))?;
             }
             (false, _) if !topic::is_name(&publish.topic) => {
-                return Err(Violation::malformed("wildcards in a topic name"));
+                return Err(Violation::protocol("wildcards in a topic name"));
             }
             (false, Some(alias)) => {
                 c.aliases_in.insert(alias, publish.topic.clone());

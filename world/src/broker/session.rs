@@ -60,7 +60,7 @@ pub(super) fn end_to_end(properties: Properties) -> Properties {
 }
 
 /// A message and when it stops being worth sending.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Stored {
     pub(super) message: Message,
     pub(super) expires_at: Option<u64>,
@@ -93,6 +93,8 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
+    /// The packet as it is to be sent now. A message that expires while it is in flight is still
+    /// repeated, with an expiry interval of 0: its delivery had begun in time.
     pub(super) fn packet(&self, packet_id: u16, dup: bool, now: u64) -> Publish {
         let message = &self.stored.message;
         let mut properties = message.properties.clone();
@@ -114,7 +116,7 @@ impl Delivery {
 }
 
 /// Where a QoS 1 or 2 publication to the client stands.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Stage {
     /// PUBLISH is to be answered.
     Publish(Delivery),
@@ -123,7 +125,7 @@ pub(super) enum Stage {
 }
 
 /// A publication that has a packet identifier.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct InFlight {
     pub(super) packet_id: u16,
     pub(super) stage: Stage,
@@ -150,7 +152,7 @@ impl Subscription {
 }
 
 /// A client's session.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Session {
     pub(super) connection: Option<ConnId>,
     pub(super) expiry_s: u32,

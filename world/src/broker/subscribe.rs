@@ -24,7 +24,7 @@ impl Broker {
             return Ok(());
         };
         for filter in &subscribe.filters {
-            let (group, _) = parts(&filter.filter)?;
+            let (group, _) = parts(&filter.filter, version)?;
             if group.is_some() && filter.no_local {
                 return Err(Violation::protocol("no local on a shared subscription"));
             }
@@ -76,8 +76,11 @@ impl Broker {
         unsubscribe: &Unsubscribe,
         now: u64,
     ) -> Result<(), Violation> {
+        let Some(version) = self.connections.get(&conn).map(|c| c.version) else {
+            return Ok(());
+        };
         for filter in &unsubscribe.filters {
-            parts(filter)?;
+            parts(filter, version)?;
         }
         let mut codes = Vec::new();
         if let Some(session) = self.session_of(conn) {
@@ -160,10 +163,12 @@ impl Broker {
     }
 }
 
-/// Splits a filter and refuses what is none.
-fn parts(filter: &str) -> Result<(Option<&str>, &str), Violation> {
+/// Splits a filter and refuses what is none. MQTT 3.1.1 knows no shared subscriptions, so that
+/// what looks like half of one is a filter like any other.
+fn parts(filter: &str, version: Version) -> Result<(Option<&str>, &str), Violation> {
     match split_shared(filter) {
         Ok((group, plain)) if is_filter(plain) => Ok((group, plain)),
+        Err(()) if version == Version::V4 && is_filter(filter) => Ok((None, filter)),
         _ => Err(Violation::malformed("an ill-formed topic filter")),
     }
 }

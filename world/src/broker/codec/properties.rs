@@ -7,8 +7,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 /// Every property that a packet can carry.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)] // The names are those of the standard.
+#[derive(Clone, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of the standard")]
 pub struct Properties {
     pub payload_format_indicator: Option<u8>,
     pub message_expiry_interval: Option<u32>,
@@ -37,6 +37,49 @@ pub struct Properties {
     pub wildcard_subscription_available: Option<u8>,
     pub subscription_identifier_available: Option<u8>,
     pub shared_subscription_available: Option<u8>,
+}
+
+/// Only what is there, so that a failed comparison can be read.
+impl core::fmt::Debug for Properties {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let none = Self::default();
+        let mut fields = f.debug_struct("Properties");
+        macro_rules! field {
+            ($name:ident) => {
+                if self.$name != none.$name {
+                    fields.field(stringify!($name), &self.$name);
+                }
+            };
+        }
+        field!(payload_format_indicator);
+        field!(message_expiry_interval);
+        field!(content_type);
+        field!(response_topic);
+        field!(correlation_data);
+        field!(subscription_identifiers);
+        field!(session_expiry_interval);
+        field!(assigned_client_identifier);
+        field!(server_keep_alive);
+        field!(authentication_method);
+        field!(authentication_data);
+        field!(request_problem_information);
+        field!(will_delay_interval);
+        field!(request_response_information);
+        field!(response_information);
+        field!(server_reference);
+        field!(reason_string);
+        field!(receive_maximum);
+        field!(topic_alias_maximum);
+        field!(topic_alias);
+        field!(maximum_qos);
+        field!(retain_available);
+        field!(user_properties);
+        field!(maximum_packet_size);
+        field!(wildcard_subscription_available);
+        field!(subscription_identifier_available);
+        field!(shared_subscription_available);
+        fields.finish()
+    }
 }
 
 /// Where properties stand: in a packet, or in the will of a CONNECT.
@@ -126,7 +169,7 @@ impl Properties {
             match allowed(id) {
                 0 => return Err(Violation::malformed("unknown property")),
                 places if places & place.bit() == 0 => {
-                    return Err(Violation::protocol("property of another packet"));
+                    return Err(Violation::malformed("property of another packet"));
                 }
                 _ => {}
             }

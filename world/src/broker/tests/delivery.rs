@@ -296,3 +296,95 @@ fn retained_messages_come_before_or_after_suback_as_configured() {
         assert_eq!(position, Some(usize::from(!before)));
     }
 }
+
+#[test]
+fn a_message_that_expires_in_flight_is_still_repeated() {
+    let mut broker = Broker::new(Config::default());
+    let (peer, ..) = Peer::connect(&mut broker, lasting("c", 60), 0);
+    peer.subscribe(&mut broker, "t", Qos::AtLeastOnce);
+    let mut message = Message::new("t", b"x", Qos::AtLeastOnce);
+    message.properties.message_expiry_interval = Some(2);
+    broker.publish(message, 0);
+    assert_eq!(publications(&peer.read(&mut broker)).len(), 1);
+    broker.closed(peer.conn, 1);
+    let (_, _, again) = Peer::connect(&mut broker, lasting("c", 60), 5_000);
+    let again = publications(&again);
+    assert!(again[0].dup);
+    assert_eq!(again[0].properties.message_expiry_interval, Some(0));
+}
+
+#[test]
+fn only_properties_of_the_message_are_passed_on() {
+    let mut broker = Broker::new(Config::default());
+    let peer = Peer::simple(&mut broker, Version::V5, "c");
+    peer.subscribe(&mut broker, "t", Qos::AtMostOnce);
+    let mut message = Message::new("t", b"x", Qos::AtMostOnce);
+    message.properties.topic_alias = Some(3);
+    message.properties.content_type = Some("text".into());
+    broker.publish(message, 0);
+    let packets = peer.read(&mut broker);
+    let properties = &publications(&packets)[0].properties;
+    assert_eq!(properties.topic_alias, None);
+    assert_eq!(properties.content_type.as_deref(), Some("text"));
+}
+
+#[test]
+fn forced_answers_decide_whether_a_publication_is_accepted() {
+    for (code, accepted) in [(0x10, 1), (0x97, 0)] {
+        for (qos, id) in [(Qos::AtLeastOnce, 1), (Qos::ExactlyOnce, 2)] {
+            let mut broker = Broker::new(Config {
+                reason_strings: false,
+                ..Config::default()
+            });
+            let peer = Peer::simple(&mut broker, Version::V5, "c");
+            broker.answer_publish_with(Some(code));
+            let answer = peer.ask(&mut broker, publish("t", qos, id), 0);
+            let expected = Ack::new(id, code);
+            let expected = match qos {
+                Qos::AtLeastOnce => Packet::PubAck(expected),
+                _ => Packet::PubRec(expected),
+            };
+            assert_eq!(answer, [expected]);
+            assert_eq!(broker.log().len(), accepted);
+        }
+    }
+}
+
+#[test]
+fn no_local_and_retain_as_published_change_only_their_own_subscription() {
+    let mut broker = Broker::new(Config::default());
+    let retained = |topic: &str| {
+        Packet::Publish(Publish {
+            topic: topic.into(),
+            retain: true,
+            payload: b"x".to_vec(),
+            ..Publish::default()
+        })
+    };
+    let option = |no_local, retain_as_published| {
+        Packet::Subscribe(Subscribe {
+            packet_id: 1,
+            filters: vec![SubscribeFilter {
+                filter: "t".into(),
+                no_local,
+                retain_as_published,
+                ..SubscribeFilter::default()
+            }],
+            ..Subscribe::default()
+        })
+    };
+    let a = Peer::simple(&mut broker, Version::V5, "a");
+    let b = Peer::simple(&mut broker, Version::V5, "b");
+    a.ask(&mut broker, option(true, false), 0);
+    b.ask(&mut broker, option(true, true), 0);
+    assert!(a.ask(&mut broker, retained("t"), 0).is_empty());
+    let seen = b.read(&mut broker);
+    assert!(matches!(&seen[..], [Packet::Publish(p)] if p.retain));
+    b.ask(&mut broker, publish("t", Qos::AtMostOnce, 0), 0);
+    let seen = a.read(&mut broker);
+    assert!(matches!(&seen[..], [Packet::Publish(p)] if !p.retain));
+    b.ask(&mut broker, retained("t"), 0);
+    let seen = a.read(&mut broker);
+    assert!(matches!(&seen[..], [Packet::Publish(p)] if !p.retain));
+    assert!(broker.retained("t").is_some());
+}

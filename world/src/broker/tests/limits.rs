@@ -28,7 +28,7 @@ fn packets_that_are_not_allowed_end_the_connection_with_their_code() {
     ends_with(
         config(),
         &[publish("a/+", Qos::AtMostOnce, 0)],
-        reason::MALFORMED_PACKET,
+        reason::PROTOCOL_ERROR,
     );
     ends_with(
         config(),

@@ -280,3 +280,60 @@ fn a_broker_that_hangs_while_reading_still_delivers() {
     broker.publish(Message::new("t", b"x", Qos::AtMostOnce), 2);
     assert_eq!(publications(&peer.read(&mut broker)).len(), 1);
 }
+
+#[test]
+fn kicked_clients_are_told_why_and_keep_their_session() {
+    let mut broker = Broker::new(Config::default());
+    let (peer, ..) = Peer::connect(&mut broker, lasting("c", 60), 0);
+    let old = Peer::simple(&mut broker, Version::V4, "old");
+    broker.kick("c", reason::SERVER_SHUTTING_DOWN, 1);
+    broker.kick("old", reason::SERVER_SHUTTING_DOWN, 1);
+    let last = peer.read(&mut broker);
+    assert_eq!(disconnect_code(&last), Some(reason::SERVER_SHUTTING_DOWN));
+    assert!(old.read(&mut broker).is_empty());
+    for peer in [peer, old] {
+        assert!(broker.is_closed(peer.conn));
+    }
+    assert!(broker.session("c").is_some_and(|s| s.connection.is_none()));
+    assert!(broker.session("old").is_none());
+}
+
+#[test]
+fn a_client_whose_maximum_does_not_even_hold_a_connack_is_cut_off() {
+    let mut broker = Broker::new(Config::default());
+    let mut connect = Connect::new(Version::V5, "c");
+    connect.properties.maximum_packet_size = Some(3);
+    let (peer, answers) = Peer::open(&mut broker, connect, 0);
+    assert!(answers.is_empty());
+    assert!(broker.is_closed(peer.conn));
+}
+
+#[test]
+fn a_clone_goes_its_own_way() {
+    let mut broker = Broker::new(Config::default());
+    let peer = Peer::simple(&mut broker, Version::V5, "c");
+    let mut other = broker.clone();
+    peer.ask(&mut other, publish("t", Qos::AtLeastOnce, 1), 0);
+    assert_eq!((broker.log().len(), other.log().len()), (0, 1));
+}
+
+#[test]
+fn a_session_without_end_outlives_everything() {
+    let mut broker = Broker::new(Config::default());
+    let (peer, ..) = Peer::connect(&mut broker, lasting("c", u32::MAX), 0);
+    broker.closed(peer.conn, 0);
+    assert_eq!(broker.deadline(), None);
+    broker.tick(u64::MAX);
+    assert!(broker.session("c").is_some());
+}
+
+#[test]
+fn no_answer_comes_to_what_follows_a_disconnect() {
+    let mut broker = Broker::new(Config::default());
+    let peer = Peer::simple(&mut broker, Version::V5, "c");
+    let mut bytes = Packet::Disconnect(Reason::default()).encode(Version::V5);
+    bytes.extend(publish("t", Qos::AtLeastOnce, 1).encode(Version::V5));
+    broker.receive(peer.conn, &bytes, 0);
+    assert!(broker.output(peer.conn).is_empty());
+    assert!(broker.log().is_empty());
+}

@@ -1,0 +1,27 @@
+//! What the program tells about its inner life, on standard error.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::EnvFilter;
+
+/// Lets warnings through, and more with every `-v`; `ALDIS_LOG` says it in detail.
+pub fn start(verbosity: u8) {
+    let usual = match verbosity {
+        // The broker reports every refused connection; the hub says why in plain words.
+        0 => "warn",
+        1 => "info,rmqtt=warn,rmqtt_net=warn",
+        2 => "debug,rmqtt=info,rmqtt_net=info",
+        _ => "trace",
+    };
+    let filter = std::env::var("ALDIS_LOG")
+        .ok()
+        .and_then(|wanted| EnvFilter::try_new(wanted).ok())
+        .unwrap_or_else(|| EnvFilter::new(usual));
+    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    // Fails only when somebody has started it before, which is as good.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(colour)
+        .try_init();
+}

@@ -1,0 +1,230 @@
+//! What a hub is told before it starts, and the file that says so.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::access::{Access, Rule, User};
+use crate::error::HubError;
+
+/// What a hub is told before it starts.
+#[derive(Debug, Clone)]
+pub struct HubConfig {
+    /// Where MQTT 3.1.1 and 5 are spoken over TCP. Port 0 takes a free port.
+    pub listen: SocketAddr,
+    /// Where MQTT is spoken over WebSocket, if anywhere.
+    pub websocket: Option<SocketAddr>,
+    /// Where MQTT is spoken over TLS, if anywhere.
+    pub tls: Option<TlsConfig>,
+    /// Where retained messages and sessions are kept; without it they end with the hub.
+    pub data: Option<PathBuf>,
+    /// Who may connect, and which topics they may use.
+    pub access: Access,
+    /// What a client may ask of the hub.
+    pub limits: Limits,
+}
+
+/// Where MQTT is spoken over TLS, and with which certificate.
+#[derive(Debug, Clone)]
+pub struct TlsConfig {
+    /// The address. Port 0 takes a free port.
+    pub listen: SocketAddr,
+    /// The file with the certificate chain, in PEM.
+    pub cert: PathBuf,
+    /// The file with the private key, in PEM.
+    pub key: PathBuf,
+}
+
+/// What a client may ask of the hub.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// How many messages wait for one client; beyond it the oldest is dropped.
+    pub queue: usize,
+    /// The largest packet, in bytes.
+    pub packet: u32,
+    /// How long a session without a connection is kept. MQTT 5 clients say it
+    /// themselves; for them this is the most they get.
+    pub session_expiry: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            queue: 10_000,
+            packet: 1024 * 1024,
+            session_expiry: Duration::from_secs(30 * 24 * 60 * 60),
+        }
+    }
+}
+
+impl HubConfig {
+    /// A hub on a free port of this machine alone, which keeps nothing when it ends.
+    pub fn ephemeral() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            websocket: None,
+            tls: None,
+            data: None,
+            access: Access::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// The file `hub.toml`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HubFile {
+    /// Where to listen, as for the flag `--listen`.
+    pub listen: Option<String>,
+    /// Where to speak WebSocket, as for the flag `--ws`.
+    pub ws: Option<String>,
+    /// Where to speak TLS.
+    pub tls: Option<TlsSection>,
+    /// Whether a client without a user name may connect.
+    pub anonymous: Option<bool>,
+    /// How many messages wait for one client.
+    pub queue: Option<usize>,
+    /// The largest packet, in bytes.
+    pub packet: Option<u32>,
+    /// How many days a session without a connection is kept.
+    pub session_days: Option<u32>,
+    /// The users that may connect.
+    #[serde(default)]
+    pub user: Vec<User>,
+    /// The access rules, in order.
+    #[serde(default)]
+    pub rule: Vec<Rule>,
+}
+
+/// The section `[tls]` of `hub.toml`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsSection {
+    /// Where to listen, as for the flag `--tls`.
+    pub listen: String,
+    /// The file with the certificate chain; relative to the configuration file.
+    pub cert: PathBuf,
+    /// The file with the private key; relative to the configuration file.
+    pub key: PathBuf,
+}
+
+impl HubFile {
+    /// Reads the file.
+    pub fn read(path: &Path) -> Result<Self, HubError> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            HubError::Config(format!("cannot read {}: {error}", path.display()))
+        })?;
+        let mut file = Self::parse(&text)
+            .map_err(|reason| HubError::Config(format!("{}: {reason}", path.display())))?;
+        if let (Some(tls), Some(dir)) = (&mut file.tls, path.parent()) {
+            tls.cert = dir.join(&tls.cert);
+            tls.key = dir.join(&tls.key);
+        }
+        Ok(file)
+    }
+
+    /// Reads the file's text. The error names the line, the key and what would be right.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error| {
+            let line = error
+                .span()
+                .and_then(|span| text.get(..span.start))
+                .map_or(1, |before| before.matches('\n').count().saturating_add(1));
+            let key = error
+                .span()
+                .and_then(|span| text.get(span))
+                .filter(|found| !found.is_empty() && !found.contains('\n'))
+                .map(|found| format!(" (at `{found}`)"))
+                .unwrap_or_default();
+            format!("line {line}: {}{key}", error.message())
+        })
+    }
+
+    /// Who may connect, and which topics they may use, according to the file.
+    pub fn access(&self) -> Access {
+        Access {
+            anonymous: self.anonymous,
+            users: self.user.clone(),
+            rules: self.rule.clone(),
+        }
+    }
+
+    /// What a client may ask of the hub, according to the file.
+    pub fn limits(&self) -> Limits {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        let usual = Limits::default();
+        Limits {
+            queue: self.queue.unwrap_or(usual.queue),
+            packet: self.packet.unwrap_or(usual.packet),
+            session_expiry: self
+                .session_days
+                .map_or(usual.session_expiry, |days| DAY.saturating_mul(days)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::HubFile;
+    use crate::access::{Action, Effect};
+
+    /// A key that is documented but not read would be silently ignored.
+    #[test]
+    fn a_full_file_is_read() {
+        let file = HubFile::parse(
+            r##"
+            listen = "0.0.0.0:1883"
+            ws = ":8083"
+            anonymous = true
+            queue = 5
+            packet = 2048
+            session_days = 2
+            [tls]
+            listen = ":8883"
+            cert = "cert.pem"
+            key = "key.pem"
+            [[user]]
+            name = "kitchen"
+            password = "$argon2id$..."
+            [[rule]]
+            effect = "allow"
+            action = "subscribe"
+            user = "kitchen"
+            client = "c1"
+            topics = ["aldis/%u/#"]
+            [[rule]]
+            effect = "deny"
+            topics = ["#"]
+            "##,
+        )
+        .unwrap();
+        let access = file.access();
+        assert_eq!(access.anonymous, Some(true));
+        assert_eq!(access.users[0].name, "kitchen");
+        assert_eq!(access.rules[0].action, Some(Action::Subscribe));
+        assert_eq!(access.rules[1].effect, Effect::Deny);
+        assert_eq!(access.rules[1].action, None);
+        assert_eq!(file.limits().queue, 5);
+        assert_eq!(file.limits().packet, 2048);
+        assert_eq!(file.limits().session_expiry.as_secs(), 2 * 86_400);
+    }
+
+    /// A typo that is ignored leaves the hub open while its owner thinks it is locked.
+    #[test]
+    fn a_typo_is_named_with_its_line() {
+        let error = HubFile::parse("listen = \":1883\"\nanonymus = false\n").unwrap_err();
+        assert!(error.starts_with("line 2: "), "{error}");
+        assert!(
+            error.contains("anonymus") && error.contains("anonymous"),
+            "{error}"
+        );
+        let error = HubFile::parse("[[rule]]\neffect = \"alow\"\ntopics = [\"#\"]\n").unwrap_err();
+        assert!(
+            error.starts_with("line 2: ") && error.contains("allow"),
+            "{error}"
+        );
+    }
+}

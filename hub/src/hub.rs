@@ -1,0 +1,299 @@
+//! Starting a hub and ending it.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+use rmqtt::context::ServerContext;
+use rmqtt::net::{Builder, Listener};
+use rmqtt::server::MqttServer;
+use rmqtt::shared::DefaultShared;
+use rmqtt::types::ListenerId;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::config::{HubConfig, Limits, TlsConfig};
+use crate::error::HubError;
+use crate::gate;
+use crate::peers::Peers;
+use crate::port::{self, Reserved};
+use crate::retained::Retained;
+use crate::sessions::{self, Keeper};
+use crate::share::RoundRobin;
+use crate::store::{Contents, Store};
+
+/// The longest time that [`RunningHub::shutdown`] takes.
+pub const SHUTDOWN_LIMIT: Duration = Duration::from_secs(2);
+
+// The parts of it.
+const COLLECT_LIMIT: Duration = Duration::from_millis(400);
+const STORE_LIMIT: Duration = Duration::from_millis(1000);
+const TASKS_LIMIT: Duration = Duration::from_millis(400);
+
+// Stored sessions name the listener they came from, so these numbers stay.
+const TCP: ListenerId = 1;
+const WEBSOCKET: ListenerId = 2;
+const TLS: ListenerId = 3;
+
+/// How many messages may be on their way to a client unacknowledged.
+const INFLIGHT: NonZeroU16 = NonZeroU16::new(64).unwrap();
+/// How many topic aliases a client may use.
+const TOPIC_ALIASES: u16 = 16;
+
+/// The broker of an Aldis installation.
+#[derive(Debug)]
+pub struct Hub;
+
+/// A hub that serves clients until it is shut down or dropped.
+///
+/// [`shutdown`](Self::shutdown) stores everything; dropping stores what it can without
+/// waiting.
+pub struct RunningHub {
+    addresses: Addresses,
+    store: Store,
+    server: JoinHandle<()>,
+    /// Ends the broker; answers when what waits for connected clients is stored.
+    stop: Option<oneshot::Sender<oneshot::Sender<()>>>,
+    runtime: Option<Runtime>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Addresses {
+    mqtt: SocketAddr,
+    websocket: Option<SocketAddr>,
+    tls: Option<SocketAddr>,
+}
+
+impl Hub {
+    /// Starts a hub; when this returns, clients can connect.
+    pub async fn start(config: HubConfig) -> Result<RunningHub, HubError> {
+        config.access.check()?;
+        let (store, contents) = Store::open(config.data.as_deref())?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .thread_name("aldis-hub")
+            .enable_all()
+            .build()
+            .map_err(|error| HubError::Runtime(error.to_string()))?;
+        let launched = runtime
+            .spawn(launch(config, store.clone(), contents))
+            .await
+            .unwrap_or_else(|error| Err(HubError::Runtime(error.to_string())));
+        match launched {
+            Ok((addresses, server, stop)) => Ok(RunningHub {
+                addresses,
+                store,
+                server,
+                stop: Some(stop),
+                runtime: Some(runtime),
+            }),
+            Err(error) => {
+                store.close(STORE_LIMIT);
+                runtime.shutdown_background();
+                Err(error)
+            }
+        }
+    }
+}
+
+impl RunningHub {
+    /// Where MQTT is spoken over TCP.
+    pub fn mqtt_addr(&self) -> SocketAddr {
+        self.addresses.mqtt
+    }
+
+    /// Where MQTT is spoken over WebSocket, if anywhere.
+    pub fn websocket_addr(&self) -> Option<SocketAddr> {
+        self.addresses.websocket
+    }
+
+    /// Where MQTT is spoken over TLS, if anywhere.
+    pub fn tls_addr(&self) -> Option<SocketAddr> {
+        self.addresses.tls
+    }
+
+    /// Ends the hub within [`SHUTDOWN_LIMIT`]: no more connections, everything stored,
+    /// every connection closed, the ports and the data directory free.
+    pub async fn shutdown(mut self) {
+        self.server.abort();
+        if let Some(stop) = self.stop.take() {
+            let (stored, collected) = oneshot::channel();
+            if stop.send(stored).is_ok()
+                && tokio::time::timeout(COLLECT_LIMIT, collected)
+                    .await
+                    .is_err()
+            {
+                tracing::error!("not every waiting message could be stored in time");
+            }
+        }
+        let Some(runtime) = self.runtime.take() else {
+            return;
+        };
+        let store = self.store.clone();
+        let (ended, end) = oneshot::channel();
+        // Closing waits for threads, which an async task must not.
+        let closer = std::thread::Builder::new().spawn(move || {
+            store.close(STORE_LIMIT);
+            runtime.shutdown_timeout(TASKS_LIMIT);
+            let _ = ended.send(());
+        });
+        if closer.is_ok() {
+            let _ = end.await;
+        }
+    }
+}
+
+impl Drop for RunningHub {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            self.server.abort();
+            self.store.close(STORE_LIMIT);
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl fmt::Debug for RunningHub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunningHub")
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
+    }
+}
+
+type Launched = (
+    Addresses,
+    JoinHandle<()>,
+    oneshot::Sender<oneshot::Sender<()>>,
+);
+
+/// Builds the broker inside its runtime.
+async fn launch(config: HubConfig, store: Store, contents: Contents) -> Result<Launched, HubError> {
+    let HubConfig {
+        listen,
+        websocket,
+        tls,
+        access,
+        limits,
+        data: _,
+    } = config;
+    let mut listeners = Vec::new();
+    let (mqtt, listener) = bind("mqtt", listen, &limits, None)?;
+    let fallback = listener.cfg.clone();
+    listeners.push((TCP, listener));
+    let mut addresses = Addresses {
+        mqtt,
+        websocket: None,
+        tls: None,
+    };
+    if let Some(addr) = websocket {
+        let (addr, listener) = bind("websocket", addr, &limits, None)?;
+        let listener = listener
+            .ws()
+            .map_err(|error| HubError::Runtime(format!("{error:#}")))?;
+        addresses.websocket = Some(addr);
+        listeners.push((WEBSOCKET, listener));
+    }
+    if let Some(tls) = tls {
+        let (addr, listener) = bind("tls", tls.listen, &limits, Some(&tls))?;
+        let listener = listener.tls().map_err(|error| HubError::Tls {
+            cert: tls.cert.clone(),
+            key: tls.key.clone(),
+            reason: format!("{error:#}"),
+        })?;
+        addresses.tls = Some(addr);
+        listeners.push((TLS, listener));
+    }
+
+    // The check would refuse clients whenever anything else on the PC is busy.
+    let broker = ServerContext::new().busy_check_enable(false).build().await;
+    {
+        let mut shared = broker.extends.shared_mut().await;
+        *shared = Box::new(Peers(Box::new(DefaultShared::new(Some(broker.clone())))));
+    }
+    let hooks = broker.extends.hook_mgr().register();
+    gate::install(hooks.as_ref(), access).await;
+    let keeper = Keeper::new(store.clone());
+    keeper.install(hooks.as_ref()).await;
+    hooks.start().await;
+    *broker.extends.shared_subscription_mut().await = Box::new(RoundRobin::default());
+    let retained = Retained::load(store.clone(), contents.retained).await;
+    *broker.extends.retain_mut().await = Box::new(retained);
+
+    let mut server = MqttServer::new(broker.clone());
+    for (id, listener) in listeners {
+        server = server.listener_by_id(listener, id);
+    }
+    let server = server.build();
+    // Clients that connect meanwhile wait in the listeners' backlog.
+    sessions::rebuild(&broker, &store, &fallback, contents.sessions).await;
+    let server = tokio::spawn(async move {
+        if let Err(error) = server.run().await {
+            tracing::error!("the broker ended: {error:#}");
+        }
+    });
+
+    let (stop, stopped) = oneshot::channel::<oneshot::Sender<()>>();
+    tokio::spawn(async move {
+        if let Ok(stored) = stopped.await {
+            keeper.stop(&broker).await;
+            let _ = stored.send(());
+        }
+    });
+    Ok((addresses, server, stop))
+}
+
+/// Binds a listener and tells the address it got.
+fn bind(
+    name: &str,
+    addr: SocketAddr,
+    limits: &Limits,
+    tls: Option<&TlsConfig>,
+) -> Result<(SocketAddr, Listener), HubError> {
+    let failed = |reason: io::Error| match reason.kind() {
+        io::ErrorKind::AddrInUse => HubError::PortTaken {
+            addr,
+            holder: port::holder(addr.port()),
+        },
+        _ => HubError::Listen { addr, reason },
+    };
+    let reserved: Option<Reserved> = match addr.port() {
+        0 => Some(port::reserve(addr).map_err(failed)?),
+        _ => None,
+    };
+    let bound = reserved.as_ref().map_or(addr, |reserved| reserved.addr);
+    let path = |path: &std::path::Path| path.to_string_lossy().into_owned();
+    let listener = Builder::new()
+        .name(name)
+        .laddr(bound)
+        .nodelay(true)
+        // A restarted hub gets its port back at once; on Windows it would share it.
+        .reuseaddr(
+            cfg!(unix)
+                .then_some(true)
+                .or(reserved.is_some().then_some(true)),
+        )
+        .reuseport(reserved.is_some().then_some(true))
+        // The gate decides; the broker's own shortcut would skip it.
+        .allow_anonymous(false)
+        .max_inflight(INFLIGHT)
+        .max_mqueue_len(limits.queue)
+        .max_packet_size(limits.packet)
+        .max_topic_aliases(TOPIC_ALIASES)
+        .session_expiry_interval(limits.session_expiry)
+        .max_session_expiry_interval(limits.session_expiry)
+        // Messages without an expiry of their own do not expire, and PUBLISH is sent
+        // again only on a new connection, as MQTT 5 demands.
+        .message_expiry_interval(Duration::ZERO)
+        .message_retry_interval(Duration::ZERO)
+        .tls_cert(tls.map(|tls| path(&tls.cert)))
+        .tls_key(tls.map(|tls| path(&tls.key)))
+        .bind()
+        .map_err(|error| match error.downcast::<io::Error>() {
+            Ok(reason) => failed(reason),
+            Err(error) => HubError::Runtime(format!("{error:#}")),
+        })?;
+    Ok((bound, listener))
+}

@@ -1,0 +1,397 @@
+//! Sessions that outlive their connection: stored as they change, rebuilt at the start.
+//!
+//! rmqtt tells of every change through its hooks. A message for such a session has a
+//! row from when it waits (offline) or is sent (online) until it is acknowledged or
+//! dropped, so that neither an orderly end nor a kill loses it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rmqtt::context::ServerContext;
+use rmqtt::hook::{Handler, HookResult, Parameter, Register, ReturnType, Type};
+use rmqtt::inflight::{MomentStatus, OutInflightMessage};
+use rmqtt::session::{Session, SessionState};
+use rmqtt::types::{
+    ConnectInfo, DisconnectInfo, From as Origin, Id, ListenerConfig, Publish, QoS, SessionSubMap,
+    SessionSubs, SubscriptionOptions, TopicFilter,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::retained::now;
+use crate::store::{Change, Message, Store, StoredSession};
+
+/// What a session is, as it is stored.
+#[derive(Serialize, Deserialize)]
+struct Body {
+    id: Id,
+    connect: ConnectInfo,
+    created_at: i64,
+    connected_at: i64,
+    disconnect: Option<DisconnectInfo>,
+}
+
+/// Keeps the store up to date.
+#[derive(Debug, Clone)]
+pub struct Keeper {
+    store: Store,
+    stopping: Arc<AtomicBool>,
+}
+
+impl Keeper {
+    /// A keeper that writes to the store.
+    pub fn new(store: Store) -> Self {
+        Self {
+            store,
+            stopping: Arc::default(),
+        }
+    }
+
+    /// Lets the broker tell the keeper of every change.
+    pub async fn install(&self, register: &dyn Register) {
+        for point in [
+            Type::ClientConnected,
+            Type::ClientDisconnected,
+            Type::SessionTerminated,
+            Type::SessionSubscribed,
+            Type::SessionUnsubscribed,
+            Type::MessagePublish,
+            Type::OfflineMessage,
+            Type::MessageDelivered,
+            Type::MessageAcked,
+            Type::MessageDropped,
+        ] {
+            register.add(point, Box::new(self.clone())).await;
+        }
+    }
+
+    /// Takes no more messages and stores those that wait for connected clients.
+    pub async fn stop(&self, broker: &ServerContext) {
+        self.stopping.store(true, Ordering::Release);
+        let sessions: Vec<Session> = {
+            let shared = broker.extends.shared().await;
+            shared.iter().filter_map(|entry| entry.session()).collect()
+        };
+        for session in sessions {
+            if persists(&session).await && session.connected().await.unwrap_or(false) {
+                while let Some((from, publish)) = session.deliver_queue().pop() {
+                    self.queue(&session, &from, &publish).await;
+                }
+            }
+        }
+    }
+
+    async fn connected(&self, session: &Session) -> rmqtt::Result<()> {
+        let client = session.id.client_id.to_string();
+        if !persists(session).await {
+            self.store.post(Change::Forget { client }).await;
+            return Ok(());
+        }
+        let body = Body {
+            id: session.id.clone(),
+            connect: without_password(&*session.connect_info().await?),
+            created_at: session.created_at().await?,
+            connected_at: session.connected_at().await?,
+            disconnect: None,
+        };
+        let change = Change::Connect {
+            client,
+            owner: session.id.to_string(),
+            body: postcard::to_stdvec(&body)?,
+            fresh: !session.session_present().await?,
+        };
+        // Waiting would let new messages overtake those that the session takes along.
+        self.store.post(change).await;
+        Ok(())
+    }
+
+    async fn disconnected(&self, session: &Session) -> rmqtt::Result<()> {
+        if !persists(session).await {
+            return Ok(());
+        }
+        let disconnect = DisconnectInfo {
+            disconnected_at: now(),
+            reasons: Vec::new(),
+            mqtt_disconnect: session.disconnect().await?,
+        };
+        let mut connect = without_password(&*session.connect_info().await?);
+        // The will has been published or discarded by now, unless it is delayed.
+        let delayed = connect
+            .last_will()
+            .and_then(|will| will.will_delay_interval())
+            .is_some();
+        if disconnect.mqtt_disconnect.is_some() || !delayed {
+            remove_will(&mut connect);
+        }
+        let body = Body {
+            id: session.id.clone(),
+            connect,
+            created_at: session.created_at().await?,
+            connected_at: session.connected_at().await?,
+            disconnect: Some(disconnect),
+        };
+        let change = Change::Disconnect {
+            client: session.id.client_id.to_string(),
+            owner: session.id.to_string(),
+            body: postcard::to_stdvec(&body)?,
+        };
+        self.store.write(change).await;
+        Ok(())
+    }
+
+    async fn queue(&self, session: &Session, from: &Origin, publish: &Publish) {
+        if publish.qos == QoS::AtMostOnce || !persists(session).await {
+            return;
+        }
+        match stored_message(from, publish) {
+            Ok(message) => {
+                let client = session.id.client_id.to_string();
+                self.store.post(Change::Queue { client, message }).await;
+            }
+            Err(error) => tracing::error!("a message cannot be stored: {error}"),
+        }
+    }
+
+    async fn unqueue(&self, client: &Id, from: &Origin, publish: &Publish) {
+        if publish.qos == QoS::AtMostOnce {
+            return;
+        }
+        if let Ok(message) = stored_message(from, publish) {
+            let client = client.client_id.to_string();
+            self.store.post(Change::Unqueue { client, message }).await;
+        }
+    }
+
+    async fn note(&self, parameter: &Parameter<'_>) -> rmqtt::Result<()> {
+        match parameter {
+            Parameter::ClientConnected(session) => self.connected(session).await?,
+            Parameter::ClientDisconnected(session, _) => self.disconnected(session).await?,
+            Parameter::SessionTerminated(session, _) => {
+                let client = session.id.client_id.to_string();
+                let owner = session.id.to_string();
+                self.store.post(Change::Terminate { client, owner }).await;
+            }
+            Parameter::SessionSubscribed(session, subscribe) if persists(session).await => {
+                let change = Change::Subscribe {
+                    client: session.id.client_id.to_string(),
+                    filter: subscribe.topic_filter.to_string(),
+                    body: postcard::to_stdvec(&subscribe.opts)?,
+                };
+                // Before the SUBACK.
+                self.store.write(change).await;
+            }
+            Parameter::SessionUnsubscribed(session, unsubscribe) if persists(session).await => {
+                let change = Change::Unsubscribe {
+                    client: session.id.client_id.to_string(),
+                    filter: unsubscribe.topic_filter.to_string(),
+                };
+                self.store.write(change).await;
+            }
+            Parameter::MessagePublish(..) if self.stopping.load(Ordering::Acquire) => {
+                // What cannot be stored any more is not acknowledged: the publisher
+                // keeps it for the hub's next life.
+                std::future::pending::<()>().await;
+            }
+            Parameter::OfflineMessage(session, from, publish)
+            | Parameter::MessageDelivered(session, from, publish) => {
+                self.queue(session, from, publish).await;
+            }
+            Parameter::MessageAcked(session, from, publish) if persists(session).await => {
+                self.unqueue(&session.id, from, publish).await;
+            }
+            Parameter::MessageDropped(Some(to), from, publish, reason) => {
+                tracing::debug!(client = %to.client_id, topic = %publish.topic, "dropped: {reason}");
+                self.unqueue(to, from, publish).await;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Handler for Keeper {
+    async fn hook(&self, parameter: &Parameter, acc: Option<HookResult>) -> ReturnType {
+        if let Err(error) = self.note(parameter).await {
+            tracing::error!("a session cannot be stored: {error}");
+        }
+        (true, acc)
+    }
+}
+
+/// Whether the session outlives its connection.
+async fn persists(session: &Session) -> bool {
+    match session.connect_info().await.as_deref() {
+        Ok(ConnectInfo::V3(_, connect)) => !connect.clean_session,
+        Ok(ConnectInfo::V5(..)) => !session.fitter.session_expiry_interval(None).is_zero(),
+        Err(_) => false,
+    }
+}
+
+fn without_password(connect: &ConnectInfo) -> ConnectInfo {
+    let mut connect = connect.clone();
+    match &mut connect {
+        ConnectInfo::V3(_, connect) => connect.password = None,
+        ConnectInfo::V5(_, connect) => {
+            connect.password = None;
+            connect.auth_data = None;
+        }
+    }
+    connect
+}
+
+fn remove_will(connect: &mut ConnectInfo) {
+    match connect {
+        ConnectInfo::V3(_, connect) => connect.last_will = None,
+        ConnectInfo::V5(_, connect) => connect.last_will = None,
+    }
+}
+
+fn stored_message(from: &Origin, publish: &Publish) -> Result<Message, postcard::Error> {
+    let mut rest = publish.clone();
+    let payload = std::mem::take(&mut rest.payload);
+    Ok(Message {
+        stamp: publish.create_time.unwrap_or_default(),
+        topic: publish.topic.to_string(),
+        payload: payload.to_vec(),
+        packet: publish.packet_id.map(Into::into),
+        body: postcard::to_stdvec(&(from, rest))?,
+    })
+}
+
+fn restored_message(message: Message) -> Result<(Origin, Publish), postcard::Error> {
+    let (from, mut publish): (Origin, Publish) = postcard::from_bytes(&message.body)?;
+    publish.payload = message.payload.into();
+    Ok((from, publish))
+}
+
+/// Gives the broker the sessions that were stored, then publishes the wills of clients
+/// whose connection ended because the hub did.
+pub async fn rebuild(
+    broker: &ServerContext,
+    store: &Store,
+    listener: &ListenerConfig,
+    stored: Vec<StoredSession>,
+) {
+    let mut wills = Vec::new();
+    for session in stored {
+        let client = session.client.clone();
+        match rebuild_one(broker, listener, session).await {
+            Ok(Some(will)) => wills.extend(will),
+            Ok(None) => store.post(Change::Forget { client }).await,
+            Err(error) => {
+                tracing::error!(client, "a session is unreadable and lost: {error}");
+                store.post(Change::Forget { client }).await;
+            }
+        }
+    }
+    for (id, will) in wills {
+        let from = Origin::from_lastwill(id);
+        if let Err(error) = SessionState::forwards(broker, from, will, false, None).await {
+            tracing::error!("a will cannot be published: {error}");
+        }
+    }
+}
+
+/// The will that is due, if the session has not expired.
+type Rebuilt = Option<Option<(Id, Publish)>>;
+
+async fn rebuild_one(
+    broker: &ServerContext,
+    fallback: &ListenerConfig,
+    stored: StoredSession,
+) -> rmqtt::Result<Rebuilt> {
+    let mut body: Body = postcard::from_bytes(&stored.body)?;
+    let id = body.id;
+    let disconnect = body
+        .disconnect
+        .unwrap_or_else(|| DisconnectInfo::new(now()));
+    let due_will = match body.connect.last_will() {
+        Some(will) if stored.connected && will.will_delay_interval().is_none() => {
+            let publish = Publish::try_from(will)?.create_time(now());
+            remove_will(&mut body.connect);
+            Some((id.clone(), publish))
+        }
+        _ => None,
+    };
+    let connect = Arc::new(body.connect);
+
+    let listener = broker
+        .listen_cfgs
+        .get(&id.lid)
+        .map_or_else(|| fallback.clone(), |listener| listener.value().clone());
+    let fitter =
+        broker
+            .extends
+            .fitter_mgr()
+            .await
+            .create(connect.clone(), id.clone(), listener.clone());
+    let expiry = fitter.session_expiry_interval(disconnect.mqtt_disconnect.as_ref());
+    let Some(left) = time_left(expiry, &disconnect) else {
+        return Ok(None);
+    };
+
+    let subscriptions = stored
+        .subscriptions
+        .iter()
+        .map(|(filter, body)| {
+            let options: SubscriptionOptions = postcard::from_bytes(body)?;
+            Ok((TopicFilter::from(filter.as_str()), options))
+        })
+        .collect::<Result<SessionSubMap, postcard::Error>>()?;
+
+    let (queue, inflight) = (fitter.max_mqueue_len(), fitter.max_inflight());
+    let session = Session::new(
+        id.clone(),
+        broker.clone(),
+        queue,
+        listener,
+        fitter,
+        None,
+        inflight,
+        body.created_at,
+        connect,
+        false,
+        false,
+        false,
+        body.connected_at,
+        SessionSubs::from(subscriptions.clone()),
+        Some(disconnect),
+        None,
+    )
+    .await?;
+
+    for message in stored.queue {
+        let (from, publish) = restored_message(message)?;
+        if publish.packet_id.is_some() {
+            let status = match publish.qos {
+                QoS::ExactlyOnce => MomentStatus::UnReceived,
+                QoS::AtMostOnce | QoS::AtLeastOnce => MomentStatus::UnAck,
+            };
+            let message = OutInflightMessage::new(status, from, publish);
+            session.out_inflight().write().await.push_back(message);
+        } else if session.deliver_queue().push((from, publish)).is_err() {
+            tracing::warn!(
+                client = stored.client,
+                "the queue is full: a message is lost"
+            );
+        }
+    }
+
+    let sender = SessionState::offline_restart(session.clone(), left).await?;
+    let mut entry = broker.extends.shared().await.entry(id.clone());
+    entry.set(session, sender).await?;
+    for (filter, options) in subscriptions {
+        let router = broker.extends.router().await;
+        router.add(&filter, id.clone(), options).await?;
+    }
+    Ok(Some(due_will))
+}
+
+/// How much longer the session is kept.
+fn time_left(expiry: Duration, disconnect: &DisconnectInfo) -> Option<Duration> {
+    let offline = now().saturating_sub(disconnect.disconnected_at);
+    let offline = Duration::from_millis(u64::try_from(offline).unwrap_or(0));
+    expiry.checked_sub(offline).filter(|left| !left.is_zero())
+}

@@ -1,0 +1,192 @@
+//! A client that says exactly what it is told and shows every packet.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+
+use super::PATIENCE;
+
+/// How to connect.
+#[derive(Clone, Copy, Default)]
+pub struct Connect<'a> {
+    /// The client id.
+    pub id: &'a str,
+    /// Clean session or clean start.
+    pub clean: bool,
+    /// MQTT 5 with this session expiry, in seconds; otherwise MQTT 3.1.1.
+    pub v5_expiry: Option<u32>,
+    /// A will (MQTT 5 with this delay), as topic and delay in seconds; its payload is `gone`.
+    pub will: Option<(&'a str, u32)>,
+}
+
+/// A packet as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packet {
+    /// Type and flags.
+    pub head: u8,
+    /// Everything after the length.
+    pub body: Vec<u8>,
+}
+
+/// A connection.
+pub struct Raw {
+    stream: TcpStream,
+    v5: bool,
+}
+
+impl Connect<'_> {
+    /// The CONNECT packet.
+    pub fn packet(&self) -> Vec<u8> {
+        let mut flags = u8::from(self.clean) << 1;
+        if self.will.is_some() {
+            flags |= 0x04;
+        }
+        let mut body = Vec::new();
+        text(&mut body, "MQTT");
+        body.extend([if self.v5_expiry.is_some() { 5 } else { 4 }, flags, 0, 0]);
+        if let Some(expiry) = self.v5_expiry {
+            body.extend([5, 0x11]);
+            body.extend(expiry.to_be_bytes());
+        }
+        text(&mut body, self.id);
+        if let Some((topic, delay)) = self.will {
+            if self.v5_expiry.is_some() {
+                body.extend([5, 0x18]);
+                body.extend(delay.to_be_bytes());
+            }
+            text(&mut body, topic);
+            text(&mut body, "gone");
+        }
+        packet(0x10, &body)
+    }
+}
+
+impl Raw {
+    /// Connects; also tells whether the hub had the session.
+    pub fn connect(addr: SocketAddr, connect: Connect<'_>) -> (Self, bool) {
+        let mut stream = TcpStream::connect(addr).expect("the hub accepts connections");
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a timeout can be set");
+        stream.write_all(&connect.packet()).expect("the hub reads");
+        let mut raw = Self {
+            stream,
+            v5: connect.v5_expiry.is_some(),
+        };
+        let connack = raw.read();
+        assert_eq!(
+            (connack.head, connack.body.get(1)),
+            (0x20, Some(&0)),
+            "{connack:?}"
+        );
+        (raw, connack.body[0] == 1)
+    }
+
+    /// Subscribes and waits for the acknowledgement.
+    pub fn subscribe(&mut self, filter: &str, qos: u8) {
+        self.write(&subscribe(filter, qos, self.v5));
+        let suback = self.read();
+        assert_eq!(
+            (suback.head, suback.body.last()),
+            (0x90, Some(&qos)),
+            "{suback:?}"
+        );
+    }
+
+    /// The next packet.
+    pub fn read(&mut self) -> Packet {
+        let mut byte = || {
+            let mut byte = [0];
+            self.stream
+                .read_exact(&mut byte)
+                .expect("the hub sends a packet");
+            byte[0]
+        };
+        let head = byte();
+        let (mut length, mut shift) = (0_usize, 0);
+        loop {
+            let digit = byte();
+            length |= usize::from(digit & 0x7F) << shift;
+            shift += 7;
+            if digit & 0x80 == 0 {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        self.stream
+            .read_exact(&mut body)
+            .expect("the hub sends whole packets");
+        Packet { head, body }
+    }
+
+    /// Sends bytes as they are.
+    pub fn write(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("the hub reads");
+    }
+
+    /// Says goodbye, so that the will is not published.
+    pub fn disconnect(mut self) {
+        self.write(&[0xE0, 0]);
+        let _ = self.stream.shutdown(Shutdown::Write);
+        // The hub closes when it has understood.
+        let mut rest = Vec::new();
+        let _ = self.stream.read_to_end(&mut rest);
+    }
+}
+
+impl Packet {
+    /// Whether it is a PUBLISH that was sent before.
+    pub fn is_duplicate(&self) -> bool {
+        self.head & 0xF8 == 0x38
+    }
+
+    /// Packet id and payload of a PUBLISH at QoS 1 or 2 in MQTT 3.1.1.
+    pub fn publish(&self) -> (u16, String) {
+        assert_eq!(self.head & 0xF0, 0x30, "not a PUBLISH: {self:?}");
+        let topic = usize::from(u16::from_be_bytes([self.body[0], self.body[1]]));
+        let id = u16::from_be_bytes([self.body[topic + 2], self.body[topic + 3]]);
+        (
+            id,
+            String::from_utf8_lossy(&self.body[topic + 4..]).into_owned(),
+        )
+    }
+}
+
+/// A SUBSCRIBE packet.
+pub fn subscribe(filter: &str, qos: u8, v5: bool) -> Vec<u8> {
+    let mut body = vec![0, 1];
+    if v5 {
+        body.push(0);
+    }
+    text(&mut body, filter);
+    body.push(qos);
+    packet(0x82, &body)
+}
+
+/// A short acknowledgement: PUBACK 0x40, PUBREC 0x50, PUBREL 0x62, PUBCOMP 0x70.
+pub fn ack(head: u8, id: u16) -> Vec<u8> {
+    packet(head, &id.to_be_bytes())
+}
+
+fn packet(head: u8, body: &[u8]) -> Vec<u8> {
+    let mut packet = vec![head];
+    let mut length = body.len();
+    loop {
+        let digit = u8::try_from(length % 128).expect("less than 128");
+        length /= 128;
+        packet.push(if length > 0 { digit | 0x80 } else { digit });
+        if length == 0 {
+            break;
+        }
+    }
+    packet.extend(body);
+    packet
+}
+
+fn text(body: &mut Vec<u8>, text: &str) {
+    body.extend(
+        u16::try_from(text.len())
+            .expect("a short text")
+            .to_be_bytes(),
+    );
+    body.extend(text.as_bytes());
+}

@@ -1,0 +1,375 @@
+//! The generic driver on a scripted connection and virtual time.
+
+mod rig;
+
+use aldis_mqtt::{
+    Backoff, Buffers, Instant, Network, Options, Publication, QoS, Session, SubscribeOptions,
+    Timeouts, Version, Versions,
+};
+use aldis_world::broker::Message;
+use aldis_world::broker::codec::Qos;
+use embedded_io_async::ErrorKind;
+use rig::{Net, Opening, Shared, TestLink, link, poll_next, tell, until};
+
+fn options() -> Options<'static> {
+    Options {
+        versions: Versions::Only(Version::V5),
+        timeouts: Timeouts {
+            connect_ms: 4_000,
+            answer_ms: 5_000,
+            write_ms: 3_000,
+        },
+        backoff: Backoff {
+            base_ms: 100,
+            cap_ms: 1_000,
+            ..Backoff::default()
+        },
+        ..Options::new("c")
+    }
+}
+
+fn session() -> Session<'static> {
+    let buffers = Buffers::new(
+        vec![0; 512].leak(),
+        vec![0; 2_048].leak(),
+        vec![aldis_mqtt::Slot::EMPTY; 64].leak(),
+    );
+    Session::new(options(), buffers, 1, Instant::from_millis(0)).unwrap()
+}
+
+/// A link whose broker has accepted it.
+fn connected<const BUFFERED: bool>() -> (TestLink<BUFFERED>, Shared) {
+    let net = Net::new();
+    let mut link = link(&net, session());
+    until(&mut link, &net, "connected false");
+    (link, net)
+}
+
+fn publish<const BUFFERED: bool>(link: &mut TestLink<BUFFERED>, payload: &[u8], qos: QoS) {
+    let (session, now) = link.parts();
+    session
+        .publish(&Publication::new("out", payload).qos(qos), now)
+        .unwrap();
+}
+
+fn subscribe<const BUFFERED: bool>(link: &mut TestLink<BUFFERED>) {
+    let options = SubscribeOptions {
+        qos: QoS::ExactlyOnce,
+        ..Default::default()
+    };
+    link.session().subscribe("in", options, None).unwrap();
+}
+
+fn send(net: &Shared, payload: &[u8], qos: Qos) {
+    let net = &mut *net.borrow_mut();
+    net.broker
+        .publish(Message::new("in", payload, qos), net.now);
+}
+
+/// Waiting for a write that never ends would hide messages and stop the clock.
+#[test]
+fn a_stalled_write_stops_neither_reading_nor_the_clock() {
+    let (mut link, net) = connected::<false>();
+    subscribe(&mut link);
+    until(&mut link, &net, "subscribed in");
+    net.borrow_mut().stalled = true;
+    publish(&mut link, b"stuck", QoS::AtLeastOnce);
+    let start = net.borrow().now;
+    send(&net, b"heard", Qos::AtMostOnce);
+    until(&mut link, &net, "in heard");
+    assert_eq!(net.borrow().now, start);
+    until(&mut link, &net, "disconnected Stalled");
+    assert_eq!(net.borrow().now, start + 3_000);
+    net.borrow_mut().stalled = false;
+    until(&mut link, &net, "delivered");
+}
+
+/// Bytes that stay behind a flush are not sent either: the bound on writing is theirs too.
+#[test]
+fn a_stalled_flush_is_noticed_as_a_stalled_write_is() {
+    let (mut link, net) = connected::<true>();
+    publish(&mut link, b"stuck", QoS::AtMostOnce);
+    net.borrow_mut().flush_stalled = true;
+    let start = net.borrow().now;
+    until(&mut link, &net, "disconnected Stalled");
+    assert_eq!(net.borrow().now, start + 3_000);
+}
+
+/// A broker that never stops sending would keep the device from saying anything.
+#[test]
+fn endless_input_does_not_starve_output() {
+    let (mut link, net) = connected::<false>();
+    // QoS 0 to "in": nothing has to be answered.
+    net.borrow_mut().firehose = vec![0x30, 6, 0, 2, b'i', b'n', 0, b'x'];
+    net.borrow_mut().grain = 8;
+    for _ in 0..10 {
+        publish(&mut link, b"said", QoS::AtMostOnce);
+    }
+    let reads = net.borrow().reads;
+    for _ in 0..40 {
+        poll_next(&mut link, &net, 10, tell).unwrap();
+    }
+    assert_eq!(net.borrow().broker.log().len(), 10);
+    assert!(net.borrow().reads - reads <= 40);
+}
+
+/// A device that always has something to say would never listen.
+#[test]
+fn endless_output_does_not_starve_input() {
+    let (mut link, net) = connected::<false>();
+    subscribe(&mut link);
+    until(&mut link, &net, "subscribed in");
+    net.borrow_mut().grain = 4;
+    for _ in 0..30 {
+        publish(&mut link, b"a long thing to say", QoS::AtMostOnce);
+    }
+    send(&net, b"heard", Qos::AtMostOnce);
+    let writes = net.borrow().writes;
+    until(&mut link, &net, "in heard");
+    assert!(net.borrow().writes - writes <= 6, "it had to wait");
+}
+
+/// A conversation with everything in it; `drops` says after how many polls
+/// each call of `next` is dropped, or that none is.
+fn conversation<const BUFFERED: bool>(
+    grain: usize,
+    mut drops: impl FnMut(u32) -> u32,
+) -> (Vec<String>, u32) {
+    let net = Net::new();
+    net.borrow_mut().hesitant = true;
+    net.borrow_mut().grain = grain;
+    net.borrow_mut().openings.push_back(Opening::After(3));
+    let mut link = link::<BUFFERED>(&net, session());
+    subscribe(&mut link);
+    let (mut told, mut polls, mut said, mut rounds) = (Vec::new(), 0, false, 0);
+    while told.len() < 10 || link.session().pending() > 0 {
+        rounds += 1;
+        assert!(rounds < 20_000, "stuck after {told:?}");
+        let many = drops(polls);
+        let text = poll_next(&mut link, &net, many, tell);
+        polls += many;
+        let Some((text, token)) = text else { continue };
+        if let Some(token) = token {
+            link.session().acknowledge(token);
+        }
+        let subscribed = text == "subscribed in";
+        told.push(text);
+        if subscribed && !said {
+            said = true;
+            publish(&mut link, b"0", QoS::AtMostOnce);
+            publish(&mut link, b"1", QoS::AtLeastOnce);
+            publish(&mut link, b"2", QoS::ExactlyOnce);
+            send(&net, b"zero", Qos::AtMostOnce);
+            send(&net, b"one", Qos::AtLeastOnce);
+            send(&net, b"two", Qos::ExactlyOnce);
+            send(&net, b"three", Qos::ExactlyOnce);
+            send(&net, b"four", Qos::AtLeastOnce);
+            send(&net, b"five", Qos::AtMostOnce);
+        }
+    }
+    // Nothing is left: neither unsaid nor said twice.
+    link.session().stop(Instant::from_millis(net.borrow().now));
+    told.extend(until(&mut link, &net, "disconnected Stopped"));
+    let net = net.borrow();
+    let accepted: Vec<_> = net.broker.log().iter().map(|a| a.payload.clone()).collect();
+    assert_eq!(accepted, [b"0", b"1", b"2"]);
+    let view = net.broker.session("c").unwrap();
+    assert_eq!((view.in_flight, view.queued, view.incoming), (0, 0, 0));
+    assert_eq!((net.opened, net.closed), (1, 1));
+    told.sort();
+    (told, polls)
+}
+
+fn dropped_everywhere<const BUFFERED: bool>() {
+    for grain in [1, 7, usize::MAX] {
+        let (want, _) = conversation::<BUFFERED>(grain, |_| 100_000);
+        // Every call, after the same number of polls.
+        for polls in 1..40 {
+            let (told, _) = conversation::<BUFFERED>(grain, |_| polls);
+            assert_eq!(told, want, "polled {polls} times each");
+        }
+        let (_, all) = conversation::<BUFFERED>(grain, |_| 1);
+        // One call, at each point of the conversation.
+        for at in 1..all {
+            let (told, _) =
+                conversation::<BUFFERED>(
+                    grain,
+                    |polls| if polls < at { at - polls } else { 100_000 },
+                );
+            assert_eq!(told, want, "dropped at poll {at}");
+        }
+    }
+}
+
+/// A byte that was taken but not counted, or counted but not taken, would be
+/// lost or doubled when the future is dropped just there.
+#[test]
+fn dropping_next_anywhere_loses_nothing() {
+    dropped_everywhere::<false>();
+}
+
+/// The same where written bytes wait for a flush.
+#[test]
+fn dropping_next_anywhere_loses_nothing_behind_a_flush() {
+    dropped_everywhere::<true>();
+}
+
+/// An error that is passed over leaves the device with a dead connection.
+#[test]
+fn every_error_of_the_transport_is_told_and_survived() {
+    type Fault = fn(&mut Net);
+    let faults: [(Fault, &str); 8] = [
+        (|net| net.eof = true, "Closed"),
+        (
+            |net| net.read_error = Some(ErrorKind::ConnectionReset),
+            "Reset",
+        ),
+        (|net| net.read_error = Some(ErrorKind::TimedOut), "TimedOut"),
+        (|net| net.read_error = Some(ErrorKind::Other), "Reset"),
+        (|net| net.write_error = Some(ErrorKind::BrokenPipe), "Reset"),
+        (
+            |net| net.write_error = Some(ErrorKind::TimedOut),
+            "TimedOut",
+        ),
+        (
+            |net| net.flush_error = Some(ErrorKind::ConnectionAborted),
+            "Reset",
+        ),
+        (|net| net.write_nothing = true, "Reset"),
+    ];
+    for (at, (fault, network)) in faults.into_iter().enumerate() {
+        let (mut link, net) = connected::<true>();
+        fault(&mut net.borrow_mut());
+        publish(&mut link, b"kept", QoS::AtLeastOnce);
+        until(&mut link, &net, &format!("disconnected Network({network})"));
+        assert_eq!((net.borrow().opened, net.borrow().closed), (1, 1), "{at}");
+        net.borrow_mut().write_nothing = false;
+
+        until(&mut link, &net, "delivered");
+        assert_eq!((net.borrow().opened, net.borrow().closed), (2, 1), "{at}");
+    }
+}
+
+/// A broker that comes back would not be found after this or that way of failing.
+#[test]
+fn every_way_to_fail_opening_is_told_and_tried_again() {
+    for network in [
+        Network::Down,
+        Network::Dns,
+        Network::ConnectionRefused,
+        Network::Unreachable,
+        Network::TimedOut,
+        Network::Tls,
+        Network::Closed,
+        Network::Reset,
+    ] {
+        let net = Net::new();
+        net.borrow_mut().openings.push_back(Opening::Fails(network));
+        let mut link = link::<false>(&net, session());
+        let told = until(&mut link, &net, "connected false");
+        assert_eq!(told[0], format!("disconnected Network({network:?})"));
+        assert_eq!((net.borrow().opened, net.borrow().closed), (2, 1));
+    }
+}
+
+/// Opening that hangs, in a resolver perhaps, would be the end of the device.
+#[test]
+fn opening_that_never_ends_is_bounded() {
+    let net = Net::new();
+    net.borrow_mut().openings.push_back(Opening::Never);
+    let mut link = link::<false>(&net, session());
+    let told = until(&mut link, &net, "disconnected ConnectTimeout");
+    assert_eq!(told.len(), 1);
+    assert_eq!(net.borrow().now, 4_000);
+    assert_eq!((net.borrow().opened, net.borrow().closed), (1, 1));
+    until(&mut link, &net, "connected false");
+}
+
+/// An attempt that starts anew with each timer or each dropped future may never succeed.
+#[test]
+fn opening_goes_on_where_it_was() {
+    let net = Net::new();
+    net.borrow_mut().openings.push_back(Opening::After(20));
+    let mut link = link::<false>(&net, session());
+    for _ in 0..15 {
+        assert!(poll_next(&mut link, &net, 1, tell).is_none());
+    }
+    // A publication that expires meanwhile.
+    let (session, now) = link.parts();
+    let short = Publication::new("out", b"x")
+        .qos(QoS::AtLeastOnce)
+        .expires(0);
+    session.publish(&short, now).unwrap();
+    let told = until(&mut link, &net, "connected false");
+    assert_eq!(
+        (net.borrow().opened, net.borrow().closed),
+        (1, 0),
+        "{told:?}"
+    );
+}
+
+/// Half a packet of the old connection, put before the first of the new one,
+/// makes nonsense of both.
+#[test]
+fn nothing_of_one_connection_is_taken_for_another_s() {
+    let (mut link, net) = connected::<true>();
+    let conn = net.borrow().conn.unwrap();
+    // A message of twenty bytes of which six come, and half of one to go out.
+    net.borrow_mut()
+        .broker
+        .send_raw(conn, &[0x30, 20, 0, 2, b'i', b'n']);
+    net.borrow_mut().grain = 3;
+    net.borrow_mut().hesitant = true;
+    publish(&mut link, b"kept", QoS::AtLeastOnce);
+    while net.borrow().writes < 3 {
+        assert!(poll_next(&mut link, &net, 1, tell).is_none());
+    }
+    net.borrow_mut().read_error = Some(ErrorKind::ConnectionReset);
+    until(&mut link, &net, "disconnected Network(Reset)");
+    net.borrow_mut().grain = usize::MAX;
+    until(&mut link, &net, "delivered");
+    let net = net.borrow();
+    assert_eq!(net.got[1][0], 0x10, "CONNECT comes first");
+    assert_eq!(net.broker.log().len(), 1);
+}
+
+fn stopped<const BUFFERED: bool>() {
+    let (mut link, net) = connected::<BUFFERED>();
+    net.borrow_mut().hesitant = true;
+    let (session, now) = link.parts();
+    session.stop(now);
+    let told = until(&mut link, &net, "disconnected Stopped");
+    assert_eq!(told.len(), 1);
+    assert!(net.borrow().got[0].ends_with(&[0xe0, 0]), "no DISCONNECT");
+    assert_eq!((net.borrow().opened, net.borrow().closed), (1, 1));
+    let (session, now) = link.parts();
+    session.start(now);
+    until(&mut link, &net, "connected true");
+    assert_eq!((net.borrow().opened, net.borrow().closed), (2, 1));
+}
+
+/// Without DISCONNECT the broker publishes the will of a device that was
+/// switched off in good order.
+#[test]
+fn stopping_says_so_and_closes() {
+    stopped::<false>();
+}
+
+/// The same: DISCONNECT that stays behind a flush was never said.
+#[test]
+fn stopping_flushes_before_it_closes() {
+    stopped::<true>();
+}
+
+/// A broker that takes nothing would keep the application from ending.
+#[test]
+fn stopping_is_bounded() {
+    let (mut link, net) = connected::<true>();
+    net.borrow_mut().stalled = true;
+    let (session, now) = link.parts();
+    session.stop(now);
+    let (told, _) = poll_next(&mut link, &net, 100, tell).unwrap();
+    assert!(told.starts_with("disconnected"), "{told}");
+    assert_eq!(net.borrow().now, now.as_millis() + 3_000);
+    assert_eq!((net.borrow().opened, net.borrow().closed), (1, 1));
+}

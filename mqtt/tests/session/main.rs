@@ -1,0 +1,13 @@
+//! The session: against a broker model on virtual time, and byte for byte.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod connecting;
+mod conversations;
+mod defects;
+mod field;
+mod inbound;
+mod limits;
+mod replay;
+mod soak;

@@ -1,0 +1,85 @@
+//! Runs the fuzz targets of `mqtt/fuzz`, each for a while.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use crate::root;
+
+const TARGETS: [&str; 3] = ["decode", "roundtrip", "session"];
+
+/// Run every fuzz target for a while, from the committed corpora.
+///
+/// What is found is kept in `mqtt/fuzz/artifacts`; the command that repeats it is printed.
+/// Example: `cargo xtask fuzz --seconds 600`.
+#[derive(Args)]
+pub struct Fuzz {
+    /// How long each target runs.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: u64,
+}
+
+impl Fuzz {
+    /// Runs them all.
+    pub fn run(&self) -> Result<()> {
+        run(self.seconds)
+    }
+}
+
+/// Runs each target for so many seconds; the first finding is an error.
+pub fn run(seconds: u64) -> Result<()> {
+    require(
+        &["+nightly", "--version"],
+        "rustup toolchain install nightly --profile minimal",
+    )?;
+    require(&["fuzz", "--version"], "cargo install cargo-fuzz --locked")?;
+    let folder = root().join("mqtt/fuzz");
+    for target in TARGETS {
+        eprintln!("fuzzing {target} for {seconds} s");
+        // New inputs go to the target folder, not among the committed ones.
+        let found = folder.join("target/corpus").join(target);
+        std::fs::create_dir_all(&found)
+            .with_context(|| format!("cannot create {}", found.display()))?;
+        let status = cargo()
+            .args(["+nightly", "fuzz", "run", "--fuzz-dir", ".", target])
+            .arg(&found)
+            .arg(folder.join("corpus").join(target))
+            .args([
+                "--",
+                "-max_len=2048",
+                "-verbosity=0",
+                "-print_final_stats=1",
+            ])
+            .arg(format!("-max_total_time={seconds}"))
+            .current_dir(&folder)
+            .status()
+            .context("cannot start cargo")?;
+        if !status.success() {
+            bail!(
+                "{target} found something (see above); the input is in mqtt/fuzz/artifacts/{target}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Cargo through rustup's proxy: `+nightly` is meant for that, and the variables
+/// that an outer cargo sets would bind it to its own toolchain.
+fn cargo() -> Command {
+    let mut command = Command::new("cargo");
+    command.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO");
+    command
+}
+
+/// Says what to type where something is missing.
+fn require(arguments: &[&str], remedy: &str) -> Result<()> {
+    let output = cargo().args(arguments).output();
+    if output.is_ok_and(|output| output.status.success()) {
+        return Ok(());
+    }
+    bail!(
+        "`cargo {}` does not work, which fuzzing needs: type `{remedy}`",
+        arguments.join(" ")
+    );
+}
