@@ -40,6 +40,8 @@ pub(crate) struct Backlog<const N: usize> {
     len: usize,
     /// The recorder has everything up to this reading.
     confirmed: Option<u32>,
+    /// Since this millisecond (its lowest bits).
+    confirmed_at: u32,
     /// How long a confirmation may be awaited. It doubles each time that
     /// sending again brought no progress: what a recorder misses may be what
     /// nobody has any longer.
@@ -53,6 +55,7 @@ impl<const N: usize> Backlog<N> {
             start: 0,
             len: 0,
             confirmed: None,
+            confirmed_at: 0,
             patience_ms: CONFIRM_MS,
         }
     }
@@ -190,33 +193,40 @@ impl<const N: usize> Backlog<N> {
         known
     }
 
-    /// The recorder has everything up to `seq`. What the broker had long
-    /// before, and is not covered, the broker lost: it is sent again, the
-    /// oldest first.
+    /// The recorder has everything up to `seq`.
+    ///
+    /// When it says so for long without getting on, the broker has lost what
+    /// comes next: what it had long ago is sent again, the oldest first.
     pub fn confirmed(&mut self, seq: u32, now: Instant) {
+        let now = now.as_millis() as u32;
         if self.confirmed.is_none_or(|before| seq > before) {
             self.confirmed = Some(seq);
+            self.confirmed_at = now;
             self.patience_ms = CONFIRM_MS;
-        }
-        let patience_ms = self.patience_ms;
-        let now = now.as_millis() as u32;
-        let mut lost = false;
-        for entry in self.iter_mut() {
-            match entry.state {
-                State::Waiting | State::Delivered(_) if entry.seq <= seq => {
+            for entry in self.iter_mut() {
+                if entry.seq <= seq && !matches!(entry.state, State::Published(_)) {
                     entry.state = State::Done;
                 }
-                State::Delivered(at) if now.wrapping_sub(at) >= patience_ms => {
-                    entry.state = State::Waiting;
-                    lost = true;
-                }
-                _ => {}
+            }
+            self.trim();
+            return;
+        }
+        let patience_ms = self.patience_ms;
+        if now.wrapping_sub(self.confirmed_at) < patience_ms {
+            return;
+        }
+        let mut lost = false;
+        for entry in self.iter_mut() {
+            if let State::Delivered(at) = entry.state
+                && now.wrapping_sub(at) >= patience_ms
+            {
+                entry.state = State::Waiting;
+                lost = true;
             }
         }
         if lost {
             self.patience_ms = patience_ms.saturating_mul(2).min(CONFIRM_CAP_MS);
         }
-        self.trim();
     }
 
     /// The connection is gone: takes back one publication after the other, to

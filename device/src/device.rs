@@ -418,7 +418,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             self.measuring_until = now.after(Self::MEASUREMENT_MS);
             board.measure();
         }
-        if self.record_at <= now && self.sensor.has_fresh() {
+        if self.record_at <= now && self.can_record() {
             self.record_at = next(self.record_at, self.settings.interval_ms, now);
             self.record(session, now, board);
         }
@@ -433,8 +433,13 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
         self.deadline()
     }
 
+    /// There is a reading, and none newer is about to come.
+    fn can_record(&self) -> bool {
+        self.sensor.has_fresh() && self.measuring_until == Instant::NEVER
+    }
+
     fn deadline(&self) -> Instant {
-        let record_at = if self.sensor.has_fresh() {
+        let record_at = if self.can_record() {
             self.record_at
         } else {
             Instant::NEVER

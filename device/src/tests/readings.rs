@@ -32,7 +32,7 @@ fn the_readout_is_the_seeds() {
     rig.board.sensor = Sensor::Fixed(Reading { t: 241, h: 265 });
     rig.wait(60_000);
     let readouts = rig.on("testincr");
-    assert_eq!(readouts.len(), 12);
+    assert_eq!(readouts.len(), 13);
     assert!(readouts.iter().all(|(_, line)| line == "t=24.1C, h=26.5%."));
     assert!(readouts.is_sorted_by(|a, b| a.0 < b.0));
     let plain = |p: &&aldis_world::broker::Accepted| p.topic == "testincr";

@@ -282,7 +282,11 @@ impl<const N: usize> Rig<N> {
     pub fn until_connected(&mut self) {
         let start = self.now;
         while !self.session().is_connected() {
-            assert!(self.now < start + 200_000, "it does not connect: {:?}", self.board.acts.iter().rev().take(6).collect::<Vec<_>>());
+            assert!(
+                self.now < start + 200_000,
+                "it does not connect: {:?}",
+                self.board.acts.iter().rev().take(6).collect::<Vec<_>>()
+            );
             let next = self.next();
             self.run_until(next);
         }
