@@ -71,7 +71,8 @@ fn recover(rig: &mut Rig<N>) {
 /// What must hold whenever the device has recovered.
 fn check(rig: &mut Rig<N>, expected: &Expected) {
     assert_eq!(rig.device().backlog(), 0);
-    rig.assert_ages();
+    // Bytes may be held up until the device notices.
+    rig.assert_ages_within(20_000);
     // Each first arrival is newer than those before it.
     let mut seen = BTreeSet::new();
     for seq in rig.seqs() {
@@ -92,11 +93,17 @@ fn check(rig: &mut Rig<N>, expected: &Expected) {
         .filter(|s| Some(*s) <= recorded)
         .collect();
     let lost = recorded.unwrap() - seen.len() as u32;
-    assert_eq!(
-        lost,
-        dropped.superseded.unwrap() + expected.forgiven,
-        "readings that neither came nor were counted"
+    let counted = dropped.superseded.unwrap() + expected.forgiven;
+    assert!(
+        lost <= counted,
+        "{lost} readings did not come, {counted} were counted"
     );
+    // A reading may have come, and the word of that not.
+    let cut_off = rig.board.acts.iter().filter(|(_, act)| match act {
+        Act::Notice(notice) => notice.starts_with("Lost"),
+        _ => false,
+    });
+    assert!(counted - lost <= cut_off.count() as u32);
     assert_eq!((dropped.expired, dropped.full), (Some(0), Some(0)));
     // The lamp is as the last command left it, and everybody knows.
     let last = rig.board.acts.iter().rev().find_map(|(_, act)| match act {
