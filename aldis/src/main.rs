@@ -4,13 +4,19 @@
 //! `after_help` carries an example) and `fn run(args: Args) -> ExitCode`. To add
 //! one: the module below, a variant in [`Verb`], an arm in [`main`].
 //!
-//! Exit codes: 0 fine, 1 failed (after [`fail`]), 2 usage (clap exits with it).
+//! Exit codes: 0 fine, 1 failed (after [`fail`]), 2 usage (clap exits with it);
+//! `sub` and `pub` have those of mosquitto's tools.
 
+mod blink;
+mod client;
 mod completions;
 mod decode;
 mod duration;
 mod hub;
 mod logging;
+mod publish;
+mod signal;
+mod sub;
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -34,16 +40,37 @@ struct Cli {
 #[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
 enum Verb {
     Hub(hub::Args),
+    Sub(sub::Args),
+    Pub(publish::Args),
+    Blink(blink::Args),
     Decode(decode::Args),
     Completions(completions::Args),
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().verb {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Theirs are mosquitto's exit codes, where 2 is a refused connection.
+        Err(error) if error.use_stderr() && is_mosquittos(std::env::args().nth(1)) => {
+            // Standard error may be closed.
+            let _ = error.print();
+            return ExitCode::FAILURE;
+        }
+        Err(error) => error.exit(),
+    };
+    match cli.verb {
         Verb::Hub(args) => hub::run(args),
+        Verb::Sub(args) => sub::run(args),
+        Verb::Pub(args) => publish::run(args),
+        Verb::Blink(args) => blink::run(args),
         Verb::Decode(args) => decode::run(args),
         Verb::Completions(args) => completions::run(args),
     }
+}
+
+/// Whether this verb has the exit codes of mosquitto's tools.
+fn is_mosquittos(verb: Option<String>) -> bool {
+    matches!(verb.as_deref(), Some("sub" | "pub"))
 }
 
 /// Says on standard error what went wrong and gives the exit code of a failure.

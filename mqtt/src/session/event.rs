@@ -49,6 +49,13 @@ pub struct Token {
     pub(crate) epoch: u16,
 }
 
+impl Token {
+    /// The packet identifier under which the message came on this connection.
+    pub const fn packet_id(&self) -> PacketId {
+        self.packet_id
+    }
+}
+
 /// Something happened.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Event<'a> {
