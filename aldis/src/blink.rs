@@ -10,7 +10,7 @@ use jiff::Zoned;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::client::{self, BrokerArgs, Client, ClientLink, Contact, ENVIRONMENT, Failure};
-use crate::{duration, signal};
+use crate::{duration, signals};
 
 /// Switch a lamp on and off, again and again
 ///
@@ -82,7 +82,7 @@ async fn blink(args: &Args) -> Result<u8, Failure> {
     let output_closed = link.connector().output_closed();
     tokio::select! {
         biased;
-        () = signal::interrupted() => return Ok(0),
+        () = signals::interrupted() => return Ok(0),
         connected = client::connect(&mut link, &broker) => connected?,
     }
     let begin = Instant::now();
@@ -95,7 +95,7 @@ async fn blink(args: &Args) -> Result<u8, Failure> {
     };
     let ended = tokio::select! {
         biased;
-        () = signal::interrupted() => Ok(()),
+        () = signals::interrupted() => Ok(()),
         () = output_closed.notified() => Ok(()),
         () = over => Ok(()),
         ended = lamp.blink(&mut link) => ended,
@@ -104,7 +104,7 @@ async fn blink(args: &Args) -> Result<u8, Failure> {
     let ended = match ended {
         Ok(()) if lamp.on => tokio::select! {
             biased;
-            () = signal::interrupted() => Ok(()),
+            () = signals::interrupted() => Ok(()),
             last = lamp.leave_off(&mut link) => last,
         },
         ended => ended,

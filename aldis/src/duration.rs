@@ -13,6 +13,14 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Waits until the time is over; without one, for ever.
+pub async fn over(lifetime: Option<Duration>) {
+    match lifetime {
+        Some(lifetime) => tokio::time::sleep(lifetime).await,
+        None => std::future::pending().await,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

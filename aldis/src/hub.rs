@@ -10,6 +10,7 @@ use std::time::Duration;
 use aldis_hub::{Hub, HubConfig, HubFile, RunningHub, TlsConfig, hash_password};
 use serde_json::json;
 
+use crate::signals::EndSignals;
 use crate::{duration, logging};
 
 /// Run the hub: an MQTT 3.1.1 and 5 broker that remembers
@@ -97,16 +98,9 @@ async fn serve(args: &Args, config: HubConfig, users: bool) -> ExitCode {
         .write_all(text.as_bytes())
         .and_then(|()| io::stdout().flush());
 
-    let lifetime = args.lifetime;
-    let over = async move {
-        match lifetime {
-            Some(lifetime) => tokio::time::sleep(lifetime).await,
-            None => std::future::pending().await,
-        }
-    };
     tokio::select! {
         () = end.wait() => {}
-        () = over => {}
+        () = duration::over(args.lifetime) => {}
     }
     hub.shutdown().await;
     if args.json {
@@ -174,7 +168,7 @@ fn configure(args: &Args) -> Result<(HubConfig, bool), String> {
 }
 
 /// Reads `HOST:PORT`, `:PORT`, `HOST` or `PORT`.
-fn address(flag: &str, text: &str, usual_port: u16) -> Result<SocketAddr, String> {
+pub fn address(flag: &str, text: &str, usual_port: u16) -> Result<SocketAddr, String> {
     let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     if let Ok(addr) = text.parse() {
         return Ok(addr);
@@ -189,6 +183,10 @@ fn address(flag: &str, text: &str, usual_port: u16) -> Result<SocketAddr, String
         format!("`{flag} {text}`: {why}; write for example 0.0.0.0:{usual_port} or :{usual_port}")
     };
     let (host, port) = match text.rsplit_once(':') {
+        // The system's resolver would take it for an address.
+        None if text.bytes().all(|byte| byte.is_ascii_digit()) => {
+            return Err(wrong("the port is not a number from 0 to 65535"));
+        }
         Some((host, port)) => match port.parse() {
             Ok(port) => (host, port),
             Err(_) => return Err(wrong("the port is not a number from 0 to 65535")),
@@ -260,7 +258,7 @@ fn mosquitto_address(addr: SocketAddr) -> String {
 
 /// The address under which others reach this machine: the one a packet to the outside
 /// would carry. None is sent.
-fn own_address() -> Option<IpAddr> {
+pub fn own_address() -> Option<IpAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
     socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
     let ip = socket.local_addr().ok()?.ip();
@@ -289,44 +287,6 @@ fn print_hash() -> ExitCode {
             Err(error) => crate::fail(format_args!("cannot write the hash: {error}")),
         },
         Err(error) => crate::fail(error),
-    }
-}
-
-/// The signals that end a program in an orderly way.
-struct EndSignals {
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl EndSignals {
-    fn listen() -> io::Result<Self> {
-        #[cfg(unix)]
-        {
-            use tokio::signal::unix::{SignalKind, signal};
-            Ok(Self {
-                terminate: signal(SignalKind::terminate())?,
-                interrupt: signal(SignalKind::interrupt())?,
-            })
-        }
-        #[cfg(not(unix))]
-        Ok(Self {})
-    }
-
-    #[cfg(unix)]
-    async fn wait(mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-
-    #[cfg(not(unix))]
-    async fn wait(self) {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
     }
 }
 

@@ -3,12 +3,22 @@
 use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 
 /// Lets warnings through, and more with every `-v`; `ALDIS_LOG` says it in detail.
 pub fn start(verbosity: u8) {
+    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    start_in(verbosity, colour, io::stderr);
+}
+
+/// The same, written elsewhere.
+pub fn start_in<W>(verbosity: u8, colour: bool, writer: W)
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let usual = match verbosity {
         // The broker reports every refused connection; the hub says why in plain words.
-        0 => "warn",
+        0 => "warn,task_exec_queue=error",
         1 => "info,rmqtt=warn,rmqtt_net=warn",
         2 => "debug,rmqtt=info,rmqtt_net=info",
         _ => "trace",
@@ -17,11 +27,12 @@ pub fn start(verbosity: u8) {
         .ok()
         .and_then(|wanted| EnvFilter::try_new(wanted).ok())
         .unwrap_or_else(|| EnvFilter::new(usual));
-    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     // Fails only when somebody has started it before, which is as good.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(writer)
         .with_ansi(colour)
+        // That would be told on standard error, and end the program if that is gone.
+        .log_internal_errors(false)
         .try_init();
 }

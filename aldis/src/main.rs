@@ -11,14 +11,19 @@ mod blink;
 mod client;
 mod completions;
 mod decode;
+mod demo;
+mod device;
 mod duration;
 mod hub;
+mod lines;
 mod logging;
 mod publish;
-mod signal;
+mod signals;
 mod sub;
+mod words;
 
 use std::fmt::Display;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -28,7 +33,7 @@ use clap::{Parser, Subcommand};
 #[command(
     name = "aldis",
     version,
-    after_help = "Example:\n  aldis decode recording.csv\n\n\
+    after_help = "Example:\n  aldis demo\n\n\
                   `aldis <VERB> --help` has an example for every verb."
 )]
 struct Cli {
@@ -39,10 +44,12 @@ struct Cli {
 #[derive(Subcommand)]
 #[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
 enum Verb {
+    Demo(demo::Args),
     Hub(hub::Args),
     Sub(sub::Args),
     Pub(publish::Args),
     Blink(blink::Args),
+    Device(device::Args),
     Decode(decode::Args),
     Completions(completions::Args),
 }
@@ -59,7 +66,9 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     match cli.verb {
+        Verb::Demo(args) => demo::run(args),
         Verb::Hub(args) => hub::run(args),
+        Verb::Device(args) => device::run(args),
         Verb::Sub(args) => sub::run(args),
         Verb::Pub(args) => publish::run(args),
         Verb::Blink(args) => blink::run(args),
@@ -77,7 +86,8 @@ fn is_mosquittos(verb: Option<String>) -> bool {
 ///
 /// The message says what is wrong and what to do about it.
 fn fail(what: impl Display) -> ExitCode {
-    eprintln!("aldis: {what}");
+    // Standard error may be gone, as when the terminal is.
+    let _ = writeln!(io::stderr(), "aldis: {what}");
     ExitCode::FAILURE
 }
 

@@ -2,6 +2,7 @@
 
 mod bench;
 mod fuzz;
+mod picture;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -14,12 +15,14 @@ use clap::Parser;
 enum Chore {
     Bench(bench::Bench),
     Fuzz(fuzz::Fuzz),
+    Picture(picture::Picture),
 }
 
 fn main() -> ExitCode {
     let result = match Chore::parse() {
         Chore::Bench(bench) => bench.run(),
         Chore::Fuzz(fuzz) => fuzz.run(),
+        Chore::Picture(picture) => picture.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -31,7 +31,7 @@ use tokio::time::sleep;
 use crate::client::{
     self, BrokerArgs, Client, ClientLink, Contact, ENVIRONMENT, Failure, SessionArgs, TIMED_OUT,
 };
-use crate::signal;
+use crate::signals;
 use format::{Arrival, Format, Output};
 
 /// Subscribe to topics and print the messages
@@ -186,7 +186,7 @@ async fn subscribe(args: &Args) -> Result<u8, Failure> {
         };
         tokio::select! {
             biased;
-            () = signal::interrupted() => Ok(0),
+            () = signals::interrupted() => Ok(0),
             () = output_closed.notified() => Ok(0),
             ended = receiving => ended,
             () = timed_out => {

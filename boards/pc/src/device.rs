@@ -4,6 +4,7 @@
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use tokio::time::sleep;
 use crate::config;
 use crate::sensor::{Choice, PulseSource, RecordingError};
 use crate::state::{StateDir, StateError};
-use crate::{BrokerUrl, Config};
+use crate::{BrokerUrl, Config, Secret};
 
 /// What a virtual device tells the program that runs it.
 #[derive(Clone, Debug, PartialEq)]
@@ -134,6 +135,9 @@ pub fn default_id() -> String {
 }
 
 impl VirtualDevice {
+    /// The longest time from the wish to stop to the end.
+    pub const STOP_LIMIT: Duration = Duration::from_millis(Device::<0>::STOP_MS as u64 + 300);
+
     /// A device of this configuration at a broker, with a synthetic sensor and
     /// without memory.
     pub fn new(config: Config, broker: BrokerUrl) -> Self {
@@ -154,7 +158,19 @@ impl VirtualDevice {
         self.config.id.clone().unwrap_or_else(default_id)
     }
 
-    /// Runs until `stop` is ready, then says `offline` and ends.
+    /// Who to be at the broker: whom its URL names, else whom the configuration does. A password
+    /// goes with the user it was given for.
+    fn credentials(&self) -> (Option<&str>, Option<&Secret>) {
+        let (url, config) = (&self.broker, &self.config.broker);
+        let Some(username) = &url.username else {
+            return (config.username.as_deref(), config.password.as_ref());
+        };
+        let theirs = config.username.as_ref().is_none_or(|user| user == username);
+        let configured = config.password.as_ref().filter(|_| theirs);
+        (Some(username), url.password.as_ref().or(configured))
+    }
+
+    /// Runs until `stop` is ready, then says `offline` and ends, within [`Self::STOP_LIMIT`].
     ///
     /// # Errors
     /// If it cannot begin. A broker that cannot be reached is no error: the
@@ -178,20 +194,26 @@ impl VirtualDevice {
             Some(config::Version::V4) => Versions::Only(Version::V4),
             Some(config::Version::V5) => Versions::Only(Version::V5),
         };
-        settings.username = self
-            .broker
-            .username
-            .as_deref()
-            .or(broker.username.as_deref());
-        let password = self.broker.password.as_ref().or(broker.password.as_ref());
+        let (username, password) = self.credentials();
+        settings.username = username;
         settings.password = password.map(|password| password.expose().as_bytes());
         settings.keep_alive_s = broker.keep_alive_s;
         settings.timeouts = self.timeouts;
         settings.backoff = self.backoff;
 
         let sensor = self.sensor.open(self.seed).map_err(DeviceError::Sensor)?;
-        let state = self.state.as_deref().map(StateDir::open).transpose();
-        let state = state.map_err(DeviceError::State)?;
+        let state = match self.state.as_deref().map(StateDir::open).transpose() {
+            // The next save would fail as well, and that is no reason to stop.
+            Err(StateError::Io(path, error)) if is_full(&error) => {
+                report(Report::Warning(format!(
+                    "the state in {} cannot be kept: {error}; a restart would forget the lamp's \
+                     state",
+                    path.display()
+                )));
+                None
+            }
+            state => state.map_err(DeviceError::State)?,
+        };
         let saved = match &state {
             Some(state) => {
                 let (saved, warning) = state.load().map_err(DeviceError::State)?;
@@ -236,6 +258,14 @@ impl VirtualDevice {
     }
 }
 
+/// Whether there is no room, as opposed to no right.
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
 async fn run<F: FnMut(Report)>(
     device: &mut Device<'_>,
     link: &mut Link<'_, TcpConnector, TokioClock>,
@@ -245,6 +275,8 @@ async fn run<F: FnMut(Report)>(
 ) {
     let mut stop = pin!(stop);
     let mut stopping = false;
+    // A broker that takes no more bytes does not take DISCONNECT either.
+    let mut stopped_at_last = pin!(sleep(VirtualDevice::STOP_LIMIT));
     let clock = link.clock().clone();
     loop {
         let (session, now) = link.parts();
@@ -261,6 +293,8 @@ async fn run<F: FnMut(Report)>(
         tokio::select! {
             () = &mut stop, if !stopping => {
                 stopping = true;
+                let until = tokio::time::Instant::now() + VirtualDevice::STOP_LIMIT;
+                stopped_at_last.as_mut().reset(until);
                 device.stop(link.now());
             }
             event = link.next() => {
@@ -280,6 +314,7 @@ async fn run<F: FnMut(Report)>(
                 let (session, _) = link.parts();
                 device.react(reaction, session, board);
             }
+            () = &mut stopped_at_last, if stopping => return,
             () = sleep(wait) => {}
         }
     }
@@ -343,5 +378,34 @@ impl<F: FnMut(Report)> Board for PcBoard<F> {
             // the words of the connection.
             Notice::Lamp(_) | Notice::Lost(_) => return,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(url: &str, username: Option<&str>, password: Option<&str>) -> VirtualDevice {
+        let mut config = Config::default();
+        config.broker.username = username.map(str::to_owned);
+        config.broker.password = password.map(Secret::new);
+        VirtualDevice::new(config, url.parse().unwrap())
+    }
+
+    /// One user's password would be sent with another's name.
+    #[test]
+    fn a_password_goes_with_its_user() {
+        for (url, username, password, expected) in [
+            ("mqtt://h", None, None, (None, None)),
+            ("mqtt://h", Some("a"), Some("1"), (Some("a"), Some("1"))),
+            ("mqtt://b:2@h", Some("a"), Some("1"), (Some("b"), Some("2"))),
+            ("mqtt://b@h", Some("a"), Some("1"), (Some("b"), None)),
+            ("mqtt://a@h", Some("a"), Some("1"), (Some("a"), Some("1"))),
+            ("mqtt://b@h", None, Some("1"), (Some("b"), Some("1"))),
+        ] {
+            let device = device(url, username, password);
+            let (username, password) = device.credentials();
+            assert_eq!((username, password.map(Secret::expose)), expected, "{url}");
+        }
     }
 }

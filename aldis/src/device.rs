@@ -1,0 +1,255 @@
+//! `aldis device`: a device that runs on this machine.
+
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use aldis_pc::sensor::Choice;
+use aldis_pc::{BrokerUrl, Config, Secret, VirtualDevice, default_id};
+use aldis_protocol::topic;
+use tokio::sync::oneshot;
+
+use crate::lines::Lines;
+use crate::signals::EndSignals;
+use crate::words::{Style, Words};
+use crate::{duration, logging};
+
+/// Where the broker is, unless said otherwise.
+const BROKER: &str = "mqtt://127.0.0.1:1883";
+
+/// Run a virtual device: it measures, publishes and obeys like one on a chip
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+    aldis device\n  \
+    aldis device --id kitchen --broker mqtt://192.168.1.107 -v\n  \
+    aldis device --config device.toml --sensor recording.csv\n\n\
+    The password is in the configuration file, in ALDIS_PASSWORD, or in a file \
+    (`--password-file`).")]
+pub struct Args {
+    /// The device's id [default: pc- and this machine's name]
+    #[arg(long, value_name = "ID", env = "ALDIS_ID")]
+    id: Option<String>,
+    /// The broker: mqtt[s]://[user[:password]@]host[:port] [default: mqtt://127.0.0.1:1883]
+    #[arg(long, value_name = "URL", env = "ALDIS_BROKER", hide_env_values = true)]
+    broker: Option<String>,
+    /// The configuration file, as for a device on a chip
+    #[arg(long, value_name = "FILE", env = "ALDIS_CONFIG")]
+    config: Option<PathBuf>,
+    /// Where to keep the lamp's state and the counts [default: aldis/ID in the user's state directory]
+    #[arg(long, value_name = "DIR", env = "ALDIS_STATE")]
+    state: Option<PathBuf>,
+    /// The sensor: synthetic, none, or a recording that is played in a loop
+    #[arg(
+        long,
+        value_name = "synthetic|none|FILE.csv",
+        env = "ALDIS_SENSOR",
+        default_value = "synthetic"
+    )]
+    sensor: String,
+    /// The user name at the broker
+    #[arg(long, value_name = "NAME", env = "ALDIS_USERNAME")]
+    username: Option<String>,
+    /// A file whose first line is the password at the broker
+    #[arg(long, value_name = "FILE", env = "ALDIS_PASSWORD_FILE")]
+    password_file: Option<PathBuf>,
+    /// Trust the certificate authorities in this PEM file, no others (mqtts://)
+    #[arg(long, value_name = "FILE", env = "ALDIS_CAFILE")]
+    cafile: Option<PathBuf>,
+    /// End after this time: 30s, 5m, 2h, 30d
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
+    lifetime: Option<Duration>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+    /// Make chance repeatable: the synthetic climate and the waiting between attempts
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Print readings, commands and every attempt to connect as well; -vv and more: the log
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+/// Runs the device until a signal or the end of its time.
+pub fn run(args: Args) -> ExitCode {
+    logging::start(args.verbose.saturating_sub(1));
+    let device = match configure(&args) {
+        Ok(device) => device,
+        Err(what) => return crate::fail(what),
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return crate::fail(format_args!("cannot start: {error}")),
+    };
+    let code = runtime.block_on(serve(&args, &device));
+    // A name that is being resolved is not waited for.
+    runtime.shutdown_background();
+    code
+}
+
+async fn serve(args: &Args, device: &VirtualDevice) -> ExitCode {
+    let (end, lines) = match (EndSignals::listen(), Lines::new()) {
+        (Ok(end), Ok(lines)) => (end, lines),
+        (Err(error), _) | (_, Err(error)) => {
+            return crate::fail(format_args!("cannot start: {error}"));
+        }
+    };
+    let (stop, stopped) = oneshot::channel::<()>();
+    let lifetime = args.lifetime;
+    tokio::spawn(async move {
+        tokio::select! {
+            () = end.wait() => {}
+            () = duration::over(lifetime) => {}
+        }
+        let _ = stop.send(());
+    });
+    let style = match args.json {
+        true => Style::Json,
+        false => colour_or_plain(),
+    };
+    let has_user = device.config.broker.username.is_some();
+    let broker = host_and_port(&device.broker);
+    let mut words = Words::new(style, args.verbose > 0, broker, has_user);
+    let report = |report| {
+        if let Some(line) = words.line(&report) {
+            lines.write(line);
+        }
+    };
+    let ended = device
+        .run(report, async {
+            let _ = stopped.await;
+        })
+        .await;
+    let code = match ended {
+        Ok(()) => {
+            lines.write(words.stopped());
+            ExitCode::SUCCESS
+        }
+        Err(error) => crate::fail(error),
+    };
+    lines.finish();
+    code
+}
+
+/// Colour on a terminal, unless the user does not want any.
+pub fn colour_or_plain() -> Style {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    match io::stdout().is_terminal() && !unwanted {
+        true => Style::Colour,
+        false => Style::Plain,
+    }
+}
+
+/// `host:port`, with the brackets of an IPv6 address.
+fn host_and_port(broker: &BrokerUrl) -> String {
+    let (host, port) = (&broker.host, broker.port);
+    match host.contains(':') {
+        true => format!("[{host}]:{port}"),
+        false => format!("{host}:{port}"),
+    }
+}
+
+/// A variable of the environment, unless it is empty.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Brings together flags, variables and the file, in this order.
+fn configure(args: &Args) -> Result<VirtualDevice, String> {
+    let mut config = match &args.config {
+        Some(path) => Config::read(path).map_err(|errors| errors.to_string())?,
+        None => Config::default(),
+    };
+    if let Some(id) = args.id.clone().filter(|id| !id.is_empty()) {
+        topic::check_id(&id).map_err(|error| format!("the id `{id}` cannot be used: {error}"))?;
+        config.id = Some(id);
+    }
+    let id = config.id.get_or_insert_with(default_id).clone();
+    let given = args.broker.as_deref().filter(|url| !url.is_empty());
+    let broker = match (given, &config.broker.url) {
+        (None, Some(url)) => url.clone(),
+        (given, _) => given
+            .unwrap_or(BROKER)
+            .parse()
+            .map_err(|error| format!("the broker's URL {error}"))?,
+    };
+    let broker = credentials(args, &mut config, broker)?;
+    let ca_file = args
+        .cafile
+        .clone()
+        .filter(|file| !file.as_os_str().is_empty());
+    if ca_file.is_some() && !broker.tls && variable("ALDIS_CAFILE").is_none() {
+        return Err(format!(
+            "`--cafile` is for TLS, which {broker} is not: write `mqtts://` for `mqtt://`"
+        ));
+    }
+    let state = match &args.state {
+        Some(dir) => dir.clone(),
+        None => dirs::state_dir()
+            .or_else(dirs::data_local_dir)
+            .ok_or("there is no state directory for this user; name one with `--state DIR`")?
+            .join("aldis")
+            .join(&id),
+    };
+    let Ok(sensor) = args.sensor.parse::<Choice>();
+    let mut device = VirtualDevice::new(config, broker);
+    device.ca_file = ca_file;
+    device.sensor = sensor;
+    device.state = Some(state);
+    device.seed = args.seed.unwrap_or(device.seed);
+    Ok(device)
+}
+
+/// Puts who to be at the broker into the configuration. A password goes with the user it was
+/// given for.
+fn credentials(
+    args: &Args,
+    config: &mut Config,
+    mut broker: BrokerUrl,
+) -> Result<BrokerUrl, String> {
+    let (username, password) = (broker.username.take(), broker.password.take());
+    let username = username.or(args.username.clone().filter(|name| !name.is_empty()));
+    let password = match (password, variable("ALDIS_PASSWORD"), &args.password_file) {
+        (Some(password), ..) => Some(password),
+        (None, _, Some(file)) if !file.as_os_str().is_empty() => Some(password_in(file)?),
+        (None, Some(password), _) => Some(Secret::new(password)),
+        (None, None, _) => None,
+    };
+    let section = &mut config.broker;
+    if let Some(username) = username {
+        if section.username.as_ref() != Some(&username) {
+            section.password = None;
+        }
+        section.username = Some(username);
+    }
+    if let Some(password) = password {
+        section.password = Some(password);
+    }
+    if section.password.is_some() && section.username.is_none() {
+        return Err(
+            "there is a password, but no user name: set ALDIS_USERNAME, or `username` in the \
+             configuration file"
+                .into(),
+        );
+    }
+    Ok(broker)
+}
+
+fn password_in(file: &Path) -> Result<Secret, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        format!(
+            "the password file {} cannot be read: {error}",
+            file.display()
+        )
+    })?;
+    match text.lines().next() {
+        None | Some("") => Err(format!(
+            "the password file {} has nothing in its first line, where the password should be",
+            file.display()
+        )),
+        Some(password) => Ok(Secret::new(password)),
+    }
+}

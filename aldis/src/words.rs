@@ -1,0 +1,348 @@
+//! What a device reports, as lines for people or as JSON.
+
+use aldis_mqtt::{Cause, Network, ReasonCode, Version};
+use aldis_pc::Report;
+use aldis_protocol::{Lamp, SensorState, Tenths};
+use serde_json::{Value, json};
+
+/// How a line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// Words, without colour.
+    Plain,
+    /// Words, with colour.
+    Colour,
+    /// One JSON object.
+    Json,
+}
+
+/// Turns reports into lines, one for each change.
+#[derive(Debug)]
+pub struct Words {
+    style: Style,
+    /// Also what is no change: readings, and every attempt to connect.
+    verbose: bool,
+    /// A user name is given to the broker.
+    has_user: bool,
+    broker: String,
+    lamp: Option<Lamp>,
+    connected: bool,
+    /// What was said about the loss of the connection.
+    lost: Option<String>,
+}
+
+#[derive(Clone, Copy)]
+enum Mood {
+    Good,
+    Bad,
+    Bright,
+    Calm,
+}
+
+impl Words {
+    /// For a device at this broker (`host:port`).
+    pub fn new(style: Style, verbose: bool, broker: String, has_user: bool) -> Self {
+        Self {
+            style,
+            verbose,
+            has_user,
+            broker,
+            lamp: None,
+            connected: false,
+            lost: None,
+        }
+    }
+
+    /// The line for a report, if it is worth one.
+    pub fn line(&mut self, report: &Report) -> Option<String> {
+        let (subject, mood, text, object) = match report {
+            Report::Started { id, broker, boot } => (
+                "device",
+                Mood::Calm,
+                format!("{id}, start {boot}"),
+                json!({"event": "started", "id": id, "broker": broker, "boot": boot}),
+            ),
+            Report::Lamp(lamp) if self.lamp == Some(*lamp) => return None,
+            Report::Lamp(lamp) => {
+                self.lamp = Some(*lamp);
+                let mood = match lamp {
+                    Lamp::On => Mood::Bright,
+                    Lamp::Off => Mood::Calm,
+                };
+                (
+                    "lamp",
+                    mood,
+                    lamp.to_string(),
+                    json!({"event": "lamp", "state": lamp.as_str()}),
+                )
+            }
+            Report::Sensor(state) => {
+                let (mood, text) = match state {
+                    SensorState::Ok => (Mood::Good, "ok".to_owned()),
+                    SensorState::Stale => {
+                        (Mood::Bad, "stale: no good reading for a while".to_owned())
+                    }
+                    SensorState::Missing => (Mood::Bad, "missing: it does not answer".to_owned()),
+                };
+                let object = json!({"event": "sensor", "state": state.as_str()});
+                ("sensor", mood, text, object)
+            }
+            Report::Connected(version) => {
+                self.connected = true;
+                self.lost = None;
+                let number = match version {
+                    Version::V4 => 4,
+                    Version::V5 => 5,
+                };
+                (
+                    "mqtt",
+                    Mood::Good,
+                    format!("connected {} v{number}", self.broker),
+                    json!({"event": "connected", "broker": self.broker, "version": number}),
+                )
+            }
+            Report::Lost {
+                cause: Cause::Stopped,
+                ..
+            } => return None,
+            Report::Lost { cause, words } => {
+                let words = match self.advice(*cause) {
+                    Some(advice) => format!("{words}; {advice}"),
+                    None => words.clone(),
+                };
+                if !self.verbose && self.lost.as_ref() == Some(&words) {
+                    return None;
+                }
+                let what = match std::mem::take(&mut self.connected) {
+                    true => "lost",
+                    false => "not connected",
+                };
+                self.lost = Some(words.clone());
+                (
+                    "mqtt",
+                    Mood::Bad,
+                    format!("{what}: {words}"),
+                    json!({"event": what.replace(' ', "_"), "cause": words}),
+                )
+            }
+            Report::Reading(reading) if self.verbose => (
+                "reading",
+                Mood::Calm,
+                format!("{} °C, {} %", reading.temperature(), reading.humidity()),
+                json!({
+                    "event": "reading",
+                    "t": number(reading.temperature()),
+                    "h": number(reading.humidity()),
+                }),
+            ),
+            Report::Published { seq, age_ms } if self.verbose => (
+                "published",
+                Mood::Calm,
+                format!("reading {seq}, {age_ms} ms old"),
+                json!({"event": "published", "seq": seq, "age_ms": age_ms}),
+            ),
+            Report::Command { topic, command } if self.verbose => (
+                "command",
+                Mood::Calm,
+                format!("{command} on {topic}"),
+                json!({"event": "command", "topic": topic, "command": command.as_str()}),
+            ),
+            Report::Reading(_) | Report::Published { .. } | Report::Command { .. } => return None,
+            Report::Ignored { topic, why } => (
+                "ignored",
+                Mood::Calm,
+                format!("a message on {topic}: {why}"),
+                json!({"event": "ignored", "topic": topic, "why": why}),
+            ),
+            Report::Refused { topic, reason } => (
+                "refused",
+                Mood::Bad,
+                format!("{topic}: {reason}; {}", reason.advice()),
+                json!({"event": "refused", "topic": topic, "reason": reason.to_string()}),
+            ),
+            Report::Warning(text) => (
+                "warning",
+                Mood::Bad,
+                text.clone(),
+                json!({"event": "warning", "message": text}),
+            ),
+        };
+        Some(self.format(subject, mood, &text, &object))
+    }
+
+    /// The line for the end.
+    pub fn stopped(&self) -> String {
+        let object = json!({"event": "stopped"});
+        self.format("device", Mood::Calm, "stopped", &object)
+    }
+
+    /// The line for a message that somebody published.
+    pub fn message(&self, topic: &str, payload: &str) -> String {
+        let object = json!({"event": "message", "topic": topic, "payload": payload});
+        self.format(
+            "message",
+            Mood::Calm,
+            &format!("{topic} {payload}"),
+            &object,
+        )
+    }
+
+    fn format(&self, subject: &str, mood: Mood, text: &str, object: &Value) -> String {
+        let colour = match mood {
+            Mood::Good => "32",
+            Mood::Bad => "31",
+            Mood::Bright => "33",
+            Mood::Calm => return self.plain(subject, text, object),
+        };
+        match self.style {
+            Style::Colour => {
+                let (word, rest) = text.split_at(text.find([' ', ':']).unwrap_or(text.len()));
+                format!("{subject}: \x1b[{colour}m{word}\x1b[0m{rest}")
+            }
+            _ => self.plain(subject, text, object),
+        }
+    }
+
+    fn plain(&self, subject: &str, text: &str, object: &Value) -> String {
+        match self.style {
+            Style::Json => object.to_string(),
+            Style::Plain | Style::Colour => format!("{subject}: {text}"),
+        }
+    }
+
+    /// What to do about a lost connection, where the cause does not say it already.
+    fn advice(&self, cause: Cause) -> Option<&'static str> {
+        Some(match cause {
+            Cause::Network(Network::ConnectionRefused) => {
+                "start a broker there, for example with `aldis hub`, or name another with `--broker`"
+            }
+            Cause::Network(Network::Dns) => "check the host name in `--broker`",
+            Cause::Network(Network::Unreachable | Network::TimedOut | Network::Down) => {
+                "check the address in `--broker`, the network and firewalls"
+            }
+            Cause::ConnectTimeout => {
+                "check that the port is that of an MQTT broker (usually 1883; 8883 with mqtts://)"
+            }
+            Cause::Refused(ReasonCode::NOT_AUTHORIZED | ReasonCode::BAD_USER_NAME_OR_PASSWORD) => {
+                match self.has_user {
+                    true => {
+                        "the user name or the password may be wrong: change ALDIS_USERNAME and \
+                     ALDIS_PASSWORD, or `username` and `password` in the configuration file"
+                    }
+                    false => {
+                        "set ALDIS_USERNAME and ALDIS_PASSWORD, or `username` and `password` in the \
+                     configuration file"
+                    }
+                }
+            }
+            Cause::TakenOver => "trying again in a minute or more: see `--id`",
+            _ => return None,
+        })
+    }
+}
+
+/// Tenths as a JSON number.
+fn number(tenths: Tenths) -> f64 {
+    f64::from(tenths.0) / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use aldis_protocol::Reading;
+
+    use super::*;
+
+    fn words(style: Style, verbose: bool) -> Words {
+        Words::new(style, verbose, "127.0.0.1:1883".into(), false)
+    }
+
+    fn lost(cause: Cause) -> Report {
+        Report::Lost {
+            cause,
+            words: cause.to_string(),
+        }
+    }
+
+    /// A script that waits for these words would wait for ever.
+    #[test]
+    fn changes_have_their_words() {
+        let mut words = words(Style::Plain, false);
+        for (report, expected) in [
+            (Report::Lamp(Lamp::Off), Some("lamp: off")),
+            (
+                Report::Connected(Version::V5),
+                Some("mqtt: connected 127.0.0.1:1883 v5"),
+            ),
+            (Report::Sensor(SensorState::Ok), Some("sensor: ok")),
+            (Report::Lamp(Lamp::Off), None),
+            (Report::Lamp(Lamp::On), Some("lamp: on")),
+            (Report::Reading(Reading { t: 1, h: 2 }), None),
+        ] {
+            assert_eq!(words.line(&report).as_deref(), expected, "{report:?}");
+        }
+    }
+
+    /// A broker that is away for a day would fill the screen, or its loss go unnoticed.
+    #[test]
+    fn a_loss_is_told_once_for_each_reason() {
+        let mut words = words(Style::Plain, false);
+        let _ = words.line(&Report::Connected(Version::V4));
+        let closed = lost(Cause::Network(Network::Closed));
+        let refused = lost(Cause::Network(Network::ConnectionRefused));
+        assert!(words.line(&closed).unwrap().starts_with("mqtt: lost: "));
+        let told = words.line(&refused).unwrap();
+        assert!(
+            told.starts_with("mqtt: not connected: ") && told.contains("aldis hub"),
+            "{told}"
+        );
+        assert_eq!(words.line(&refused), None);
+        assert!(words.line(&Report::Connected(Version::V4)).is_some());
+        assert!(words.line(&closed).is_some());
+    }
+
+    /// An error without a way out leaves the user guessing.
+    #[test]
+    fn losses_say_what_to_do() {
+        for (cause, what) in [
+            (Cause::Network(Network::Dns), "host name"),
+            (Cause::ConnectTimeout, "1883"),
+            (Cause::Refused(ReasonCode::NOT_AUTHORIZED), "ALDIS_PASSWORD"),
+            (Cause::TakenOver, "id"),
+        ] {
+            let line = words(Style::Plain, false).line(&lost(cause)).unwrap();
+            assert!(line.contains(what), "{line}");
+        }
+    }
+
+    /// A program that reads the lines would stumble over words or colours.
+    #[test]
+    fn json_is_an_object_without_colour() {
+        let mut words = words(Style::Json, true);
+        for (report, expected) in [
+            (
+                Report::Reading(Reading { t: 241, h: 265 }),
+                json!({"event": "reading", "t": 24.1, "h": 26.5}),
+            ),
+            (
+                Report::Lamp(Lamp::On),
+                json!({"event": "lamp", "state": "on"}),
+            ),
+            (
+                Report::Connected(Version::V5),
+                json!({"event": "connected", "broker": "127.0.0.1:1883", "version": 5}),
+            ),
+        ] {
+            let line = words.line(&report).unwrap();
+            assert_eq!(line.parse::<Value>().unwrap(), expected);
+        }
+    }
+
+    /// Colour that swallows the words, or does not end.
+    #[test]
+    fn colour_marks_one_word() {
+        let line = words(Style::Colour, false)
+            .line(&Report::Lamp(Lamp::On))
+            .unwrap();
+        assert_eq!(line, "lamp: \x1b[33mon\x1b[0m");
+    }
+}
