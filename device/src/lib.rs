@@ -4,6 +4,16 @@
 //! events, measurements and the time, and tells its [`Board`] what to do. It
 //! never waits, so sensor and lamp go on whatever the network does.
 #![cfg_attr(not(test), no_std)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic
+    )
+)]
 
 pub mod dht;
 
