@@ -58,11 +58,10 @@ impl EndSignals {
     }
 }
 
-/// Waits for one of them from now on.
+/// Waits until this program is asked to end; for ever where that cannot be heard.
 pub async fn interrupted() {
     match EndSignals::listen() {
-        Ok(end) => end.wait().await,
-        // They cannot be listened to, and end the program at once.
+        Ok(signals) => signals.wait().await,
         Err(_) => std::future::pending().await,
     }
 }

@@ -6,8 +6,8 @@ use aldis_protocol::Reading;
 /// A reading on its way.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
-    pub seq: u32,
     pub taken: Instant,
+    pub seq: u32,
     pub reading: Reading,
     state: State,
 }
@@ -18,15 +18,19 @@ enum State {
     Waiting,
     /// In the session's outbox.
     Published(PublicationId),
-    /// The broker has it; the recorder's confirmation is awaited since then.
-    Delivered(Instant),
+    /// The broker has it, since this millisecond (its lowest bits); the
+    /// recorder's confirmation is awaited.
+    Delivered(u32),
     /// Nothing more to do.
     Done,
 }
 
 /// How long after its delivery a reading must be covered by a confirmation
 /// before it counts as lost by the broker, in milliseconds.
-const CONFIRM_MS: u64 = 10_000;
+const CONFIRM_MS: u32 = 10_000;
+
+/// The longest wait before what does not help is sent once more.
+const CONFIRM_CAP_MS: u32 = 3_600_000;
 
 /// The ring: the newest `N` readings.
 #[derive(Debug)]
@@ -34,6 +38,14 @@ pub(crate) struct Backlog<const N: usize> {
     entries: [Option<Entry>; N],
     start: usize,
     len: usize,
+    /// The recorder has everything up to this reading.
+    confirmed: Option<u32>,
+    /// Since this millisecond (its lowest bits).
+    confirmed_at: u32,
+    /// How long a confirmation may be awaited. It doubles each time that
+    /// sending again brought no progress: what a recorder misses may be what
+    /// nobody has any longer.
+    patience_ms: u32,
 }
 
 impl<const N: usize> Backlog<N> {
@@ -42,6 +54,9 @@ impl<const N: usize> Backlog<N> {
             entries: [const { None }; N],
             start: 0,
             len: 0,
+            confirmed: None,
+            confirmed_at: 0,
+            patience_ms: CONFIRM_MS,
         }
     }
 
@@ -68,38 +83,63 @@ impl<const N: usize> Backlog<N> {
     /// How many readings are not done.
     pub fn len(&self) -> usize {
         self.iter()
-            .filter(|entry| entry.state != State::Done)
+            .filter(|entry| entry.state != State::Done && !self.is_confirmed(entry.seq))
             .count()
     }
 
-    /// Appends a reading. Says which publication of an older one has to go for
-    /// it, and whether there was an older one at all.
-    pub fn push(&mut self, seq: u32, taken: Instant, reading: Reading) -> Option<Pushed> {
-        let mut pushed = None;
-        if N == 0 {
-            return Some(Pushed { publication: None });
+    fn is_confirmed(&self, seq: u32) -> bool {
+        self.confirmed.is_some_and(|confirmed| seq <= confirmed)
+    }
+
+    /// Appends a reading. Says whether an older one had to go for it that was
+    /// not done.
+    ///
+    /// Those under way to the broker stay: their end will be told. There are
+    /// fewer of them than `N`.
+    pub fn push(&mut self, seq: u32, taken: Instant, reading: Reading) -> bool {
+        let mut superseded = false;
+        if self.len >= N {
+            let oldest = self
+                .iter()
+                .position(|entry| !matches!(entry.state, State::Published(_)));
+            superseded = self.take_out(oldest.unwrap_or(0));
         }
-        if self.len == N {
-            let oldest = self.entries.get_mut(self.start).and_then(Option::take);
-            self.start = (self.start + 1) % N;
-            self.len -= 1;
-            pushed = oldest.map(|entry| Pushed {
-                publication: match entry.state {
-                    State::Published(id) => Some(id),
-                    _ => None,
-                },
-            });
-        }
-        if let Some(slot) = self.entries.get_mut((self.start + self.len) % N) {
+        if let Some(slot) = self.slot(self.len) {
             *slot = Some(Entry {
-                seq,
                 taken,
+                seq,
                 reading,
                 state: State::Waiting,
             });
-            self.len += 1;
+            self.len = self.len.saturating_add(1);
         }
-        pushed
+        superseded
+    }
+
+    /// The slot at `position` from the oldest on.
+    fn slot(&mut self, position: usize) -> Option<&mut Option<Entry>> {
+        let at = self.start.wrapping_add(position).checked_rem(N)?;
+        self.entries.get_mut(at)
+    }
+
+    /// Removes the entry at `position`; the older ones move up. Says whether it
+    /// was not done.
+    fn take_out(&mut self, position: usize) -> bool {
+        let taken = self.slot(position).and_then(Option::take);
+        for position in (0..position).rev() {
+            let moved = self.slot(position).and_then(Option::take);
+            if let Some(slot) = self.slot(position.saturating_add(1)) {
+                *slot = moved;
+            }
+        }
+        self.drop_first();
+        taken.is_some_and(|entry| entry.state != State::Done)
+    }
+
+    /// The first slot is empty: the ring begins behind it.
+    fn drop_first(&mut self) {
+        self.start = self.start.wrapping_add(1).checked_rem(N).unwrap_or(0);
+        self.len = self.len.saturating_sub(1);
     }
 
     /// The oldest reading that is to be published, unless `window` are under
@@ -124,28 +164,27 @@ impl<const N: usize> Backlog<N> {
         }
     }
 
+    fn under_way(&mut self, id: PublicationId) -> Option<&mut Entry> {
+        self.iter_mut()
+            .find(|entry| entry.state == State::Published(id))
+    }
+
     /// The broker has a publication, at `now`; `confirm`: that is not enough.
-    pub fn delivered(&mut self, id: PublicationId, confirm: bool, now: Instant) -> bool {
-        let found = self
-            .iter_mut()
-            .find(|entry| entry.state == State::Published(id));
-        let known = found.is_some();
-        if let Some(entry) = found {
-            entry.state = if confirm {
-                State::Delivered(now)
-            } else {
-                State::Done
+    pub fn delivered(&mut self, id: PublicationId, confirm: bool, now: Instant) {
+        let confirmed = self.confirmed;
+        if let Some(entry) = self.under_way(id) {
+            let done = !confirm || confirmed.is_some_and(|confirmed| entry.seq <= confirmed);
+            entry.state = match done {
+                true => State::Done,
+                false => State::Delivered(now.as_millis() as u32),
             };
         }
         self.trim();
-        known
     }
 
     /// A publication will not be delivered. Says whether it was a reading.
     pub fn dropped(&mut self, id: PublicationId) -> bool {
-        let found = self
-            .iter_mut()
-            .find(|entry| entry.state == State::Published(id));
+        let found = self.under_way(id);
         let known = found.is_some();
         if let Some(entry) = found {
             entry.state = State::Done;
@@ -154,48 +193,67 @@ impl<const N: usize> Backlog<N> {
         known
     }
 
-    /// The recorder has everything up to `seq`. What the broker had long
-    /// before, and is not covered, the broker lost: it is sent again.
+    /// The recorder has everything up to `seq`.
+    ///
+    /// When it says so for long without getting on, the broker has lost what
+    /// comes next: what it had long ago is sent again, the oldest first.
     pub fn confirmed(&mut self, seq: u32, now: Instant) {
+        let now = now.as_millis() as u32;
+        if self.confirmed.is_none_or(|before| seq > before) {
+            self.confirmed = Some(seq);
+            self.confirmed_at = now;
+            self.patience_ms = CONFIRM_MS;
+            for entry in self.iter_mut() {
+                if entry.seq <= seq && !matches!(entry.state, State::Published(_)) {
+                    entry.state = State::Done;
+                }
+            }
+            self.trim();
+            return;
+        }
+        let patience_ms = self.patience_ms;
+        if now.wrapping_sub(self.confirmed_at) < patience_ms {
+            return;
+        }
+        let mut lost = false;
         for entry in self.iter_mut() {
-            if entry.seq <= seq {
-                // A publication under way is let go: it does no harm.
-                entry.state = State::Done;
-            } else if let State::Delivered(at) = entry.state
-                && now.since(at) >= CONFIRM_MS
+            if let State::Delivered(at) = entry.state
+                && now.wrapping_sub(at) >= patience_ms
             {
                 entry.state = State::Waiting;
+                lost = true;
             }
         }
-        self.trim();
+        if lost {
+            self.patience_ms = patience_ms.saturating_mul(2).min(CONFIRM_CAP_MS);
+        }
     }
 
     /// The connection is gone: takes back one publication after the other, to
     /// be sent with its age on the next one.
     pub fn take_back(&mut self, mut withdraw: impl FnMut(PublicationId) -> bool) {
+        let confirmed = self.confirmed;
         for entry in self.iter_mut() {
             if let State::Published(id) = entry.state
                 && withdraw(id)
             {
-                entry.state = State::Waiting;
+                let done = confirmed.is_some_and(|confirmed| entry.seq <= confirmed);
+                entry.state = match done {
+                    true => State::Done,
+                    false => State::Waiting,
+                };
             }
         }
+        self.trim();
     }
 
     fn trim(&mut self) {
         while self.len > 0
-            && let Some(slot) = self.entries.get_mut(self.start)
+            && let Some(slot) = self.slot(0)
             && slot.is_none_or(|entry| entry.state == State::Done)
         {
             *slot = None;
-            self.start = (self.start + 1) % N.max(1);
-            self.len -= 1;
+            self.drop_first();
         }
     }
-}
-
-/// What had to go for a new reading.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Pushed {
-    pub publication: Option<PublicationId>,
 }

@@ -76,7 +76,8 @@ pub enum Notice<'a> {
     Connected(Version),
     /// The connection was lost or did not come about.
     Lost(Cause),
-    /// A reading was published for the first time: its number and its age.
+    /// A reading was published, perhaps not for the first time: its number and
+    /// its age.
     Published {
         /// Number of the reading.
         seq: u32,

@@ -1,6 +1,6 @@
 //! What is counted for `diag`.
 
-use aldis_mqtt::{Cause, Network};
+use aldis_mqtt::{Cause, Dropped as Reason, Network};
 use aldis_protocol::{Dropped, Reconnects};
 
 use crate::Vitals;
@@ -14,12 +14,27 @@ pub(crate) struct Counters {
     silent: u32,
     taken_over: u32,
     broker: u32,
-    pub superseded: u32,
-    pub full: u32,
-    pub expired: u32,
+    superseded: u32,
+    full: u32,
+    expired: u32,
 }
 
 impl Counters {
+    /// A newer reading took the place of an older one.
+    pub fn superseded(&mut self) {
+        self.superseded = self.superseded.saturating_add(1);
+    }
+
+    /// A reading was given up for this reason.
+    pub fn dropped_for(&mut self, reason: Reason) {
+        let counter = match reason {
+            Reason::Expired => &mut self.expired,
+            // Whatever the broker had no room, or no leave, for.
+            Reason::Refused(_) | Reason::SessionLost => &mut self.full,
+        };
+        *counter = counter.saturating_add(1);
+    }
+
     pub fn lost(&mut self, cause: Cause) {
         let counter = match cause {
             Cause::Network(Network::Dns) => &mut self.dns,

@@ -1,13 +1,13 @@
 //! The application of a device.
 
 use aldis_mqtt::{
-    Cause, Dropped, Event, Instant, Publication, PublicationId, PublishError, QoS, ReasonCode,
-    RetainHandling, Session, SubscribeError, SubscribeOptions, Token, Version,
+    Cause, Dropped, Event, Instant, Network, Publication, PublicationId, PublishError, QoS,
+    ReasonCode, RetainHandling, Session, SubscribeError, SubscribeOptions, Token, Version,
+    wire::Properties, wire::Property,
 };
 use aldis_protocol::topic::MAX_LEN;
 use aldis_protocol::{
-    Availability, Climate, Diag, Lamp, LampCommand, Reading, SensorState, Topic, decode_ack,
-    encode_readout,
+    Availability, Climate, Diag, Lamp, LampCommand, Reading, Topic, decode_ack, encode_readout,
 };
 
 use crate::backlog::Backlog;
@@ -35,17 +35,38 @@ pub struct Device<'a, const BACKLOG: usize = 512> {
     diag_at: Instant,
 
     /// What the broker is to be told again.
-    tell: Tell,
+    status: Told,
+    lamp: Told,
+    sensor_state: Told,
+    diag_due: bool,
+    /// How many readings may be under way on this connection.
+    window: usize,
+    /// The broker takes no packets as large as a reading.
+    too_large: bool,
     stopping: Stopping,
 }
 
-/// States that the broker is to be told.
+/// How far the broker knows a state of the device.
+///
+/// One publication of each is under way at most. So none of an earlier state
+/// can come after a later one's, and a broker that never answers does not fill
+/// the outbox.
 #[derive(Clone, Copy, Debug, Default)]
-struct Tell {
-    status: bool,
-    lamp: bool,
-    sensor: bool,
-    diag: bool,
+struct Told {
+    /// It is to be told.
+    due: bool,
+    under_way: Option<PublicationId>,
+}
+
+impl Told {
+    /// The end of a publication came. Says whether it was this one's.
+    fn ended(&mut self, id: PublicationId) -> bool {
+        let ended = self.under_way == Some(id);
+        if ended {
+            self.under_way = None;
+        }
+        ended
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +76,10 @@ enum Stopping {
     Wanted(Instant),
     /// It was; its delivery is awaited.
     Published(PublicationId, Instant),
+    /// The broker has it.
+    Told(Instant),
+    /// The session is to be stopped by this moment.
+    Closing(Instant),
     Done,
 }
 
@@ -86,6 +111,12 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
     /// Starts a device that remembers `saved`: restores the lamp before
     /// anything else, and counts the start.
     pub fn new(settings: Settings<'a>, saved: Saved, now: Instant, board: &mut impl Board) -> Self {
+        const {
+            assert!(
+                BACKLOG > Self::WINDOW,
+                "a reading under way is kept as well"
+            )
+        };
         board.light(saved.lamp);
         let saved = Saved {
             boot: saved.boot.wrapping_add(1),
@@ -103,7 +134,12 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             measuring_until: Instant::NEVER,
             record_at: now,
             diag_at: now,
-            tell: Tell::default(),
+            status: Told::default(),
+            lamp: Told::default(),
+            sensor_state: Told::default(),
+            diag_due: false,
+            window: Self::WINDOW,
+            too_large: false,
             stopping: Stopping::No,
         }
     }
@@ -165,7 +201,11 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
     pub fn event(&mut self, event: &Event<'_>, now: Instant, board: &mut impl Board) -> Reaction {
         let mut reaction = Reaction::default();
         match *event {
-            Event::Connected { version, .. } => self.connected(version, now, board),
+            Event::Connected {
+                version,
+                properties,
+                ..
+            } => self.connected(version, properties, now, board),
             Event::Disconnected { cause, .. } => {
                 reaction.disconnected = true;
                 self.lost(cause, board);
@@ -176,9 +216,12 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
                     self.message(message.topic, message.payload, message.retain, now, board);
             }
             Event::Delivered { id, .. } => {
+                self.told(id);
                 self.backlog.delivered(id, self.settings.confirm, now);
-                if matches!(self.stopping, Stopping::Published(offline, _) if offline == id) {
-                    self.stopping = Stopping::Published(id, now);
+                if let Stopping::Published(offline, until) = self.stopping
+                    && offline == id
+                {
+                    self.stopping = Stopping::Told(until);
                 }
             }
             Event::Dropped { id, reason } => self.dropped(id, reason, board),
@@ -202,37 +245,60 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
         reaction
     }
 
-    fn connected(&mut self, version: Version, now: Instant, board: &mut impl Board) {
-        self.tell = Tell {
-            status: true,
-            lamp: true,
-            sensor: self.sensor.state().is_some(),
-            diag: true,
-        };
+    fn connected(
+        &mut self,
+        version: Version,
+        properties: Properties<'_>,
+        now: Instant,
+        board: &mut impl Board,
+    ) {
+        self.status.due = true;
+        self.lamp.due = true;
+        self.sensor_state.due = self.sensor.state().is_some();
+        self.diag_due = true;
         self.diag_at = now.after(Self::DIAG_MS);
+        self.too_large = false;
+        // What waits in the outbox for its turn would grow older than it says.
+        self.window = Self::WINDOW;
+        for property in properties {
+            if let Property::ReceiveMaximum(maximum) = property {
+                self.window = usize::from(maximum).clamp(1, Self::WINDOW);
+            }
+        }
         board.notice(Notice::Connected(version));
     }
 
     fn lost(&mut self, cause: Cause, board: &mut impl Board) {
-        self.tell = Tell::default();
+        self.diag_due = false;
         self.counters.lost(cause);
         board.notice(Notice::Lost(cause));
     }
 
+    /// The end of a publication came. Says which state it told, if any.
+    fn told(&mut self, id: PublicationId) -> Option<Topic> {
+        let states = [
+            (&mut self.status, Topic::Status),
+            (&mut self.lamp, Topic::Led),
+            (&mut self.sensor_state, Topic::Sensor),
+        ];
+        states
+            .into_iter()
+            .find_map(|(told, topic)| told.ended(id).then_some(topic))
+    }
+
     fn dropped(&mut self, id: PublicationId, reason: Dropped, board: &mut impl Board) {
-        if self.backlog.dropped(id) {
-            match reason {
-                Dropped::Expired => self.counters.expired += 1,
-                Dropped::Refused(_) | Dropped::SessionLost => self.counters.full += 1,
-            }
+        let reading = self.backlog.dropped(id);
+        if reading {
+            self.counters.dropped_for(reason);
         }
+        let topic = match self.told(id) {
+            Some(topic) => topic,
+            None if reading => Topic::Climate,
+            None => Topic::Status,
+        };
         if let Dropped::Refused(reason) = reason {
             let mut name = [0; MAX_LEN];
-            let topic = self
-                .settings
-                .topics
-                .write(Topic::Climate, &mut name)
-                .unwrap_or("");
+            let topic = self.topic(topic, &mut name);
             board.notice(Notice::Refused { topic, reason });
         }
     }
@@ -249,6 +315,11 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
         let ours = self.settings.topics.parse(topic);
         if ours == Some(Topic::ClimateAck) {
             match decode_ack(payload) {
+                // Of an earlier life, perhaps: nobody has what was not yet given.
+                Some(seq) if seq >= self.saved.seq => board.notice(Notice::Ignored {
+                    topic,
+                    why: "no reading of this number was sent",
+                }),
                 Some(seq) => self.backlog.confirmed(seq, now),
                 None => board.notice(Notice::Ignored {
                     topic,
@@ -291,7 +362,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
                 board.save(&self.saved);
             }
             board.notice(Notice::Lamp(lamp));
-            self.tell.lamp = session.is_connected();
+            self.lamp.due = true;
         }
         if let Some(token) = reaction.token {
             session.acknowledge(token);
@@ -299,6 +370,12 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
         if reaction.disconnected {
             // A reading is sent with its age, which only the next connection knows.
             self.backlog.take_back(|id| session.withdraw(id));
+            // The next connection is told the states of its time.
+            for told in [&mut self.status, &mut self.lamp, &mut self.sensor_state] {
+                if told.under_way.is_some_and(|id| session.withdraw(id)) {
+                    told.under_way = None;
+                }
+            }
         }
     }
 
@@ -320,7 +397,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             board.notice(Notice::Reading(reading));
         }
         if let Some(state) = self.sensor.measured(result, now) {
-            self.tell.sensor = true;
+            self.sensor_state.due = true;
             board.notice(Notice::Sensor(state));
         }
     }
@@ -341,13 +418,13 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             self.measuring_until = now.after(Self::MEASUREMENT_MS);
             board.measure();
         }
-        if self.record_at <= now && self.sensor.has_fresh() {
+        if self.record_at <= now && self.can_record() {
             self.record_at = next(self.record_at, self.settings.interval_ms, now);
             self.record(session, now, board);
         }
         if self.diag_at <= now {
             self.diag_at = next(self.diag_at, Self::DIAG_MS, now);
-            self.tell.diag = true;
+            self.diag_due = true;
         }
         if session.is_connected() {
             self.publish(session, now, board);
@@ -356,14 +433,22 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
         self.deadline()
     }
 
+    /// There is a reading, and none newer is about to come.
+    fn can_record(&self) -> bool {
+        self.sensor.has_fresh() && self.measuring_until == Instant::NEVER
+    }
+
     fn deadline(&self) -> Instant {
-        let record_at = if self.sensor.has_fresh() {
+        let record_at = if self.can_record() {
             self.record_at
         } else {
             Instant::NEVER
         };
         let stop_at = match self.stopping {
-            Stopping::Wanted(until) | Stopping::Published(_, until) => until,
+            Stopping::Wanted(until)
+            | Stopping::Published(_, until)
+            | Stopping::Told(until)
+            | Stopping::Closing(until) => until,
             Stopping::No | Stopping::Done => Instant::NEVER,
         };
         self.measure_at
@@ -382,11 +467,8 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
         // Kept before it is used: no number is ever given twice.
         self.saved.seq = seq.wrapping_add(1);
         board.save(&self.saved);
-        if let Some(pushed) = self.backlog.push(seq, taken, reading) {
-            self.counters.superseded = self.counters.superseded.saturating_add(1);
-            if let Some(id) = pushed.publication {
-                session.withdraw(id);
-            }
+        if self.backlog.push(seq, taken, reading) {
+            self.counters.superseded();
         }
         if let Some(topic) = self.settings.readout_topic {
             let mut text = [0; 32];
@@ -401,24 +483,44 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
     /// Tells the broker what it does not know, as far as there is room.
     fn publish(&mut self, session: &mut Session<'_>, now: Instant, board: &mut impl Board) {
         let mut name = [0; MAX_LEN];
-        if self.tell.status && self.stopping == Stopping::No {
+        if self.stopping == Stopping::No {
             let topic = self.topic(Topic::Status, &mut name);
-            self.tell.status = !told(session, topic, Availability::Online.as_str(), now);
+            tell(
+                &mut self.status,
+                session,
+                topic,
+                Availability::Online.as_str(),
+                now,
+                board,
+            );
         }
-        if self.tell.lamp {
-            let topic = self.topic(Topic::Led, &mut name);
-            self.tell.lamp = !told(session, topic, self.saved.lamp.as_str(), now);
-        }
-        if self.tell.sensor
-            && let Some(state) = self.sensor.state()
-        {
+        let topic = self.topic(Topic::Led, &mut name);
+        tell(
+            &mut self.lamp,
+            session,
+            topic,
+            self.saved.lamp.as_str(),
+            now,
+            board,
+        );
+        if let Some(state) = self.sensor.state() {
             let topic = self.topic(Topic::Sensor, &mut name);
-            self.tell.sensor = !told(session, topic, SensorState::as_str(state), now);
+            tell(
+                &mut self.sensor_state,
+                session,
+                topic,
+                state.as_str(),
+                now,
+                board,
+            );
         }
-        if self.tell.diag {
-            self.tell.diag = !self.publish_diag(session, now, board);
+        if self.diag_due {
+            self.diag_due = !self.publish_diag(session, now, board);
         }
-        while let Some(entry) = self.backlog.next(Self::WINDOW) {
+        if self.too_large {
+            return;
+        }
+        while let Some(entry) = self.backlog.next(self.window) {
             let age_ms = now.since(entry.taken);
             let climate = Climate {
                 seq: entry.seq,
@@ -437,7 +539,8 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
                 Ok(published) => self.backlog.published(entry.seq, published.id),
                 Err(PublishError::Full) => return,
                 Err(_) => {
-                    // The broker takes no packet of this size: nothing helps.
+                    // The broker takes no packet of this size: another may.
+                    self.too_large = true;
                     let reason = ReasonCode::PACKET_TOO_LARGE;
                     board.notice(Notice::Refused { topic, reason });
                     return;
@@ -495,27 +598,60 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
                 self.stopping = Stopping::Published(published.id, until);
             }
         }
-        let over = match self.stopping {
-            Stopping::No | Stopping::Done => false,
-            Stopping::Wanted(until) | Stopping::Published(_, until) => {
-                until <= now || !session.is_connected()
+        match self.stopping {
+            Stopping::Wanted(until) | Stopping::Published(_, until)
+                if until <= now || !session.is_connected() =>
+            {
+                // Without DISCONNECT the broker publishes the will: it says
+                // `offline` where the device could not.
+                session.stop(now);
+                session.failed(Network::Closed, now);
+                self.stopping = Stopping::Done;
             }
-        };
-        if over {
-            self.stopping = Stopping::Done;
-            session.stop(now);
+            Stopping::Told(until) => {
+                session.stop(now);
+                self.stopping = Stopping::Closing(until);
+            }
+            Stopping::Closing(_) if session.is_stopped() => self.stopping = Stopping::Done,
+            Stopping::Closing(until) if until <= now => {
+                session.failed(Network::Closed, now);
+                self.stopping = Stopping::Done;
+            }
+            _ => {}
         }
     }
 }
 
-/// Publishes a state, retained, in place of what was not sent yet. Says
-/// whether there was room.
-fn told(session: &mut Session<'_>, topic: &str, state: &str, now: Instant) -> bool {
+/// Publishes a state, retained, if it is due and none of its kind is under way.
+fn tell(
+    told: &mut Told,
+    session: &mut Session<'_>,
+    topic: &str,
+    state: &str,
+    now: Instant,
+    board: &mut impl Board,
+) {
+    if !told.due || told.under_way.is_some() {
+        return;
+    }
     let publication = Publication::new(topic, state.as_bytes())
         .qos(QoS::AtLeastOnce)
         .retained()
         .latest();
-    !matches!(session.publish(&publication, now), Err(PublishError::Full))
+    match session.publish(&publication, now) {
+        Ok(published) => {
+            *told = Told {
+                due: false,
+                under_way: Some(published.id),
+            };
+        }
+        Err(PublishError::Full) => {}
+        Err(_) => {
+            told.due = false;
+            let reason = ReasonCode::PACKET_TOO_LARGE;
+            board.notice(Notice::Refused { topic, reason });
+        }
+    }
 }
 
 /// The next moment of a regular beat; beats that were missed are left out.

@@ -13,9 +13,10 @@ const FAILURES: u8 = 3;
 pub(crate) struct Sensor {
     /// Nothing is said before the first measurement.
     state: Option<SensorState>,
+    /// How many measurements in a row failed, and how many of them, to the
+    /// last, had no answer at all.
     failures: u8,
-    /// Of the failures since the last success, none had an answer.
-    silent: bool,
+    silences: u8,
     /// A reading that was not recorded yet, and when it was taken.
     fresh: Option<(Reading, Instant)>,
 }
@@ -34,17 +35,22 @@ impl Sensor {
         let state = match result {
             Ok(reading) => {
                 self.failures = 0;
+                self.silences = 0;
                 self.fresh = Some((reading, now));
                 SensorState::Ok
             }
             Err(error) => {
-                let missing = error == dht::Error::Missing;
-                self.silent = missing && (self.silent || self.failures == 0);
                 self.failures = self.failures.saturating_add(1);
+                self.silences = match error {
+                    dht::Error::Missing => self.silences.saturating_add(1),
+                    _ => 0,
+                };
                 if self.failures < FAILURES {
                     return None;
                 }
-                if self.silent {
+                // A value of before, shown now, would be taken for the present.
+                self.fresh = None;
+                if self.silences >= FAILURES {
                     SensorState::Missing
                 } else {
                     SensorState::Stale

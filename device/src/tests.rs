@@ -1,1 +1,9 @@
 //! The device against the broker model, on virtual time.
+
+mod confirm;
+mod lamp;
+mod outages;
+mod readings;
+mod rig;
+mod soak;
+mod status;

@@ -211,7 +211,7 @@ async fn launch(config: HubConfig, store: Store, contents: Contents) -> Result<L
     let broker = ServerContext::new().busy_check_enable(false).build().await;
     {
         let mut shared = broker.extends.shared_mut().await;
-        *shared = Box::new(Peers(Box::new(DefaultShared::new(Some(broker.clone())))));
+        *shared = Box::new(Peers::new(DefaultShared::new(Some(broker.clone()))));
     }
     let hooks = broker.extends.hook_mgr().register();
     gate::install(hooks.as_ref(), access).await;

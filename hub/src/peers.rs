@@ -1,36 +1,153 @@
-//! The broker's table of clients, which hands sessions over in order.
+//! The broker's table of clients, which hands sessions over whole and in order.
 //!
-//! When a session passes to a new connection, rmqtt 0.24 sends the messages that were
-//! not acknowledged again from the last to the first; MQTT wants their first order.
-//! The list goes through [`Entry::kick`], so it is turned round there. Everything else
-//! is passed on.
+//! When a session passes to a new connection, rmqtt 0.24 loses messages that arrive
+//! between the end of the old connection and the start of the new one, sends those
+//! that were not acknowledged again from the last to the first, and lets new messages
+//! overtake them. So this table does the handing over: messages that arrive meanwhile
+//! are parked, and the new connection gets everything in order before anybody sees it.
 
-use std::sync::Arc;
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::StreamExt;
+use futures::channel::mpsc;
+use rmqtt::inflight::{MomentStatus, OutInflightMessage};
 use rmqtt::shared::{Entry, RetainLoadCallback, Shared};
 use rmqtt::types::{
-    ForwardedCount, ForwardedRecipients, From, Id, IsAdmin, MsgID, NodeId, OfflineSession, Publish,
-    Reason, SessionStatus, SubRelations, SubRelationsMap, SubsSearchParams, SubsSearchResult,
-    Subscribe, SubscribeReturn, To, TopicFilter, Tx, Unsubscribe,
+    ClientId, ForwardedCount, ForwardedRecipients, From, Id, IsAdmin, Message, MsgID, NodeId,
+    OfflineSession, Publish, Reason, SessionStatus, SessionTx, SubRelations, SubRelationsMap,
+    SubsSearchParams, SubsSearchResult, Subscribe, SubscribeReturn, To, TopicFilter, Tx,
+    Unsubscribe,
 };
 use rmqtt::{Result, session::Session};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::timeout;
+
+/// How long an old connection may take to let its session go.
+const LETTING_GO: Duration = Duration::from_secs(5);
+/// How long a message waits for a session that is being handed over.
+const HANDOVER: Duration = Duration::from_secs(1);
 
 /// The broker's table of clients.
-pub struct Peers(pub Box<dyn Shared>);
+pub struct Peers {
+    inner: Box<dyn Shared>,
+    handovers: Arc<Handovers>,
+}
 
-struct Peer(Box<dyn Entry>);
+/// The clients whose session is between two connections.
+#[derive(Default)]
+struct Handovers {
+    clients: Mutex<HashSet<ClientId>>,
+    done: Notify,
+}
+
+struct Peer {
+    inner: Box<dyn Entry>,
+    handovers: Arc<Handovers>,
+    handing_over: bool,
+    carried: Carried,
+}
+
+/// The messages of a session that is between two connections, oldest first.
+#[derive(Default)]
+struct Carried {
+    unacknowledged: Vec<OutInflightMessage>,
+    waiting: VecDeque<(From, Publish)>,
+}
 
 type Undelivered = Vec<(To, From, Publish, Reason)>;
+
+impl Carried {
+    /// Puts the messages first in the new connection's queue.
+    async fn hand_to(self, session: &Session, tx: &Tx) -> Result<()> {
+        // They keep their packet ids, which new messages must not get.
+        let ids = self
+            .unacknowledged
+            .iter()
+            .filter_map(|message| message.publish.packet_id);
+        if let Some(highest) = ids.max() {
+            session
+                .out_inflight()
+                .write()
+                .await
+                .advance_next_id(highest.get());
+        }
+        for mut message in self.unacknowledged {
+            tx.unbounded_send(match message.status {
+                MomentStatus::UnAck | MomentStatus::UnReceived => {
+                    message.publish.dup = true;
+                    Message::Forward(message.from, message.publish)
+                }
+                MomentStatus::UnComplete => Message::SendRerelease(message),
+            })?;
+        }
+        for (from, publish) in self.waiting {
+            tx.unbounded_send(Message::Forward(from, publish))?;
+        }
+        Ok(())
+    }
+}
+
+impl Handovers {
+    fn clients(&self) -> MutexGuard<'_, HashSet<ClientId>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Peers {
+    /// The table around the broker's own.
+    pub fn new(inner: impl Shared + 'static) -> Self {
+        Self {
+            inner: Box::new(inner),
+            handovers: Arc::default(),
+        }
+    }
+
+    /// Delivers to those that just were between two connections.
+    async fn deliver_late(&self, undelivered: Undelivered) -> (ForwardedCount, Undelivered) {
+        let (mut delivered, mut lost): (ForwardedCount, _) = (0, Vec::new());
+        for (to, from, publish, reason) in undelivered {
+            if !self.is_back(&to.client_id).await {
+                lost.push((to, from, publish, reason));
+                continue;
+            }
+            match self.inner.entry(to.clone()).publish(from, publish).await {
+                Ok(()) => delivered = delivered.saturating_add(1),
+                Err((from, publish, reason)) => lost.push((to, from, publish, reason)),
+            }
+        }
+        (delivered, lost)
+    }
+
+    async fn is_back(&self, client: &ClientId) -> bool {
+        let back = async {
+            loop {
+                let done = self.handovers.done.notified();
+                if !self.handovers.clients().contains(client) {
+                    break self.inner.exist(client);
+                }
+                done.await;
+            }
+        };
+        timeout(HANDOVER, back).await.unwrap_or(false)
+    }
+}
 
 #[async_trait]
 impl Shared for Peers {
     fn entry(&self, id: Id) -> Box<dyn Entry> {
-        Box::new(Peer(self.0.entry(id)))
+        Box::new(Peer {
+            inner: self.inner.entry(id),
+            handovers: self.handovers.clone(),
+            handing_over: false,
+            carried: Carried::default(),
+        })
     }
 
     fn exist(&self, client_id: &str) -> bool {
-        self.0.exist(client_id)
+        self.inner.exist(client_id)
     }
 
     async fn forwards(
@@ -39,7 +156,18 @@ impl Shared for Peers {
         from: From,
         publish: Publish,
     ) -> std::result::Result<ForwardedCount, (ForwardedCount, Undelivered)> {
-        self.0.forwards(msg_id, from, publish).await
+        match self.inner.forwards(msg_id, from, publish).await {
+            Err((count, undelivered)) => {
+                let (late, lost) = self.deliver_late(undelivered).await;
+                let count = count.saturating_add(late);
+                if lost.is_empty() {
+                    Ok(count)
+                } else {
+                    Err((count, lost))
+                }
+            }
+            all => all,
+        }
     }
 
     async fn forwards_and_get_shareds(
@@ -50,7 +178,7 @@ impl Shared for Peers {
         (SubRelationsMap, ForwardedRecipients),
         (ForwardedRecipients, Undelivered),
     > {
-        self.0.forwards_and_get_shareds(from, publish).await
+        self.inner.forwards_and_get_shareds(from, publish).await
     }
 
     async fn forwards_to(
@@ -60,35 +188,37 @@ impl Shared for Peers {
         relations: SubRelations,
         msg_id: Option<MsgID>,
     ) -> std::result::Result<ForwardedRecipients, (ForwardedRecipients, Undelivered)> {
-        self.0.forwards_to(from, publish, relations, msg_id).await
+        self.inner
+            .forwards_to(from, publish, relations, msg_id)
+            .await
     }
 
     fn iter(&self) -> Box<dyn Iterator<Item = Box<dyn Entry>> + Sync + Send + '_> {
-        self.0.iter()
+        self.inner.iter()
     }
 
     fn random_session(&self) -> Option<Session> {
-        self.0.random_session()
+        self.inner.random_session()
     }
 
     async fn session_status(&self, client_id: &str) -> Option<SessionStatus> {
-        self.0.session_status(client_id).await
+        self.inner.session_status(client_id).await
     }
 
     async fn client_states_count(&self) -> usize {
-        self.0.client_states_count().await
+        self.inner.client_states_count().await
     }
 
     fn sessions_count(&self) -> usize {
-        self.0.sessions_count()
+        self.inner.sessions_count()
     }
 
     async fn query_subscriptions(&self, query: &SubsSearchParams) -> Vec<SubsSearchResult> {
-        self.0.query_subscriptions(query).await
+        self.inner.query_subscriptions(query).await
     }
 
     async fn subscriptions_count(&self) -> usize {
-        self.0.subscriptions_count().await
+        self.inner.subscriptions_count().await
     }
 
     async fn retain_load_with(
@@ -96,34 +226,44 @@ impl Shared for Peers {
         filter: &TopicFilter,
         callback: Arc<dyn RetainLoadCallback>,
     ) -> Result<Vec<(NodeId, MsgID)>> {
-        self.0.retain_load_with(filter, callback).await
+        self.inner.retain_load_with(filter, callback).await
     }
 }
 
 #[async_trait]
 impl Entry for Peer {
     async fn try_lock(&self) -> Result<Box<dyn Entry>> {
-        Ok(Box::new(Peer(self.0.try_lock().await?)))
+        Ok(Box::new(Self {
+            inner: self.inner.try_lock().await?,
+            handovers: self.handovers.clone(),
+            handing_over: false,
+            carried: Carried::default(),
+        }))
     }
 
     fn id(&self) -> Id {
-        self.0.id()
+        self.inner.id()
     }
 
     fn id_same(&self) -> Option<bool> {
-        self.0.id_same()
+        self.inner.id_same()
     }
 
     async fn set(&mut self, session: Session, tx: Tx) -> Result<()> {
-        self.0.set(session, tx).await
+        std::mem::take(&mut self.carried)
+            .hand_to(&session, &tx)
+            .await?;
+        let set = self.inner.set(session, tx).await;
+        self.end_handover();
+        set
     }
 
     async fn remove(&mut self) -> Result<Option<(Session, Tx)>> {
-        self.0.remove().await
+        self.inner.remove().await
     }
 
     async fn remove_with(&mut self, id: &Id) -> Result<Option<(Session, Tx)>> {
-        self.0.remove_with(id).await
+        self.inner.remove_with(id).await
     }
 
     async fn kick(
@@ -132,42 +272,79 @@ impl Entry for Peer {
         clear_subscriptions: bool,
         is_admin: IsAdmin,
     ) -> Result<OfflineSession> {
-        let mut offline = self
-            .0
-            .kick(clean_start, clear_subscriptions, is_admin)
-            .await?;
+        let (Some(session), Some(old)) = (self.inner.session(), self.inner.tx()) else {
+            return self
+                .inner
+                .kick(clean_start, clear_subscriptions, is_admin)
+                .await;
+        };
+        self.handing_over = true;
+        self.handovers
+            .clients()
+            .insert(self.inner.id().client_id.clone());
+
+        // From here on messages are parked; those before the kick are still taken in.
+        let (park, mut parked) = mpsc::unbounded();
+        self.inner.set(session, SessionTx::new(park)).await?;
+        let (let_go, gone) = oneshot::channel();
+        let kick = Message::Kick(let_go, self.inner.id(), clean_start, is_admin);
+        if old.unbounded_send(kick).is_ok() {
+            match timeout(LETTING_GO, gone).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => tracing::debug!("a session ended while it was handed over"),
+                Err(_) => tracing::warn!("an old connection does not let its session go"),
+            }
+        }
+        // The broker kicks once more, now the parking place, and takes it away.
+        let mut waiting = Vec::new();
+        let answer = async {
+            while let Some(message) = parked.next().await {
+                match message {
+                    Message::Kick(let_go, ..) => {
+                        let _ = let_go.send(());
+                    }
+                    Message::Forward(from, publish) => waiting.push((from, publish)),
+                    _ => {}
+                }
+            }
+        };
+        let kick = self.inner.kick(clean_start, clear_subscriptions, is_admin);
+        let (offline, _) = tokio::join!(kick, timeout(LETTING_GO, answer));
+        let mut offline = offline?;
         if let OfflineSession::Exist(Some(info)) = &mut offline {
-            info.inflight_messages.reverse();
+            self.carried.unacknowledged = std::mem::take(&mut info.inflight_messages);
+            self.carried.waiting = std::mem::take(&mut info.offline_messages);
+            self.carried.waiting.extend(waiting);
         }
         Ok(offline)
     }
 
     async fn online(&self) -> bool {
-        self.0.online().await
+        self.inner.online().await
     }
 
     async fn is_connected(&self) -> bool {
-        self.0.is_connected().await
+        self.inner.is_connected().await
     }
 
     fn session(&self) -> Option<Session> {
-        self.0.session()
+        self.inner.session()
     }
 
     fn exist(&self) -> bool {
-        self.0.exist()
+        self.inner.exist()
     }
 
     fn tx(&self) -> Option<Tx> {
-        self.0.tx()
+        self.inner.tx()
     }
 
     async fn subscribe(&self, subscribe: &Subscribe) -> Result<SubscribeReturn> {
-        self.0.subscribe(subscribe).await
+        self.inner.subscribe(subscribe).await
     }
 
     async fn unsubscribe(&self, unsubscribe: &Unsubscribe) -> Result<bool> {
-        self.0.unsubscribe(unsubscribe).await
+        self.inner.unsubscribe(unsubscribe).await
     }
 
     async fn publish(
@@ -175,10 +352,26 @@ impl Entry for Peer {
         from: From,
         publish: Publish,
     ) -> std::result::Result<(), (From, Publish, Reason)> {
-        self.0.publish(from, publish).await
+        self.inner.publish(from, publish).await
     }
 
     async fn subscriptions(&self) -> Option<Vec<SubsSearchResult>> {
-        self.0.subscriptions().await
+        self.inner.subscriptions().await
+    }
+}
+
+impl Peer {
+    fn end_handover(&mut self) {
+        if std::mem::take(&mut self.handing_over) {
+            self.handovers.clients().remove(&self.inner.id().client_id);
+            self.handovers.done.notify_waiters();
+        }
+    }
+}
+
+/// A handshake that fails leaves no session behind.
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.end_handover();
     }
 }

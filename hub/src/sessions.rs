@@ -66,7 +66,7 @@ impl Keeper {
         }
     }
 
-    /// Takes no more messages and stores those that wait for connected clients.
+    /// Takes no more messages; stores those that wait for connected clients, and who has left.
     pub async fn stop(&self, broker: &ServerContext) {
         self.stopping.store(true, Ordering::Release);
         let sessions: Vec<Session> = {
@@ -74,10 +74,16 @@ impl Keeper {
             shared.iter().filter_map(|entry| entry.session()).collect()
         };
         for session in sessions {
-            if persists(&session).await && session.connected().await.unwrap_or(false) {
+            if !persists(&session).await {
+                continue;
+            }
+            if session.connected().await.unwrap_or(false) {
                 while let Some((from, publish)) = session.deliver_queue().pop() {
                     self.queue(&session, &from, &publish).await;
                 }
+            } else if let Err(error) = self.disconnected(&session).await {
+                // The broker may not have come to tell of a client that has just left.
+                tracing::error!("a session cannot be stored: {error}");
             }
         }
     }
@@ -111,7 +117,7 @@ impl Keeper {
             return Ok(());
         }
         let disconnect = DisconnectInfo {
-            disconnected_at: now(),
+            disconnected_at: session.disconnected_at().await?,
             reasons: Vec::new(),
             mqtt_disconnect: session.disconnect().await?,
         };

@@ -283,3 +283,53 @@ async fn unacknowledged_messages_come_again_in_order() {
     }
     hub.shutdown().await;
 }
+
+/// The moment between two connections, in which the broker would lose or shuffle messages.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_keeps_reconnecting_gets_everything_in_order() {
+    const COUNT: u16 = 600;
+    let hub = hub().await;
+    let addr = hub.mqtt_addr();
+    let connect = Connect {
+        id: "restless",
+        ..Connect::default()
+    };
+    let (mut client, _) = Raw::connect(addr, connect);
+    client.subscribe("t", 1);
+    let publisher = std::thread::spawn(move || {
+        let (mut publisher, _) = Raw::connect(
+            addr,
+            Connect {
+                id: "steady",
+                clean: true,
+                ..Connect::default()
+            },
+        );
+        for number in 1..=COUNT {
+            publisher.write(&raw::publish("t", number, &number.to_string()));
+            assert_eq!(publisher.read().head, 0x40);
+        }
+    });
+    let mut expected = 1;
+    let (mut until_reconnect, mut reconnects) = (7, 0);
+    while expected <= COUNT {
+        let (id, payload) = client.read().publish();
+        let number: u16 = payload.parse().expect("a number");
+        // What was sent but not acknowledged may come again; nothing may be missing.
+        assert!(number <= expected, "{expected} is missing: {number} came");
+        if number == expected {
+            expected += 1;
+        }
+        if until_reconnect == 0 {
+            // The old connection is still there: the new one takes over from it.
+            client = Raw::connect(addr, connect).0;
+            reconnects += 1;
+            until_reconnect = 1 + reconnects % 11;
+        } else {
+            client.write(&raw::ack(0x40, id));
+            until_reconnect -= 1;
+        }
+    }
+    publisher.join().expect("everything was published");
+    hub.shutdown().await;
+}

@@ -17,7 +17,8 @@ fn connected(version: Version, test: impl FnOnce(&mut Session<'_>)) {
         versions: Versions::Only(version),
         ..Options::new("c")
     };
-    let buffers = Buffers::new(&mut receive, &mut outbox);
+    let mut slots = [aldis_mqtt::Slot::EMPTY; 8];
+    let buffers = Buffers::new(&mut receive, &mut outbox, &mut slots);
     let mut session = Session::new(options, buffers, 1, NOW).unwrap();
     assert_eq!(session.poll(NOW), None);
     session.opened(NOW);

@@ -190,3 +190,12 @@ fn text(body: &mut Vec<u8>, text: &str) {
     );
     body.extend(text.as_bytes());
 }
+
+/// A PUBLISH packet at QoS 1 in MQTT 3.1.1.
+pub fn publish(topic: &str, id: u16, payload: &str) -> Vec<u8> {
+    let mut body = Vec::new();
+    text(&mut body, topic);
+    body.extend(id.to_be_bytes());
+    body.extend(payload.as_bytes());
+    packet(0x32, &body)
+}

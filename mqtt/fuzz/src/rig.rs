@@ -134,9 +134,11 @@ pub fn record(bytes: &[u8]) -> Record {
     let (mut receive, mut outbox) = (vec![0; setup.receive], vec![0; setup.outbox]);
     let mut inbound_aliases = vec![0; setup.inbound_aliases];
     let mut outbound_aliases = vec![0; setup.outbound_aliases];
+    let mut slots = [aldis_mqtt::Slot::EMPTY; 64];
     let buffers = Buffers {
         receive: &mut receive,
         outbox: &mut outbox,
+        slots: &mut slots,
         inbound_aliases: &mut inbound_aliases,
         outbound_aliases: &mut outbound_aliases,
     };

@@ -4,11 +4,14 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Poll, ready};
 use std::time::Duration;
 
 use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use ::tokio::net::{TcpStream, lookup_host};
+use ::tokio::runtime::Handle;
 use ::tokio::time::{self, Sleep, timeout};
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 
@@ -89,14 +92,18 @@ type Opening = Pin<Box<dyn Future<Output = Result<(Stream, SocketAddr), Failure>
 
 /// A broker at a host name or address, over TCP or TLS.
 ///
-/// The name is resolved at each attempt and every address is tried; where that
-/// fails, the address that worked last is.
+/// The name is resolved at each attempt and every address is tried; where it
+/// cannot be resolved, or not soon, the address that worked last is. A closed
+/// connection stays for a moment, as a task of the runtime, until what was
+/// written has arrived.
 pub struct TcpConnector {
     host: String,
     port: u16,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
     last_good: Option<SocketAddr>,
+    /// Counts the addresses that were tried in vain.
+    turn: Arc<AtomicUsize>,
     opening: Option<Opening>,
     halves: Option<(Reader, Writer)>,
     failure: Option<String>,
@@ -111,6 +118,7 @@ impl TcpConnector {
             #[cfg(feature = "tls")]
             tls: None,
             last_good: None,
+            turn: Arc::default(),
             opening: None,
             halves: None,
             failure: None,
@@ -136,6 +144,12 @@ impl TcpConnector {
 /// How long one of several addresses is tried before the next.
 const PER_ADDRESS: Duration = Duration::from_secs(3);
 
+/// How long the resolver may take where there is an address to fall back to.
+const LOOKUP: Duration = Duration::from_secs(3);
+
+/// How long the other side may take to close after us.
+const LINGER: Duration = Duration::from_secs(2);
+
 fn network(error: &io::Error) -> Network {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Network::ConnectionRefused,
@@ -148,22 +162,41 @@ fn network(error: &io::Error) -> Network {
     }
 }
 
-/// Tries one address after the other.
-async fn connect(
-    host: String,
-    port: u16,
+/// The addresses of a name; where none is found in time, the one that worked last.
+async fn addresses(
+    host: &str,
+    lookup: impl Future<Output = io::Result<Vec<SocketAddr>>>,
     last_good: Option<SocketAddr>,
+) -> Result<Vec<SocketAddr>, Failure> {
+    let found = match last_good {
+        None => lookup.await,
+        Some(_) => match timeout(LOOKUP, lookup).await {
+            Ok(found) => found,
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        },
+    };
+    let words = match found {
+        Ok(found) if !found.is_empty() => return Ok(found),
+        Ok(_) => format!("{host} has no address"),
+        Err(error) => format!("{host}: {error}"),
+    };
+    match last_good {
+        Some(address) => Ok(vec![address]),
+        None => Err((Network::Dns, words)),
+    }
+}
+
+/// Tries one address after the other, beginning where the last attempt ended:
+/// the session's bound may be shorter than all of them take.
+async fn connect(
+    mut addresses: Vec<SocketAddr>,
+    turn: &AtomicUsize,
 ) -> Result<(TcpStream, SocketAddr), Failure> {
-    let mut addresses = Vec::new();
-    let mut failure = (Network::Dns, format!("{host} has no address"));
-    match lookup_host((host.as_str(), port)).await {
-        Ok(found) => addresses.extend(found),
-        Err(error) => failure.1 = format!("{host}: {error}"),
-    }
-    if addresses.is_empty() {
-        addresses.extend(last_good);
-    }
+    let first = turn.load(Ordering::Relaxed) % addresses.len().max(1);
+    addresses.rotate_left(first);
+    let mut failure = (Network::Dns, String::from("there is no address"));
     for address in addresses {
+        turn.fetch_add(1, Ordering::Relaxed);
         match timeout(PER_ADDRESS, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
                 // Packets are complete as they are: waiting for more only
@@ -178,6 +211,23 @@ async fn connect(
     Err(failure)
 }
 
+/// Closes so that what was written arrives: a socket that is dropped with
+/// unread bytes in it is reset, and the other side may lose them.
+async fn linger(mut reader: Reader, mut writer: Writer) {
+    let mut buf = [0; 1024];
+    let _ = timeout(LINGER, async {
+        let shut = poll_fn(|cx| match &mut writer.0 {
+            WriteHalf::Tcp(half) => Pin::new(half).poll_shutdown(cx),
+            #[cfg(feature = "tls")]
+            WriteHalf::Tls(half) => Pin::new(half).poll_shutdown(cx),
+        });
+        if shut.await.is_ok() {
+            while reader.read(&mut buf).await.is_ok_and(|len| len > 0) {}
+        }
+    })
+    .await;
+}
+
 impl Connector for TcpConnector {
     type Reader<'c> = &'c mut Reader;
     type Writer<'c> = &'c mut Writer;
@@ -187,18 +237,18 @@ impl Connector for TcpConnector {
     async fn open(&mut self) -> Result<(), Network> {
         let opening = self.opening.get_or_insert_with(|| {
             let (host, port, last_good) = (self.host.clone(), self.port, self.last_good);
+            let turn = self.turn.clone();
             #[cfg(feature = "tls")]
-            if let Some(tls) = self.tls.clone() {
-                return Box::pin(async move {
-                    let (stream, address) = connect(host.clone(), port, last_good).await?;
-                    Ok((
-                        Stream::Tls(Box::new(tls.handshake(&host, stream).await?)),
-                        address,
-                    ))
-                });
-            }
+            let tls = self.tls.clone();
             Box::pin(async move {
-                let (stream, address) = connect(host, port, last_good).await?;
+                let lookup = async { Ok(lookup_host((host.as_str(), port)).await?.collect()) };
+                let addresses = addresses(&host, lookup, last_good).await?;
+                let (stream, address) = connect(addresses, &turn).await?;
+                #[cfg(feature = "tls")]
+                if let Some(tls) = tls {
+                    let stream = tls.handshake(&host, stream).await?;
+                    return Ok((Stream::Tls(Box::new(stream)), address));
+                }
                 Ok((Stream::Tcp(stream), address))
             })
         });
@@ -209,6 +259,8 @@ impl Connector for TcpConnector {
             network
         })?;
         self.failure = None;
+        // The next attempt begins with the same one.
+        self.turn.fetch_sub(1, Ordering::Relaxed);
         self.last_good = Some(address);
         self.halves = Some(stream.split());
         Ok(())
@@ -222,7 +274,11 @@ impl Connector for TcpConnector {
 
     fn close(&mut self) {
         self.opening = None;
-        self.halves = None;
+        if let Some((reader, writer)) = self.halves.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(linger(reader, writer));
+        }
     }
 }
 
@@ -315,8 +371,12 @@ impl Read for Reader {
                 #[cfg(feature = "tls")]
                 ReadHalf::Tls(half) => Pin::new(half).poll_read(cx, &mut buf),
             };
-            ready!(read).map_err(IoError)?;
-            Poll::Ready(Ok(buf.filled().len()))
+            match ready!(read) {
+                Ok(()) => Poll::Ready(Ok(buf.filled().len())),
+                // TLS ended without saying so. MQTT knows where its packets end.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(0)),
+                Err(error) => Poll::Ready(Err(IoError(error))),
+            }
         })
         .await
     }
@@ -334,13 +394,65 @@ impl Write for Writer {
     }
 
     async fn flush(&mut self) -> Result<(), IoError> {
-        poll_fn(|cx| match &mut self.0 {
+        match &mut self.0 {
             // TCP keeps nothing behind.
-            WriteHalf::Tcp(_) => Poll::Ready(Ok(())),
+            WriteHalf::Tcp(_) => Ok(()),
             #[cfg(feature = "tls")]
-            WriteHalf::Tls(half) => Pin::new(half).poll_flush(cx),
-        })
-        .await
-        .map_err(IoError)
+            WriteHalf::Tls(half) => poll_fn(|cx| Pin::new(&mut *half).poll_flush(cx))
+                .await
+                .map_err(IoError),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(last: u8) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, last], 1))
+    }
+
+    /// The session's bound would pass while a dead name server is waited for.
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_resolver_leaves_time_for_the_last_good_address() {
+        let start = time::Instant::now();
+        let found = addresses("host", std::future::pending(), Some(address(1))).await;
+        assert_eq!(found.unwrap(), [address(1)]);
+        assert_eq!(start.elapsed(), LOOKUP);
+    }
+
+    /// What the resolver finds comes first: the broker may have moved.
+    #[tokio::test]
+    async fn the_last_good_address_is_used_only_where_nothing_else_is() {
+        let last = Some(address(1));
+        let found = addresses("host", async { Ok(vec![address(2)]) }, last).await;
+        assert_eq!(found.unwrap(), [address(2)]);
+        let found = addresses("host", async { Ok(vec![]) }, last).await;
+        assert_eq!(found.unwrap(), [address(1)]);
+        let failure = || async { Err(io::ErrorKind::Other.into()) };
+        let found = addresses("host", failure(), last).await;
+        assert_eq!(found.unwrap(), [address(1)]);
+        let (network, words) = addresses("host", failure(), None).await.unwrap_err();
+        assert_eq!(network, Network::Dns);
+        assert!(words.starts_with("host: "), "{words}");
+    }
+
+    /// The first of two addresses is dead and takes all the time there is: the
+    /// second must have its turn in the next attempt.
+    #[tokio::test]
+    async fn an_attempt_begins_where_the_last_one_ended() {
+        let listener = ::tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .unwrap();
+        let alive = listener.local_addr().unwrap();
+        let turn = AtomicUsize::new(0);
+        // Refused, then connected.
+        let (_, to) = connect(vec![address(1), alive], &turn).await.unwrap();
+        assert_eq!((to, turn.load(Ordering::Relaxed)), (alive, 2));
+        // An attempt that was cut short at the first address.
+        let turn = AtomicUsize::new(1);
+        let (_, to) = connect(vec![address(1), alive], &turn).await.unwrap();
+        assert_eq!((to, turn.load(Ordering::Relaxed)), (alive, 2));
     }
 }

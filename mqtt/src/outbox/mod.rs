@@ -142,21 +142,17 @@ impl<'b> Outbox<'b> {
         self.slots.get(..self.len)?.get(at)
     }
 
-    /// Changes the entry at `at` and keeps the count of those in flight right.
-    pub fn update(&mut self, at: Index, change: impl FnOnce(&mut Slot)) {
+    /// The entry at `at` has come to `state`: since when or, if that is to be
+    /// reported, for which reason.
+    pub fn mark(&mut self, at: Index, state: State, since: u32) {
         if let Some(slot) = self.slots.get_mut(at) {
             self.in_flight -= u32::from(slot.in_flight());
-            change(slot);
+            slot.state = state;
+            slot.since = since;
+            // PUBREC came just now, in this session.
+            slot.unsure &= state != State::Release;
             self.in_flight += u32::from(slot.in_flight());
         }
-    }
-
-    /// The entry at `at` is not to be sent: its end is to be told, for this reason.
-    pub fn report(&mut self, at: Index, reason: u32) {
-        self.update(at, |slot| {
-            slot.state = State::Report;
-            slot.since = reason;
-        });
     }
 
     /// The first entry from `at` on of which `wanted` is true.
@@ -206,7 +202,7 @@ impl<'b> Outbox<'b> {
         core::str::from_utf8(self.name_bytes(at)).unwrap_or("")
     }
 
-    fn name_bytes(&self, at: Index) -> &[u8] {
+    pub fn name_bytes(&self, at: Index) -> &[u8] {
         let mut reader = Reader::new(self.body(at));
         if self
             .slots
@@ -337,7 +333,7 @@ impl<'b> Outbox<'b> {
     pub fn remove(&mut self, at: Index) {
         let publication = self.slots.get(at).is_some_and(Slot::is_publication);
         self.publications -= u32::from(publication);
-        self.update(at, |slot| slot.state = State::Free);
+        self.mark(at, State::Free, 0);
         // The common case, one after the other: no gap arises.
         while let Some(last) = self.len.checked_sub(1)
             && !self.is_locked(last)
@@ -537,36 +533,34 @@ impl<'b> Outbox<'b> {
     /// have become reports.
     pub fn rewind(&mut self, kept: bool, unsure: bool) -> bool {
         let mut reports = false;
-        for at in 0..self.len {
-            self.update(at, |slot| {
-                slot.state = match (slot.kind, slot.state) {
-                    (_, State::Free) => State::Free,
-                    (Kind::Publication(_), State::Sent) => {
-                        slot.dup = true;
-                        State::Queued
+        self.in_flight = 0;
+        for slot in self.slots.get_mut(..self.len).unwrap_or(&mut []) {
+            slot.state = match (slot.kind, slot.state) {
+                (_, State::Free) => State::Free,
+                (Kind::Publication(_), State::Sent) => {
+                    slot.dup = true;
+                    State::Queued
+                }
+                (Kind::Publication(_), State::Release | State::Released) => {
+                    // A broker that took it and forgot may have passed it
+                    // on: neither sending it again nor silence is honest.
+                    slot.unsure |= unsure;
+                    if kept {
+                        State::Release
+                    } else {
+                        slot.since = SESSION_LOST;
+                        State::Report
                     }
-                    (Kind::Publication(_), State::Release | State::Released) => {
-                        // A broker that took it and forgot may have passed it
-                        // on: neither sending it again nor silence is honest.
-                        slot.unsure |= unsure;
-                        if kept {
-                            State::Release
-                        } else {
-                            slot.since = SESSION_LOST;
-                            State::Report
-                        }
-                    }
-                    (Kind::Subscription, State::Held) if kept && !unsure => State::Held,
-                    (Kind::Subscription, State::Held | State::Sent | State::Refused) => {
-                        State::Queued
-                    }
-                    (Kind::Unsubscription, _) if kept => State::Queued,
-                    (Kind::Unsubscription, _) => State::Report,
-                    (_, state) => state,
-                };
-                slot.dup &= kept;
-                reports |= slot.state == State::Report;
-            });
+                }
+                (Kind::Subscription, State::Held) if kept && !unsure => State::Held,
+                (Kind::Subscription, State::Held | State::Sent | State::Refused) => State::Queued,
+                (Kind::Unsubscription, _) if kept => State::Queued,
+                (Kind::Unsubscription, _) => State::Report,
+                (_, state) => state,
+            };
+            slot.dup &= kept;
+            reports |= slot.state == State::Report;
+            self.in_flight += u32::from(slot.in_flight());
         }
         self.cursor = 0;
         self.head = 0;

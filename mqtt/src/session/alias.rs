@@ -51,9 +51,9 @@ impl<'b> Aliases<'b> {
     }
 
     /// The topic that an alias stands for.
-    pub fn topic(&self, alias: u16) -> Option<&str> {
+    pub fn topic(&self, alias: u16) -> Option<&[u8]> {
         let (_, topic) = self.entries().find(|(number, _)| *number == alias)?;
-        core::str::from_utf8(topic).ok()
+        Some(topic)
     }
 
     /// Ends what an alias stood for.
@@ -74,7 +74,7 @@ impl<'b> Aliases<'b> {
     }
 
     /// Lets an alias stand for a topic; nothing if there is no memory for it.
-    pub fn set(&mut self, alias: u16, topic: &str) -> Option<()> {
+    pub fn set(&mut self, alias: u16, topic: &[u8]) -> Option<()> {
         if self.topic(alias) == Some(topic) {
             return Some(());
         }
@@ -85,15 +85,15 @@ impl<'b> Aliases<'b> {
         let [a0, a1] = alias.to_ne_bytes();
         let [l0, l1] = u16::try_from(topic.len()).ok()?.to_ne_bytes();
         *head = [a0, a1, l0, l1];
-        text.copy_from_slice(topic.as_bytes());
+        text.copy_from_slice(topic);
         self.len = end;
         Some(())
     }
 
     /// The alias for a topic that is to be sent, and whether the other side
     /// knows it already; nothing if there is none left.
-    pub fn for_topic(&mut self, topic: &str, maximum: u16) -> Option<(u16, bool)> {
-        let known = self.entries().find(|(_, known)| *known == topic.as_bytes());
+    pub fn for_topic(&mut self, topic: &[u8], maximum: u16) -> Option<(u16, bool)> {
+        let known = self.entries().find(|(_, known)| *known == topic);
         if let Some((alias, _)) = known {
             return Some((alias, true));
         }

@@ -7,8 +7,8 @@ use super::{Cause, CleanStart, Network, OptionsError, Session, Transport, Versio
 use crate::Instant;
 use crate::outbox::{EXPIRED, Kind, Slot, State as EntryState};
 use crate::wire::{
-    ConnAck, Connect, Fault, HEADER_ROOM, Properties, Property, QoS, ReasonCode, Value, Version,
-    Writer, id, kind, valid_topic, write_header, write_property,
+    ConnAck, Connect, Fault, HEADER_ROOM, Properties, QoS, ReasonCode, Value, Version, Writer, id,
+    kind, valid_topic, write_header, write_property,
 };
 
 /// How soon to look again for an answer that may have come already.
@@ -139,16 +139,7 @@ impl Session<'_> {
         {
             return Err(OptionsError::InvalidWill);
         }
-        let ours = |property: &Property<'_>| {
-            !matches!(
-                property,
-                Property::UserProperty(..)
-                    | Property::RequestProblemInformation(_)
-                    | Property::RequestResponseInformation(_)
-            )
-        };
-        let properties = Properties::new(options.properties);
-        if !properties.allowed_in(kind::CONNECT) || options.properties.iter().any(ours) {
+        if !Properties::new(options.properties).allowed_in(kind::CONNECT) {
             return Err(OptionsError::InvalidProperty);
         }
         self.write_connect()
@@ -402,41 +393,44 @@ impl Session<'_> {
 
     /// A random number from zero to `bound`.
     fn jitter(&mut self, bound: u32) -> u32 {
-        // SplitMix64: small, and any seed will do.
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        // A Weyl sequence, mixed: small, and any seed will do.
+        self.random = self.random.wrapping_add(0x9e37_79b9);
         let mut z = self.random;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let random = (z ^ z >> 31) >> 32;
+        z = (z ^ z >> 16).wrapping_mul(0x85eb_ca6b);
+        z = (z ^ z >> 13).wrapping_mul(0xc2b2_ae35);
+        let random = u64::from(z ^ z >> 16);
         ((random * (u64::from(bound) + 1)) >> 32) as u32
     }
 
     /// Does what is due.
     pub(super) fn on_deadline(&mut self, now: Instant) {
         let timeouts = self.options.timeouts;
-        if self.timers.fired(Timer::Expire, now) {
+        let due = self.timers.take_due(now);
+        if due.has(Timer::Expire) {
             self.expire(now);
         }
-        if self.timers.fired(Timer::Stable, now) {
+        if due.has(Timer::Stable) {
             self.attempts = 0;
         }
-        if self.timers.fired(Timer::Reconnect, now) && self.state == State::Waiting {
+        if due.has(Timer::Reconnect) && self.state == State::Waiting {
             self.state = State::Opening;
             self.connection = self.connection.wrapping_add(1);
             self.timers
                 .arm(Timer::Connect, now.after(timeouts.connect_ms));
         }
-        if self.timers.fired(Timer::Ping, now) && self.ping == Ping::Idle {
+        if due.has(Timer::Ping) && self.ping == Ping::Idle {
             let keep_alive_ms = u32::from(self.limits.keep_alive_s) * 1_000;
-            let due = self.sent_at.min(self.proof_at).after(keep_alive_ms);
-            if due > now {
-                self.timers.arm(Timer::Ping, due);
+            let at = self.sent_at.min(self.proof_at).after(keep_alive_ms);
+            if at > now {
+                self.timers.arm(Timer::Ping, at);
             } else {
                 self.ping = Ping::Due;
                 let bound = timeouts.write_ms.saturating_add(timeouts.answer_ms);
                 self.timers.arm(Timer::Answer, now.after(bound));
             }
         }
+        let mut silent = due.has(Timer::Answer);
+        let mut unanswered = due.has(Timer::Acknowledge);
         if self.blocked || (self.reply.is_some() && self.start < self.end) {
             // The answer may be waiting behind what the application has not
             // acknowledged, or behind what wants a reply that could not be
@@ -445,25 +439,22 @@ impl Session<'_> {
                 true => timeouts.answer_ms,
                 false => LOOK_AGAIN_MS,
             };
-            for timer in [Timer::Answer, Timer::Acknowledge] {
-                if self.timers.fired(timer, now) {
+            for (timer, fired) in [
+                (Timer::Answer, &mut silent),
+                (Timer::Acknowledge, &mut unanswered),
+            ] {
+                if core::mem::take(fired) {
                     self.timers.arm(timer, now.after(wait));
                 }
             }
         }
-        let closing = self.timers.fired(Timer::Close, now);
-        let cause = if let (true, State::Closing(cause)) = (closing, self.state) {
-            cause
-        } else if self.timers.fired(Timer::Connect, now) {
-            Cause::ConnectTimeout
-        } else if self.timers.fired(Timer::Write, now) {
-            Cause::Stalled
-        } else if self.timers.fired(Timer::Answer, now)
-            || (self.timers.fired(Timer::Acknowledge, now) && self.is_unanswered(now))
-        {
-            Cause::Silent
-        } else {
-            return;
+        silent |= unanswered && self.is_unanswered(now);
+        let cause = match self.state {
+            State::Closing(cause) if due.has(Timer::Close) => cause,
+            _ if due.has(Timer::Connect) => Cause::ConnectTimeout,
+            _ if due.has(Timer::Write) => Cause::Stalled,
+            _ if silent => Cause::Silent,
+            _ => return,
         };
         self.lose(cause, now);
     }
@@ -492,7 +483,7 @@ impl Session<'_> {
         while let Some(found) = self.outbox.unsent(at, |_| true) {
             let expires = self.outbox.entry(found).map_or(next, |slot| slot.expires);
             if expires <= now {
-                self.outbox.report(found, EXPIRED);
+                self.outbox.mark(found, EntryState::Report, EXPIRED);
                 self.reports = true;
             } else {
                 next = next.min(expires);

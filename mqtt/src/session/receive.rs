@@ -7,8 +7,8 @@ use super::{Cause, Dropped, Event, Message, Progress, PublicationId, Session, To
 use crate::Instant;
 use crate::outbox::{EXPIRED, Kind, SESSION_LOST, Slot, State as EntryState};
 use crate::wire::{
-    Ack, Delivery, Disconnect, Fault, Frame, PacketId, Properties, Publish, QoS, Reader,
-    ReasonCode, Version, frame, kind,
+    Ack, Disconnect, Fault, Frame, PacketId, Properties, PublishLayout, QoS, Reader, ReasonCode,
+    Version, frame, kind,
 };
 
 /// Bytes of the receive buffer, from and to.
@@ -28,6 +28,7 @@ pub(crate) enum Pending {
     Message {
         first: u8,
         body: Range,
+        layout: PublishLayout,
     },
     Delivered {
         id: u32,
@@ -111,10 +112,14 @@ impl Session<'_> {
             return Err(Fault::Protocol);
         }
         let pending = if kind == kind::PUBLISH {
-            match self.on_publish(frame.first, body)? {
+            let first = frame.first;
+            let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
+            let layout = PublishLayout::scan(first & 15, bytes, self.version)?;
+            match self.on_publish(first, body, &layout)? {
                 Arrival::New => Some(Pending::Message {
-                    first: frame.first,
+                    first,
                     body,
+                    layout,
                 }),
                 Arrival::Known => None,
                 Arrival::Excess => return Err(Fault::ReceiveMaximum),
@@ -138,21 +143,29 @@ impl Session<'_> {
     }
 
     #[inline]
-    fn on_publish(&mut self, first: u8, body: Range) -> Result<Arrival, Fault> {
-        let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
-        let publish = Publish::decode(first & 15, bytes, self.version)?;
-        if let Some(alias) = publish.properties.topic_alias() {
+    fn on_publish(
+        &mut self,
+        first: u8,
+        body: Range,
+        layout: &PublishLayout,
+    ) -> Result<Arrival, Fault> {
+        if let Some(alias) = layout.alias {
+            let name = self.receive.get(body.0 + 2..body.0 + 2 + layout.topic);
+            let name = name.unwrap_or(&[]);
             if alias > self.inbound_aliases.maximum() {
                 return Err(Fault::TopicAlias);
             }
-            if publish.topic.is_empty() {
+            if name.is_empty() {
                 self.inbound_aliases.topic(alias).ok_or(Fault::TopicAlias)?;
-            } else if self.inbound_aliases.set(alias, publish.topic).is_none() {
+            } else if self.inbound_aliases.set(alias, name).is_none() {
                 // Or the next connection would end like this one.
                 self.inbound_aliases.give_up();
                 return Err(Fault::Quota);
             }
         }
+        let Some(packet_id) = layout.packet_id else {
+            return Ok(Arrival::New);
+        };
         let (maximum, agreed) = match self.version {
             Version::V4 => (Self::RECEIVE_MAXIMUM, false),
             Version::V5 => (
@@ -160,20 +173,11 @@ impl Session<'_> {
                 true,
             ),
         };
-        Ok(match publish.delivery {
-            Delivery::AtMostOnce => Arrival::New,
-            Delivery::AtLeastOnce { packet_id, .. } => {
-                self.inbound
-                    .arrive(packet_id, QoS::AtLeastOnce, maximum, agreed)
-            }
-            Delivery::ExactlyOnce { packet_id, dup } => {
-                if !dup {
-                    self.inbound.begin(packet_id);
-                }
-                self.inbound
-                    .arrive(packet_id, QoS::ExactlyOnce, maximum, agreed)
-            }
-        })
+        let qos = QoS::from_bits(first >> 1 & 3).unwrap_or_default();
+        if qos == QoS::ExactlyOnce && first & 8 == 0 {
+            self.inbound.begin(packet_id);
+        }
+        Ok(self.inbound.arrive(packet_id, qos, maximum, agreed))
     }
 
     /// Everything but PUBLISH.
@@ -243,10 +247,7 @@ impl Session<'_> {
         }
         let id = entry.id;
         if kind == kind::PUBREC && !reason.is_error() {
-            self.outbox.update(at, |slot| {
-                slot.state = EntryState::Release;
-                slot.unsure = false;
-            });
+            self.outbox.mark(at, EntryState::Release, 0);
             self.releases = true;
             return Ok(None);
         }
@@ -308,7 +309,7 @@ impl Session<'_> {
             0x80.. => EntryState::Refused,
             _ => return Err(Fault::Malformed),
         };
-        self.outbox.update(at, |slot| slot.state = state);
+        self.outbox.mark(at, state, 0);
         Ok(Some(Pending::Subscribed { at, code }))
     }
 
@@ -328,12 +329,12 @@ impl Session<'_> {
         }
         let body = (self.start + frame.header, self.end);
         let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
-        let head = Publish::decode(frame.first & 15, bytes, self.version);
-        let publish = head.map_err(|_| Fault::TooLarge)?;
-        if let Some(id) = publish.delivery.packet_id() {
-            let kind = match publish.delivery.qos() {
-                QoS::ExactlyOnce => kind::PUBREC,
-                _ => kind::PUBACK,
+        let layout = PublishLayout::scan(frame.first & 15, bytes, self.version);
+        let layout = layout.map_err(|_| Fault::TooLarge)?;
+        if let Some(id) = layout.packet_id {
+            let kind = match frame.first & 4 {
+                0 => kind::PUBACK,
+                _ => kind::PUBREC,
             };
             self.reply = Some(Reply::new(kind, id, true));
         }
@@ -354,8 +355,7 @@ impl Session<'_> {
         } = *self.outbox.entry(at)?;
         Some(match kind {
             Kind::Subscription => {
-                self.outbox
-                    .update(at, |slot| slot.state = EntryState::Refused);
+                self.outbox.mark(at, EntryState::Refused, 0);
                 Pending::Subscribed {
                     at,
                     code: ReasonCode(since as u8),
@@ -383,7 +383,11 @@ impl Session<'_> {
         let properties =
             |(from, to): Range| Properties::checked(self.receive.get(from..to).unwrap_or(&[]));
         match pending {
-            Pending::Message { first, body } => self.message(first, body),
+            Pending::Message {
+                first,
+                body,
+                layout,
+            } => self.message(first, body, &layout),
             Pending::Connected {
                 session_present,
                 properties: range,
@@ -423,35 +427,28 @@ impl Session<'_> {
     }
 
     #[inline]
-    fn message(&self, first: u8, body: Range) -> Event<'_> {
+    fn message(&self, first: u8, body: Range, layout: &PublishLayout) -> Event<'_> {
         let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
-        let mut reader = Reader::new(bytes);
-        let mut topic = reader.string().unwrap_or("");
+        let (from, to) = layout.properties;
+        let topic = bytes.get(2..2 + layout.topic).unwrap_or(&[]);
+        let topic = match layout.alias {
+            Some(alias) if topic.is_empty() => self.inbound_aliases.topic(alias).unwrap_or(&[]),
+            _ => topic,
+        };
         let qos = QoS::from_bits(first >> 1 & 3).unwrap_or_default();
-        let packet_id = match qos {
-            QoS::AtMostOnce => None,
-            _ => reader.u16().ok().and_then(PacketId::new),
-        };
-        let properties = match self.version {
-            Version::V4 => Properties::NONE,
-            Version::V5 => Properties::checked(reader.block().unwrap_or(&[])),
-        };
-        if topic.is_empty() {
-            let alias = properties.topic_alias().unwrap_or(0);
-            topic = self.inbound_aliases.topic(alias).unwrap_or("");
-        }
         let epoch = match qos {
             QoS::ExactlyOnce => self.epoch,
             _ => self.connection,
         };
         Event::Message(Message {
-            topic,
-            payload: reader.rest(),
+            // It was looked at when it came.
+            topic: core::str::from_utf8(topic).unwrap_or(""),
+            payload: bytes.get(layout.payload..).unwrap_or(&[]),
             qos,
             retain: first & 1 != 0,
             dup: first & 8 != 0,
-            properties,
-            token: packet_id.map(|packet_id| Token {
+            properties: Properties::checked(bytes.get(from..to).unwrap_or(&[])),
+            token: layout.packet_id.map(|packet_id| Token {
                 packet_id,
                 qos,
                 epoch,

@@ -27,6 +27,16 @@ pub(crate) enum Timer {
 
 const COUNT: usize = 9;
 
+/// Timers whose deadline has come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Due(u16);
+
+impl Due {
+    pub const fn has(self, timer: Timer) -> bool {
+        self.0 >> timer as u16 & 1 == 1
+    }
+}
+
 /// The deadlines, [`Instant::NEVER`] where nothing waits.
 #[derive(Debug)]
 pub(crate) struct Timers {
@@ -43,7 +53,6 @@ impl Timers {
         }
     }
 
-    #[inline]
     pub fn arm(&mut self, timer: Timer, deadline: Instant) {
         self.deadlines[timer as usize] = deadline;
         if deadline < self.soonest {
@@ -86,13 +95,16 @@ impl Timers {
         self.soonest <= now
     }
 
-    /// Stops the timer if its deadline has come, and says whether it has.
-    pub fn fired(&mut self, timer: Timer, now: Instant) -> bool {
-        let due = self.deadlines[timer as usize] <= now;
-        if due {
-            self.stop(timer);
+    /// Stops the timers whose deadline has come, and says which.
+    pub fn take_due(&mut self, now: Instant) -> Due {
+        let mut due = 0;
+        for (index, deadline) in self.deadlines.iter_mut().enumerate() {
+            if *deadline <= now {
+                *deadline = Instant::NEVER;
+                due |= 1 << index;
+            }
         }
-        due
+        Due(due)
     }
 
     /// The earliest deadline.

@@ -207,10 +207,8 @@ impl Session<'_> {
             self.outbox.remove(at);
             return;
         }
-        self.outbox.update(at, |slot| {
-            slot.state = EntryState::Sent;
-            slot.since = now.as_millis() as u32;
-        });
+        self.outbox
+            .mark(at, EntryState::Sent, now.as_millis() as u32);
         self.await_answer(now);
     }
 
@@ -265,10 +263,8 @@ impl Session<'_> {
             if let Some(at) = self.outbox.find(0, due)
                 && let Some(packet_id) = self.outbox.entry(at).and_then(|slot| slot.packet_id)
             {
-                self.outbox.update(at, |slot| {
-                    slot.state = EntryState::Released;
-                    slot.since = now.as_millis() as u32;
-                });
+                self.outbox
+                    .mark(at, EntryState::Released, now.as_millis() as u32);
                 self.await_answer(now);
                 self.stage_ack(kind::PUBREL, packet_id, ReasonCode::SUCCESS);
                 return true;
@@ -314,7 +310,7 @@ impl Session<'_> {
                 continue;
             }
             if let Some(reason) = self.obstacle(at, entry, now) {
-                self.outbox.report(at, reason);
+                self.outbox.mark(at, EntryState::Report, reason);
                 self.outbox.advance();
                 self.reports = true;
                 continue;
@@ -349,7 +345,7 @@ impl Session<'_> {
             // An alias adds up to five bytes at first.
             let spare = entry.size.saturating_add(5) <= self.limits.maximum_packet_size;
             if self.limits.topic_alias_maximum > 0 && spare {
-                let topic = self.outbox.name(at);
+                let topic = self.outbox.name_bytes(at);
                 alias = self
                     .outbound_aliases
                     .for_topic(topic, self.limits.topic_alias_maximum);

@@ -28,7 +28,7 @@ pub use read::Reader;
 pub use reason::ReasonCode;
 pub use write::{NoRoom, Writer};
 
-pub(crate) use packet::{HEADER_ROOM, kind, write_header};
+pub(crate) use packet::{HEADER_ROOM, PublishLayout, kind, write_header};
 pub(crate) use property::{Value, id, write as write_property};
 pub(crate) use write::varint_len;
 

@@ -470,39 +470,82 @@ pub fn valid_filter(filter: &str) -> bool {
     true
 }
 
-impl<'a> Publish<'a> {
-    /// Reads the body of a PUBLISH with the flags of its first byte.
-    #[inline]
-    pub(crate) fn decode(flags: u8, body: &'a [u8], version: Version) -> Result<Self, Fault> {
+/// Where the parts of a PUBLISH are, in its body, once it was found valid.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PublishLayout {
+    /// Bytes of the topic name, which begins behind its length.
+    pub topic: usize,
+    pub packet_id: Option<PacketId>,
+    pub properties: (usize, usize),
+    pub payload: usize,
+    pub alias: Option<u16>,
+}
+
+impl PublishLayout {
+    /// Looks through the body of a PUBLISH with the flags of its first byte.
+    pub fn scan(flags: u8, body: &[u8], version: Version) -> Result<Self, Fault> {
         let mut reader = Reader::new(body);
-        let topic = reader.string()?;
-        if topic.bytes().any(|byte| matches!(byte, b'#' | b'+')) {
-            return Err(Fault::TopicName);
+        let topic = reader.binary()?;
+        let mut seen = 0;
+        for &byte in topic {
+            if is_forbidden(byte) {
+                return Err(if byte == 0 {
+                    Fault::Malformed
+                } else {
+                    Fault::TopicName
+                });
+            }
+            seen |= byte;
         }
-        let dup = flags & 8 != 0;
-        let delivery = match flags >> 1 & 3 {
-            0 if dup => return Err(Fault::Malformed),
-            0 => Delivery::AtMostOnce,
-            1 => Delivery::AtLeastOnce {
-                packet_id: packet_id(&mut reader)?,
-                dup,
-            },
-            2 => Delivery::ExactlyOnce {
-                packet_id: packet_id(&mut reader)?,
-                dup,
-            },
+        // What is not plain ASCII is looked at once more.
+        if seen >= 0x80 && core::str::from_utf8(topic).is_err() {
+            return Err(Fault::Malformed);
+        }
+        let packet_id = match flags & 0x0e {
+            0 => None,
+            2 | 4 | 10 | 12 => Some(packet_id(&mut reader)?),
+            // QoS 3, or DUP at QoS 0.
             _ => return Err(Fault::Malformed),
         };
-        let properties = properties(&mut reader, version, kind::PUBLISH)?;
-        if topic.is_empty() && properties.topic_alias().is_none() {
+        let properties = match version {
+            Version::V4 => Properties::NONE,
+            Version::V5 => Properties::take(&mut reader, kind::PUBLISH)?,
+        };
+        let alias = match properties.is_empty() {
+            true => None,
+            false => properties.topic_alias(),
+        };
+        if topic.is_empty() && alias.is_none() {
             return Err(Fault::Protocol);
         }
+        let payload = body.len() - reader.rest().len();
+        Ok(Self {
+            topic: topic.len(),
+            packet_id,
+            properties: (payload - properties.size(), payload),
+            payload,
+            alias,
+        })
+    }
+}
+
+impl<'a> Publish<'a> {
+    /// Reads the body of a PUBLISH with the flags of its first byte.
+    pub(crate) fn decode(flags: u8, body: &'a [u8], version: Version) -> Result<Self, Fault> {
+        let layout = PublishLayout::scan(flags, body, version)?;
+        let (from, to) = layout.properties;
+        let dup = flags & 8 != 0;
+        let delivery = match layout.packet_id {
+            None => Delivery::AtMostOnce,
+            Some(packet_id) if flags & 2 != 0 => Delivery::AtLeastOnce { packet_id, dup },
+            Some(packet_id) => Delivery::ExactlyOnce { packet_id, dup },
+        };
         Ok(Self {
             delivery,
             retain: flags & 1 != 0,
-            topic,
-            properties,
-            payload: reader.rest(),
+            topic: Reader::new(body).string()?,
+            properties: Properties::checked(body.get(from..to).unwrap_or(&[])),
+            payload: body.get(layout.payload..).unwrap_or(&[]),
         })
     }
 }

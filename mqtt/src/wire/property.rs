@@ -227,7 +227,7 @@ impl Check {
                 Err(Fault::Protocol)
             }
             (id::RESPONSE_TOPIC, Value::Bytes(topic)) if !valid_topic_bytes(topic) => {
-                Err(Fault::Protocol)
+                Err(Fault::TopicName)
             }
             _ => Ok(()),
         }
@@ -390,22 +390,37 @@ impl<'a> Properties<'a> {
         check.end()
     }
 
-    /// Whether those of the list may stand together in a packet of this type,
-    /// and can be written.
+    /// Whether those of the list may stand together in a packet of this type
+    /// (0: a will), can be written, and are none of which the session decides.
     pub(crate) fn allowed_in(&self, packet: u8) -> bool {
+        let decided: u64 = match packet {
+            kind::PUBLISH => {
+                1 << id::TOPIC_ALIAS
+                    | 1 << id::MESSAGE_EXPIRY_INTERVAL
+                    | 1 << id::SUBSCRIPTION_IDENTIFIER
+            }
+            kind::CONNECT => {
+                1 << id::SESSION_EXPIRY_INTERVAL
+                    | 1 << id::RECEIVE_MAXIMUM
+                    | 1 << id::MAXIMUM_PACKET_SIZE
+                    | 1 << id::TOPIC_ALIAS_MAXIMUM
+                    | 1 << id::AUTHENTICATION_METHOD
+                    | 1 << id::AUTHENTICATION_DATA
+            }
+            _ => 0,
+        };
         let mut check = Check::new(packet);
+        let text = |bytes: &[u8]| bytes.iter().all(|&byte| byte != 0);
         let fits = |bytes: &[u8]| bytes.len() <= usize::from(u16::MAX);
-        let text = |bytes: &[u8]| fits(bytes) && !bytes.contains(&0);
         self.list.iter().all(|property| {
             let (id, value) = property.parts();
             let writable = match value {
                 Value::Number(_) => true,
-                Value::Bytes(bytes) if shape(id).0 == Shape::Binary => fits(bytes),
-                Value::Bytes(bytes) => text(bytes),
-                Value::Pair(name, value) => text(name) && text(value),
+                Value::Bytes(bytes) => fits(bytes) && (shape(id).0 == Shape::Binary || text(bytes)),
+                Value::Pair(name, value) => fits(name) && fits(value) && text(name) && text(value),
             };
             writable && check.add(id, value).is_ok()
-        }) && check.end().is_ok()
+        }) && check.seen & decided == 0
     }
 
     /// Identifiers and values of those that were received.

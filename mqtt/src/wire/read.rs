@@ -79,7 +79,7 @@ impl<'a> Reader<'a> {
     /// A UTF-8 Encoded String, without U+0000 (MQTT-1.5.4-2).
     pub fn string(&mut self) -> Result<&'a str, Fault> {
         let text = core::str::from_utf8(self.binary()?).map_err(|_| Fault::Malformed)?;
-        if text.as_bytes().contains(&0) {
+        if text.bytes().any(|byte| byte == 0) {
             return Err(Fault::Malformed);
         }
         Ok(text)

@@ -562,6 +562,23 @@ fn packet_ids_wrap() {
 }
 
 #[test]
+fn packet_ids_do_not_run_out() {
+    // A search for one that is free would never end.
+    let slots = vec![aldis_mqtt::Slot::EMPTY; 70_000].leak();
+    let buffers = Buffers::new(leak(256), leak(4 << 20), slots);
+    let mut raw = Raw::with_buffers(options(Version::V5), buffers);
+    let publication = Publication::new("t", b"x").qos(One);
+    for _ in 0..16_384 {
+        raw.session.publish(&publication, at(0)).unwrap();
+    }
+    let full = raw.session.publish(&publication, at(0));
+    assert_eq!(full, Err(aldis_mqtt::PublishError::Full));
+    let (id, _) = raw.session.oldest_unsent().unwrap();
+    assert!(raw.session.withdraw(id));
+    assert!(raw.session.publish(&publication, at(0)).is_ok());
+}
+
+#[test]
 fn a_publication_without_an_answer_ends_the_connection_and_comes_again_with_its_packet_id() {
     for version in BOTH {
         let mut rig = rig(version);

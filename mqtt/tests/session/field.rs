@@ -1,7 +1,7 @@
 //! What goes wrong in the field, each as a test.
 
 use crate::common::raw::{CONNACK, Raw};
-use crate::common::{End, Rig, Seen, Setup, at, options};
+use crate::common::{End, Rig, Seen, Setup, at, leak, options};
 use aldis_mqtt::{
     Backoff, Cause, Dropped, Network, Options, Publication, PublishError, QoS, ReasonCode, Version,
 };
@@ -375,6 +375,98 @@ fn what_replaces_too_small_a_place_is_refused_and_changes_nothing() {
     rig.connect();
     assert!(rig.until(1_000, Rig::all_ended));
     assert_eq!(rig.broker.log()[1].payload, b"1");
+}
+
+#[test]
+fn without_a_slot_nothing_is_taken_and_nothing_changes() {
+    let slots = vec![aldis_mqtt::Slot::EMPTY; 3].leak();
+    let buffers = aldis_mqtt::Buffers::new(leak(256), leak(1024), slots);
+    let mut raw = Raw::with_buffers(options(Version::V5), buffers);
+    raw.connect(CONNACK);
+    let subscribe = aldis_mqtt::SubscribeOptions::default();
+    raw.session.subscribe("a", subscribe, None).unwrap();
+    let state = Publication::new("s", b"1").qos(One).latest();
+    let old = raw.session.publish(&state, at(0)).unwrap();
+    let other = raw.publish("t", One);
+    let full = raw
+        .session
+        .publish(&Publication::new("t", b"").qos(One), at(0));
+    assert_eq!(full, Err(PublishError::Full));
+    let full = raw.session.subscribe("b", subscribe, None);
+    assert_eq!(full, Err(aldis_mqtt::SubscribeError::Full));
+    // What replaces another needs none.
+    let newer = Publication {
+        payload: b"2",
+        ..state
+    };
+    let published = raw.session.publish(&newer, at(0)).unwrap();
+    assert_eq!(published.superseded, Some(old.id));
+    raw.sent();
+    // The newer one goes out last, with a packet id of its own.
+    let done = |id| Seen::Delivered(id, ReasonCode::SUCCESS);
+    assert_eq!(raw.receive(&[0x40, 2, 0, 3]), [done(other)]);
+    assert!(
+        raw.session.publish(&newer, at(0)).is_ok(),
+        "its slot is free"
+    );
+    assert_eq!(raw.session.pending(), 2);
+}
+
+#[test]
+fn what_replaces_an_older_one_has_its_place_and_the_rest_of_the_room() {
+    // Beside 16 bytes of another and 5 + 6 of its own.
+    for (len, fits) in [(33, true), (34, false), (35, false)] {
+        let mut rig = Setup {
+            outbox: 60,
+            ..Setup::new(Version::V5)
+        }
+        .rig();
+        rig.reachable = false;
+        rig.send("t", b"12345", One);
+        let state = Publication::new("s", b"old").qos(One).latest();
+        rig.publish(&state).unwrap();
+        let payload = vec![b'n'; len];
+        let newer = Publication {
+            payload: &payload,
+            ..state
+        };
+        let expected = if fits {
+            Ok(())
+        } else {
+            Err(PublishError::Full)
+        };
+        assert_eq!(rig.publish(&newer).map(drop), expected, "{len}");
+        rig.reachable = true;
+        rig.connect();
+        assert!(rig.until(1_000, Rig::all_ended));
+        let last = &rig.broker.log()[1].payload[..];
+        assert_eq!(last, if fits { &payload[..] } else { b"old" });
+    }
+}
+
+#[test]
+fn what_replaces_an_older_one_does_not_count_on_what_is_still_going_out() {
+    // A subscription was replaced while it went out: both stand in the outbox for a while.
+    let mut rig = Setup {
+        outbox: 64,
+        ..Setup::new(Version::V5)
+    }
+    .connected();
+    rig.allowance = Some(0);
+    rig.subscribe("a", One);
+    rig.settle();
+    rig.subscribe("a", Two);
+    let state = Publication::new("s", b"old").qos(One).latest();
+    rig.publish(&state).unwrap();
+    let newer = Publication {
+        payload: &[b'n'; 40],
+        ..state
+    };
+    assert_eq!(rig.publish(&newer), Err(PublishError::Full));
+    rig.allowance = None;
+    rig.settle();
+    assert!(rig.all_ended(), "the old one was given up for it");
+    assert_eq!(rig.broker.log()[0].payload, b"old");
 }
 
 #[test]

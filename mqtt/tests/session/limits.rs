@@ -164,7 +164,8 @@ fn what_the_broker_does_not_support_is_reported_not_sent() {
 
 #[test]
 fn subscriptions_that_the_broker_does_not_support_are_reported_not_sent() {
-    let cases: [(fn(&mut Config), &str, Option<u32>, ReasonCode); 4] = [
+    type Case = (fn(&mut Config), &'static str, Option<u32>, ReasonCode);
+    let cases: [Case; 4] = [
         (
             |c| c.wildcards_available = false,
             "in/#",
@@ -549,6 +550,71 @@ fn a_publication_says_how_long_it_is_worth_something() {
         [0x3a, 12, 0, 1, b't', 0, 1, 5, 2, 0, 0, 0, 1, b'x']
     );
     assert_eq!(raw.session.pending(), 1);
+}
+
+#[test]
+fn what_the_broker_may_have_at_qos_2_cannot_be_withdrawn() {
+    let mut rig = Setup::new(Version::V5).connected();
+    rig.deaf = true;
+    let ids = [One, Two].map(|qos| rig.send("t", &[b'0' + qos.bits()], qos));
+    rig.settle();
+    assert_eq!(
+        ids.map(|id| rig.session.withdraw(id)),
+        [false, false],
+        "connected"
+    );
+    rig.sever();
+    assert_eq!(ids.map(|id| rig.session.withdraw(id)), [true, false]);
+    rig.end(ids[0], End::Withdrawn);
+    rig.deaf = false;
+    rig.connect();
+    rig.settle();
+    assert!(rig.all_ended());
+    assert_eq!(rig.broker.log().len(), 2, "nothing came again");
+    assert_eq!(rig.session.pending(), 0);
+}
+
+#[test]
+fn a_broker_that_keeps_sessions_shortly_is_told_everything_again() {
+    let mut rig = rig(|config| config.maximum_session_expiry = 10);
+    rig.subscribe("in", Two);
+    rig.settle();
+    for away in [5_000, 20_000] {
+        rig.deaf = true;
+        let id = rig.send("t", b"x", Two);
+        rig.settle();
+        rig.reachable = false;
+        rig.sever();
+        rig.advance(away);
+        rig.reachable = true;
+        rig.deaf = false;
+        assert!(rig.until(200_000, |rig| rig.all_ended()));
+        assert!(matches!(end_of(&rig, id)[..], [End::Delivered(_)]));
+        rig.other("in", b"y", Two);
+    }
+    assert_eq!(rig.messages().count(), 2);
+}
+
+#[test]
+fn flushed_means_that_nothing_is_left_to_write() {
+    let mut rig = Setup::with(Options {
+        in_flight: 1,
+        ..options(Version::V5)
+    })
+    .connected();
+    assert!(rig.session.is_flushed());
+    rig.allowance = Some(3);
+    rig.send("t", b"x", One);
+    assert!(!rig.session.is_flushed(), "not begun");
+    rig.settle();
+    assert!(!rig.session.is_flushed(), "half written");
+    rig.allowance = None;
+    rig.deaf = true;
+    rig.settle();
+    assert!(rig.session.is_flushed(), "written, not acknowledged");
+    rig.send("t", b"y", One);
+    rig.settle();
+    assert!(!rig.session.is_flushed(), "behind a full quota");
 }
 
 #[test]

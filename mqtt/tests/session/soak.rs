@@ -130,6 +130,14 @@ impl Soak {
                 let filter = ["out/1", "x/+", "$share/g/x"][self.below(3)];
                 let _ = self.rig.session.unsubscribe(filter);
             }
+            34 if self.one_in(2) => {
+                let unfinished: Vec<_> = self.unfinished().iter().map(|b| b.id).collect();
+                if let Some(id) = unfinished.get(self.below(20)).copied()
+                    && self.rig.session.withdraw(id)
+                {
+                    self.rig.end(id, End::Withdrawn);
+                }
+            }
             34 => {
                 if let Some((id, _)) = self.rig.session.oldest_unsent() {
                     let booked = self.rig.book.iter().find(|b| b.id == id);
@@ -359,6 +367,8 @@ impl Soak {
                     // Or CONNACK got lost, and nobody can tell.
                     assert_eq!(booked.qos, QoS::ExactlyOnce);
                 }
+                // It may have been sent, without an answer.
+                [End::Withdrawn] if booked.qos == QoS::AtLeastOnce => {}
                 [End::Dropped(_) | End::Superseded | End::Withdrawn] => {
                     assert!(count == 0 || self.forgets, "{booked:?}");
                 }
