@@ -121,7 +121,7 @@
 //! - `outbox` holds publications until they are acknowledged (at QoS 0: sent), and
 //!   subscriptions for as long as they last. A publication takes its topic, payload
 //!   and properties and 10 bytes more, a subscription its filter and 11 bytes more.
-//! - `slots` has one [`Slot`] of 40 bytes for each of them. Where messages are small,
+//! - `slots` has one [`Slot`] of 32 bytes for each of them. Where messages are small,
 //!   the number of slots is the limit.
 //! - The two lists of aliases may stay empty.
 //!
