@@ -12,10 +12,8 @@
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let config = Config::parse("device.toml", b"id = \"kitchen\"")?;
 //! let device = VirtualDevice::new(config, "mqtt://127.0.0.1:1883".parse()?);
-//! let stop = async {
-//!     let _ = tokio::signal::ctrl_c().await;
-//! };
-//! device.run(|report| println!("{report:?}"), stop).await?;
+//! let an_hour = tokio::time::sleep(std::time::Duration::from_secs(3_600));
+//! device.run(|report| println!("{report:?}"), an_hour).await?;
 //! # Ok(())
 //! # }
 //! ```
