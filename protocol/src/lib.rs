@@ -3,6 +3,21 @@
 //! Everything encodes into a buffer of the caller's and decodes by borrowing; no
 //! input makes it panic, and none of it needs a heap. Temperatures and humidities
 //! are whole tenths throughout, so that no rounding happens on the way.
+//!
+//! ```
+//! use aldis_protocol::{Climate, Topic, Topics, topic};
+//!
+//! // What a device publishes where ...
+//! let topics = Topics::new("aldis", "kitchen")?;
+//! let mut name = [0; topic::MAX_LEN];
+//! assert_eq!(topics.write(Topic::Climate, &mut name)?, "aldis/kitchen/climate");
+//!
+//! // ... and what a recorder reads.
+//! let climate = Climate::decode(br#"{"seq":7,"boot":3,"age_ms":4000,"t":24.1,"h":26.5}"#)?;
+//! assert_eq!(climate.reading.temperature().to_string(), "24.1");
+//! assert_eq!(climate.age_ms, 4_000);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![no_std]
 #![cfg_attr(
     not(test),

@@ -1,4 +1,38 @@
 //! embassy-net's TCP and embassy-time's clock.
+//!
+//! A task that keeps contact, on a stack that the board has set up:
+//!
+//! ```no_run
+//! use aldis_mqtt::link::embassy::{EmbassyClock, TcpConnector};
+//! use aldis_mqtt::link::{Clock, Link};
+//! use aldis_mqtt::{Buffers, Event, Options, Session, Slot, SubscribeOptions};
+//! use embassy_net::Stack;
+//!
+//! async fn contact(stack: Stack<'static>, seed: u64) {
+//!     let (mut rx, mut tx) = ([0; 1024], [0; 1024]);
+//!     let connector = TcpConnector::new(stack, &mut rx, &mut tx, "192.168.1.107", 1883);
+//!     let (mut receive, mut outbox, mut slots) = ([0; 1024], [0; 2048], [Slot::EMPTY; 16]);
+//!     let buffers = Buffers::new(&mut receive, &mut outbox, &mut slots);
+//!     let clock = EmbassyClock;
+//!     // Options that are constant either work or do not: try them on a PC.
+//!     let Ok(mut session) = Session::new(Options::new("lamp-1"), buffers, seed, clock.now())
+//!     else {
+//!         return;
+//!     };
+//!     if session.subscribe("output", SubscribeOptions::default(), None).is_err() {
+//!         return;
+//!     }
+//!     let mut link = Link::new(session, connector, clock);
+//!     loop {
+//!         if let Event::Message(message) = link.next().await {
+//!             let _lit = message.payload == b"on";
+//!         }
+//!     }
+//! }
+//! ```
+//!
+//! To do something else meanwhile, select between [`Link::next`](super::Link::next)
+//! and that: dropping `next` loses nothing.
 
 use core::future::{Future, poll_fn};
 use core::net::Ipv4Addr;

@@ -1,4 +1,65 @@
 //! tokio's TCP, with or without TLS, and tokio's clock.
+//!
+//! A lamp that obeys and publishes what it was told:
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use aldis_mqtt::link::Link;
+//! use aldis_mqtt::link::tokio::{TcpConnector, TokioClock};
+//! use aldis_mqtt::{
+//!     Buffers, Event, Options, Publication, QoS, Session, Slot, SubscribeOptions,
+//! };
+//!
+//! # async fn lamp() -> Result<(), Box<dyn std::error::Error>> {
+//! let clock = TokioClock::new();
+//! let now = aldis_mqtt::link::Clock::now(&clock);
+//! let (mut receive, mut outbox, mut slots) = ([0; 1024], [0; 4096], [Slot::EMPTY; 32]);
+//! let buffers = Buffers::new(&mut receive, &mut outbox, &mut slots);
+//! // The last number makes this client wait differently from others after an outage.
+//! let mut session = Session::new(Options::new("lamp-1"), buffers, 0x5eed, now)?;
+//! let at_least_once = SubscribeOptions {
+//!     qos: QoS::AtLeastOnce,
+//!     ..SubscribeOptions::default()
+//! };
+//! session.subscribe("output", at_least_once, None)?;
+//!
+//! let mut link = Link::new(session, TcpConnector::new("localhost", 1883), clock);
+//! let mut minute = tokio::time::interval(Duration::from_secs(60));
+//! loop {
+//!     tokio::select! {
+//!         event = link.next() => {
+//!             let mut token = None;
+//!             match event {
+//!                 Event::Message(message) => {
+//!                     println!("{}: {:?}", message.topic, message.payload);
+//!                     token = message.token;
+//!                 }
+//!                 Event::Disconnected { cause, .. } => println!("{cause}"),
+//!                 Event::Dropped { id, reason } => println!("{id:?}: {reason:?}"),
+//!                 _ => {}
+//!             }
+//!             // The message was handled: now the broker may know.
+//!             if let Some(token) = token {
+//!                 link.session().acknowledge(token);
+//!             }
+//!         }
+//!         // The link was dropped in the middle of its work, and nothing is lost.
+//!         _ = minute.tick() => {
+//!             let (session, now) = link.parts();
+//!             let alive = Publication::new("lamp-1/alive", b"yes").qos(QoS::AtLeastOnce);
+//!             if let Err(error) = session.publish(&alive.latest(), now) {
+//!                 println!("{error}");
+//!             }
+//!         }
+//!     }
+//! }
+//! # }
+//! ```
+//!
+//! What was published or acknowledged goes out when [`Link::next`](super::Link::next)
+//! is awaited again. To end: [`Session::stop`](crate::Session::stop), then `next`
+//! until [`Session::is_stopped`](crate::Session::is_stopped).
 
 use std::future::{Future, poll_fn};
 use std::io;
