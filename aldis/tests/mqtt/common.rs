@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long anything may take before a test gives up.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -73,8 +73,16 @@ impl Mosquitto {
         panic!("mosquitto does not start with {settings}");
     }
 
+    /// On the port of one that has ended.
     pub fn start_on(port: u16) -> Self {
-        Self::try_on(port, "allow_anonymous true").expect("the port is free")
+        let until = Instant::now() + PATIENCE;
+        loop {
+            // The port may be the near end of somebody's connection for a moment.
+            if let Some(broker) = Self::try_on(port, "allow_anonymous true") {
+                return broker;
+            }
+            assert!(Instant::now() < until, "port {port} stays taken");
+        }
     }
 
     fn try_on(port: u16, settings: &str) -> Option<Self> {
@@ -84,7 +92,12 @@ impl Mosquitto {
             "listener {port} 127.0.0.1\n{settings}\nuser root\nlog_dest stderr\nlog_type all\n"
         );
         let config = dir.file("mosquitto.conf", config);
-        let mut child = Command::new("/usr/sbin/mosquitto")
+        // Debian keeps it where users do not look.
+        let program = ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto"]
+            .into_iter()
+            .find(|path| std::path::Path::new(path).exists())
+            .unwrap_or("mosquitto");
+        let mut child = Command::new(program)
             .arg("-c")
             .arg(config)
             .stdout(Stdio::null())

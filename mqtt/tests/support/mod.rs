@@ -1,11 +1,12 @@
 //! A real mosquitto, and a link to it.
 #![allow(dead_code, reason = "each test uses some of it")]
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 use aldis_mqtt::link::Link;
 use aldis_mqtt::link::tokio::{TcpConnector, TokioClock};
@@ -23,33 +24,71 @@ pub struct Mosquitto {
 }
 
 impl Mosquitto {
+    /// On a free port.
     pub fn start(more: &str) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        Self::start_on(port, more)
+        // Another program may take the port before mosquitto does.
+        for _ in 0..10 {
+            let probe = TcpListener::bind("127.0.0.1:0").unwrap();
+            let port = probe.local_addr().unwrap().port();
+            drop(probe);
+            if let Some(running) = Self::try_on(port, more) {
+                return running;
+            }
+        }
+        panic!("mosquitto does not start with: {more}");
     }
 
+    /// On the port of one that has ended.
     pub fn start_on(port: u16, more: &str) -> Self {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            // The port may be the near end of somebody's connection for a moment.
+            if let Some(running) = Self::try_on(port, more) {
+                return running;
+            }
+            assert!(Instant::now() < until, "port {port} stays taken");
+        }
+    }
+
+    /// Once it accepts connections; nothing if it ends before.
+    fn try_on(port: u16, more: &str) -> Option<Self> {
         let dir = std::env::temp_dir().join(format!("aldis-mqtt-{}-{port}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         let conf = dir.join("mosquitto.conf");
         let mut file = std::fs::File::create(&conf).unwrap();
         writeln!(
             file,
-            "listener {port} 127.0.0.1\nallow_anonymous true\n{more}"
+            "listener {port} 127.0.0.1\nallow_anonymous true\nlog_dest stderr\n{more}"
         )
         .unwrap();
-        let child = Command::new("/usr/sbin/mosquitto")
+        // Debian keeps it where users do not look.
+        let program = ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto"]
+            .into_iter()
+            .find(|path| std::path::Path::new(path).exists())
+            .unwrap_or("mosquitto");
+        let mut child = Command::new(program)
             .arg("-c")
             .arg(&conf)
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("mosquitto is needed: apt-get install mosquitto");
-        Self { child, port, dir }
+        let log = BufReader::new(child.stderr.take().unwrap());
+        let (sender, runs) = mpsc::channel();
+        // Reads on to the end, or mosquitto would end at a closed pipe.
+        std::thread::spawn(move || {
+            for line in log.lines().map_while(Result::ok) {
+                if line.ends_with(" running") {
+                    let _ = sender.send(());
+                }
+            }
+        });
+        let broker = Self { child, port, dir };
+        match runs.recv_timeout(PATIENCE) {
+            Ok(()) => Some(broker),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("mosquitto neither runs nor ends"),
+        }
     }
 }
 
