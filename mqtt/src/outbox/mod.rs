@@ -156,8 +156,7 @@ impl<'b> Outbox<'b> {
     }
 
     /// The first entry from `at` on of which `wanted` is true.
-    #[inline]
-    pub fn find(&self, at: Index, mut wanted: impl FnMut(&Slot) -> bool) -> Option<Index> {
+    pub fn find(&self, at: Index, wanted: &dyn Fn(&Slot) -> bool) -> Option<Index> {
         let rest = self.slots.get(..self.len)?.get(at..)?;
         let found = rest
             .iter()
@@ -175,7 +174,7 @@ impl<'b> Outbox<'b> {
             }
             self.head += 1;
         }
-        let at = self.find(self.head, |slot| {
+        let at = self.find(self.head, &|slot| {
             slot.packet_id == Some(packet_id) && slot.is_publication()
         })?;
         self.entry(at).map(|slot| (at, *slot))
@@ -223,7 +222,7 @@ impl<'b> Outbox<'b> {
 
     /// The subscription to `filter`, or its end.
     pub fn filter(&self, filter: &str) -> Option<Index> {
-        self.find_named(0, filter, |slot| {
+        self.find_named(0, filter, &|slot| {
             matches!(slot.kind, Kind::Subscription | Kind::Unsubscription)
         })
     }
@@ -233,10 +232,10 @@ impl<'b> Outbox<'b> {
         &self,
         mut at: Index,
         name: &str,
-        wanted: impl Fn(&Slot) -> bool,
+        wanted: &dyn Fn(&Slot) -> bool,
     ) -> Option<Index> {
         loop {
-            at = self.find(at, &wanted)?;
+            at = self.find(at, wanted)?;
             if self.name_bytes(at) == name.as_bytes() {
                 return Some(at);
             }
@@ -246,11 +245,11 @@ impl<'b> Outbox<'b> {
 
     /// The first publication from `at` on that was never sent, and of which
     /// `wanted` is true.
-    pub fn unsent(&self, at: Index, wanted: impl Fn(&Slot) -> bool) -> Option<Index> {
+    pub fn unsent(&self, at: Index, wanted: &dyn Fn(&Slot) -> bool) -> Option<Index> {
         let wanted = |slot: &Slot| is_unsent(slot) && wanted(slot);
-        let found = self.find(at, wanted)?;
+        let found = self.find(at, &wanted)?;
         if self.is_locked(found) {
-            return self.find(found + 1, wanted);
+            return self.find(found + 1, &wanted);
         }
         Some(found)
     }
@@ -258,9 +257,9 @@ impl<'b> Outbox<'b> {
     /// The publication that the latest one of `topic` replaces.
     pub fn superseded(&self, topic: &str) -> Option<Index> {
         let wanted = |slot: &Slot| slot.latest && is_unsent(slot);
-        let found = self.find_named(0, topic, wanted)?;
+        let found = self.find_named(0, topic, &wanted)?;
         if self.is_locked(found) {
-            return self.find_named(found + 1, topic, wanted);
+            return self.find_named(found + 1, topic, &wanted);
         }
         Some(found)
     }
@@ -279,7 +278,7 @@ impl<'b> Outbox<'b> {
 
     /// The client id that a broker assigned.
     pub fn client_id(&self) -> Option<&str> {
-        let at = self.find(0, |slot| slot.kind == Kind::ClientId)?;
+        let at = self.find(0, &|slot| slot.kind == Kind::ClientId)?;
         Reader::new(self.body(at)).string().ok()
     }
 
@@ -348,6 +347,8 @@ impl<'b> Outbox<'b> {
     }
 
     /// Closes the gaps that removed entries left.
+    #[cold]
+    #[inline(never)]
     fn compact(&mut self) {
         let mut tail = 0;
         let mut kept = 0;
