@@ -24,8 +24,9 @@ mod slot;
 pub use slot::Slot;
 pub(crate) use slot::{Kind, State};
 
+use crate::shift::move_down;
 use crate::wire::{
-    HEADER_ROOM, PacketId, QoS, Reader, Version, Writer, id, varint_len, write_header,
+    HEADER_ROOM, PacketId, QoS, Reader, Version, Writer, id, text, varint_len, write_header,
 };
 
 /// Which slot an entry has.
@@ -198,7 +199,7 @@ impl<'b> Outbox<'b> {
     /// The topic of a publication, or the filter of a subscription, even if it
     /// was just removed.
     pub fn name(&self, at: Index) -> &str {
-        core::str::from_utf8(self.name_bytes(at)).unwrap_or("")
+        text(self.name_bytes(at)).unwrap_or("")
     }
 
     pub fn name_bytes(&self, at: Index) -> &[u8] {
@@ -365,8 +366,9 @@ impl<'b> Outbox<'b> {
                 continue;
             }
             let (start, size) = (slot.start as usize, slot.size as usize);
-            if start != tail && start + size <= self.arena.len() {
-                self.arena.copy_within(start..start + size, tail);
+            if start != tail {
+                let used = self.arena.get_mut(..start + size).unwrap_or(&mut []);
+                move_down(used, start, tail);
             }
             if let Some(room) = self.slots.get_mut(kept) {
                 *room = Slot {

@@ -5,9 +5,10 @@ use super::inbound::Arrival;
 use super::transmit::Reply;
 use super::{Cause, Dropped, Event, Message, Progress, PublicationId, Session, Token};
 use crate::outbox::{EXPIRED, Kind, SESSION_LOST, Slot, State as EntryState};
+use crate::shift::move_down;
 use crate::wire::{
     Ack, Disconnect, Fault, Frame, PacketId, Properties, PublishLayout, QoS, Reader, ReasonCode,
-    Version, frame, kind,
+    Version, frame, kind, text,
 };
 
 /// Bytes of the receive buffer, from and to.
@@ -59,9 +60,8 @@ impl Session<'_> {
             return &mut [];
         }
         if self.start > 0 {
-            if self.start < self.end {
-                self.receive.copy_within(self.start..self.end, 0);
-            }
+            let used = self.receive.get_mut(..self.end).unwrap_or(&mut []);
+            move_down(used, self.start, 0);
             self.end -= self.start;
             self.start = 0;
         }
@@ -441,7 +441,7 @@ impl Session<'_> {
         };
         Event::Message(Message {
             // It was looked at when it came.
-            topic: core::str::from_utf8(topic).unwrap_or(""),
+            topic: text(topic).unwrap_or(""),
             payload: bytes.get(layout.payload..).unwrap_or(&[]),
             qos,
             retain: first & 1 != 0,

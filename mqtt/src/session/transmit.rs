@@ -222,7 +222,7 @@ impl Session<'_> {
     }
 
     /// Chooses the packet that goes out next; says whether there is one.
-    #[inline]
+    #[inline(never)]
     fn next_packet(&mut self) -> bool {
         match self.state {
             State::Connected => self.next_control() || self.next_entry(),
