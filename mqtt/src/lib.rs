@@ -174,6 +174,7 @@
 pub mod link;
 mod outbox;
 pub mod session;
+mod shift;
 mod time;
 pub mod wire;
 
