@@ -22,14 +22,17 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Begins with nothing to write.
+    /// On standard output.
     pub fn new() -> io::Result<Self> {
+        Self::to(io::stdout())
+    }
+
+    fn to(mut out: impl Write + Send + 'static) -> io::Result<Self> {
         let (lines, to_write) = mpsc::sync_channel::<String>(WAITING);
         let (done, written) = mpsc::channel();
         let closed = Arc::new(Notify::new());
         let closing = closed.clone();
         thread::Builder::new().name("lines".into()).spawn(move || {
-            let mut out = io::stdout();
             for mut line in to_write {
                 line.push('\n');
                 let result = out.write_all(line.as_bytes()).and_then(|()| out.flush());
@@ -62,5 +65,47 @@ impl Lines {
     pub fn finish(self) {
         drop(self.lines);
         let _ = self.written.recv_timeout(LAST_LINES);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes to nobody: waits for ever, or fails.
+    struct Nobody {
+        waits: Option<Receiver<()>>,
+    }
+
+    impl Write for Nobody {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            if let Some(never) = &self.waits {
+                let _ = never.recv();
+            }
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A terminal that is held (Ctrl-S) stops the device.
+    #[test]
+    fn nobody_waits_for_a_reader() {
+        let (_held, waits) = mpsc::channel();
+        let lines = Lines::to(Nobody { waits: Some(waits) }).unwrap();
+        for _ in 0..2 * WAITING {
+            lines.write("line".into());
+        }
+        lines.finish();
+    }
+
+    /// A readout that nobody sees any more goes on for ever.
+    #[tokio::test]
+    async fn a_reader_that_leaves_is_noticed() {
+        let lines = Lines::to(Nobody { waits: None }).unwrap();
+        lines.write("line".into());
+        lines.closed().await;
     }
 }

@@ -46,10 +46,10 @@ struct Cli {
 enum Verb {
     Demo(demo::Args),
     Hub(hub::Args),
+    Device(device::Args),
     Sub(sub::Args),
     Pub(publish::Args),
     Blink(blink::Args),
-    Device(device::Args),
     Decode(decode::Args),
     Completions(completions::Args),
 }

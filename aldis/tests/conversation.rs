@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{BRISK, Broker, Folder, Kind, Program, Tools, device};
+use common::{BRISK, Broker, Folder, Kind, Program, Tools, aldis, device};
 
 /// `t=24.1C, h=26.5%.`
 fn is_readout(line: &str) -> bool {
@@ -73,6 +73,84 @@ fn converse(kind: Kind, tools: Tools) {
 #[test]
 fn mosquitto_with_its_own_tools() {
     converse(Kind::Mosquitto, Tools::Mosquitto);
+}
+
+/// `aldis` does not stand in for mosquitto's tools.
+#[test]
+fn mosquitto_with_our_tools() {
+    converse(Kind::Mosquitto, Tools::Aldis);
+}
+
+/// Our own parts do not fit together.
+#[test]
+fn the_hub_with_our_tools() {
+    converse(Kind::Hub, Tools::Aldis);
+}
+
+/// With `-d`, the packets are not seen as the seed's users know them.
+#[test]
+fn packets_are_shown() {
+    for kind in [Kind::Mosquitto, Kind::Hub] {
+        let broker = Broker::start(kind);
+        for tools in [Tools::Mosquitto, Tools::Aldis] {
+            let args = ["-t", "output", "-m", "on", "-q", "1", "-r", "-d"];
+            let said = tools.publish(broker.port, &args).join("\n");
+            for packet in [
+                "sending CONNECT",
+                "received CONNACK (0)",
+                "sending PUBLISH (d0, q1, r1, m1, 'output', ... (2 bytes))",
+                "received PUBACK (Mid: 1, RC:",
+                "sending DISCONNECT",
+            ] {
+                assert!(
+                    said.contains(packet),
+                    "{kind:?}, {tools:?}: no {packet} in\n{said}"
+                );
+            }
+            let sub = tools.sub(broker.port, &["-t", "output", "-q", "1", "-d", "-C", "1"]);
+            let (ended, said) = sub.finish();
+            assert!(ended.success(), "{kind:?}, {tools:?}: {ended}");
+            for line in [
+                "received SUBACK",
+                "received PUBLISH (d0, q1, r1, m1, 'output', ... (2 bytes))",
+                "on",
+            ] {
+                let found = said.iter().any(|said| said.ends_with(line));
+                assert!(
+                    found,
+                    "{kind:?}, {tools:?}: no {line} in\n{}",
+                    said.join("\n")
+                );
+            }
+        }
+    }
+}
+
+/// The seed's loop does not blink.
+#[test]
+fn blink_alternates_the_lamp() {
+    let broker = Broker::start(Kind::Hub);
+    let folder = Folder::new();
+    let config = folder.file("device.toml", BRISK);
+    let mut dev = Program::start(&mut device(&broker.url(), folder.path(), &config));
+    dev.wait_for_text("mqtt: connected");
+    let mut command = aldis("blink");
+    command.args([
+        "output",
+        "--on",
+        "1s",
+        "--off",
+        "1s",
+        "-h",
+        "127.0.0.1",
+        "-p",
+    ]);
+    let blink = Program::start(command.arg(broker.port.to_string()));
+    for state in ["on", "off", "on", "off"] {
+        let line = dev.wait_for("the lamp", |line| line.starts_with("lamp: "));
+        assert_eq!(line, format!("lamp: {state}"));
+    }
+    drop(blink);
 }
 
 /// The hub is not the broker that mosquitto's tools expect.

@@ -167,3 +167,77 @@ async fn dropping_the_future_again_and_again_loses_nothing() {
     .await
     .expect("messages were lost");
 }
+
+/// mosquitto 2.0 sends its whole queue at once, whatever the receive maximum:
+/// to end the connection for that would be to have none, and to let go of a
+/// packet id would be to have a message twice.
+#[tokio::test]
+async fn a_long_queue_arrives_whole_in_order_and_once() {
+    const COUNT: u32 = 300;
+    let broker = Mosquitto::start("max_queued_messages 0");
+    for version in [Version::V4, Version::V5] {
+        for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+            let mut receiver = link(broker.port, options(version));
+            let subscription = SubscribeOptions {
+                qos,
+                ..Default::default()
+            };
+            receiver
+                .session()
+                .subscribe("queue", subscription, None)
+                .unwrap();
+            let subscribed = |event: &Event<'_>| matches!(event, Event::Subscribed { .. });
+            until(&mut receiver, |event| subscribed(event).then_some(())).await;
+            let (session, now) = receiver.parts();
+            session.stop(now);
+            let stopped = |event: &Event<'_>| matches!(event, Event::Disconnected { .. });
+            until(&mut receiver, |event| stopped(event).then_some(())).await;
+
+            let sender = Options::new("sender");
+            let mut sender = link(
+                broker.port,
+                Options {
+                    versions: options(version).versions,
+                    ..sender
+                },
+            );
+            for number in 0..COUNT {
+                let (session, now) = sender.parts();
+                let payload = number.to_be_bytes();
+                let publication = Publication::new("queue", &payload).qos(qos);
+                session.publish(&publication, now).unwrap();
+            }
+            let mut delivered = 0;
+            until(&mut sender, |event| {
+                delivered += u32::from(matches!(event, Event::Delivered { .. }));
+                (delivered == COUNT).then_some(())
+            })
+            .await;
+
+            let (session, now) = receiver.parts();
+            session.start(now);
+            let mut next = 0;
+            let began = std::time::Instant::now();
+            until(&mut receiver, |event| {
+                if let Event::Message(message) = event {
+                    let number = u32::from_be_bytes(message.payload.try_into().unwrap());
+                    // At QoS 1 some may come again.
+                    assert!(
+                        number <= next,
+                        "{version:?} {qos:?}: {number} came before {next}"
+                    );
+                    if qos == QoS::ExactlyOnce {
+                        assert_eq!(number, next, "{version:?}: twice");
+                    }
+                    next = next.max(number + 1);
+                }
+                (next == COUNT).then_some(())
+            })
+            .await;
+            println!(
+                "{version:?} {qos:?}: {COUNT} messages in {:?}",
+                began.elapsed()
+            );
+        }
+    }
+}

@@ -31,6 +31,9 @@ pub struct Bench {
     /// The optimisation of every program in every column.
     #[arg(long, default_value = "s")]
     opt_level: OptLevel,
+    /// Measure our own client only.
+    #[arg(long)]
+    ours: bool,
     /// Print one JSON object per client instead of a table.
     #[arg(long)]
     json: bool,
@@ -147,8 +150,12 @@ impl Bench {
         let lock = root().join("bench/Cargo.lock");
         let lock =
             fs::read_to_string(&lock).with_context(|| format!("cannot read {}", lock.display()))?;
+        let clients = match self.ours {
+            true => &CLIENTS[..1],
+            false => &CLIENTS[..],
+        };
         let mut figures = vec![];
-        for client in &CLIENTS {
+        for client in clients {
             let size = self.subject.includes(Subject::Size) && client.size;
             let instructions = self.subject.includes(Subject::Instructions);
             figures.push(Figures {

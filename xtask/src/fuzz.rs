@@ -29,11 +29,7 @@ impl Fuzz {
 
 /// Runs each target for so many seconds; the first finding is an error.
 pub fn run(seconds: u64) -> Result<()> {
-    require(
-        &["+nightly", "--version"],
-        "rustup toolchain install nightly --profile minimal",
-    )?;
-    require(&["fuzz", "--version"], "cargo install cargo-fuzz --locked")?;
+    check()?;
     let folder = root().join("mqtt/fuzz");
     for target in TARGETS {
         eprintln!("fuzzing {target} for {seconds} s");
@@ -64,6 +60,15 @@ pub fn run(seconds: u64) -> Result<()> {
     Ok(())
 }
 
+/// Says what to type where something is missing.
+pub fn check() -> Result<()> {
+    require(
+        &["+nightly", "--version"],
+        "rustup toolchain install nightly --profile minimal",
+    )?;
+    require(&["fuzz", "--version"], "cargo install cargo-fuzz --locked")
+}
+
 /// Cargo through rustup's proxy: `+nightly` is meant for that, and the variables
 /// that an outer cargo sets would bind it to its own toolchain.
 fn cargo() -> Command {
@@ -72,7 +77,6 @@ fn cargo() -> Command {
     command
 }
 
-/// Says what to type where something is missing.
 fn require(arguments: &[&str], remedy: &str) -> Result<()> {
     let output = cargo().args(arguments).output();
     if output.is_ok_and(|output| output.status.success()) {

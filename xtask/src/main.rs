@@ -3,8 +3,10 @@
 mod bench;
 mod fuzz;
 mod picture;
+mod test;
 
-use std::path::Path;
+use std::env;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -16,6 +18,7 @@ enum Chore {
     Bench(bench::Bench),
     Fuzz(fuzz::Fuzz),
     Picture(picture::Picture),
+    Test(test::Test),
 }
 
 fn main() -> ExitCode {
@@ -23,6 +26,7 @@ fn main() -> ExitCode {
         Chore::Bench(bench) => bench.run(),
         Chore::Fuzz(fuzz) => fuzz.run(),
         Chore::Picture(picture) => picture.run(),
+        Chore::Test(test) => test.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -37,4 +41,17 @@ fn main() -> ExitCode {
 fn root() -> &'static Path {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here)
+}
+
+/// The Cargo that called us.
+fn cargo() -> PathBuf {
+    env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from)
+}
+
+/// Where builds go.
+fn target_dir() -> PathBuf {
+    let target = env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    // Relative to the directory that `cargo xtask` was called in.
+    let target = target.unwrap_or_else(|| root().join("target"));
+    env::current_dir().unwrap_or_default().join(target)
 }

@@ -23,7 +23,9 @@ pub struct Looks {
 const FULL: u16 = 20;
 /// From this height on there is a title, and a line for each thing.
 const MEDIUM: u16 = 9;
-/// From this height on two of the commands are shown without the headings.
+/// Messages that are shown at least, where everything has its heading.
+const FEW: usize = 3;
+/// From this height on a command or two are shown without the other headings.
 const SOME_COMMANDS: u16 = 14;
 /// From this width on labels are whole words.
 const WIDE: u16 = 60;
@@ -66,12 +68,14 @@ impl<'a> Painter<'a> {
             self.connection(),
             self.sensor(),
         ];
-        let below = 3 + self.model.commands.len();
-        let room = usize::from(height).saturating_sub(lines.len() + below);
+        // Two headings and the keys.
+        let below = usize::from(height).saturating_sub(lines.len() + 3);
+        let commands = self.commands(below.saturating_sub(FEW));
+        let room = below - commands.len();
         lines.push(self.heading("Messages"));
         lines.extend(self.log(room));
         lines.push(self.heading("In another terminal"));
-        lines.extend(self.commands(usize::MAX));
+        lines.extend(commands);
         lines.push(self.keys());
         lines
     }
@@ -86,7 +90,7 @@ impl<'a> Painter<'a> {
             self.heading("Messages"),
         ];
         let commands = match height {
-            SOME_COMMANDS.. => self.commands(2),
+            SOME_COMMANDS.. => self.commands(3),
             _ => Vec::new(),
         };
         let below = match commands.len() {
@@ -364,13 +368,21 @@ impl<'a> Painter<'a> {
         line
     }
 
+    /// As many commands as fit into so many lines, ready to be pasted.
     fn commands(&self, most: usize) -> Vec<Line<'a>> {
-        self.model
-            .commands
-            .iter()
-            .take(most)
-            .map(|command| Line::from(format!(" {command}")))
-            .collect()
+        let mut lines = Vec::new();
+        for command in &self.model.commands {
+            let wrapped = wrap(command, usize::from(self.width).saturating_sub(1));
+            if lines.len() + wrapped.len() > most {
+                break;
+            }
+            lines.extend(
+                wrapped
+                    .into_iter()
+                    .map(|line| Line::from(format!(" {line}"))),
+            );
+        }
+        lines
     }
 
     fn keys(&self) -> Line<'a> {
@@ -461,6 +473,32 @@ impl<'a> Painter<'a> {
     }
 }
 
+/// A command in lines that a shell puts together again.
+fn wrap(command: &str, width: usize) -> Vec<String> {
+    const JOIN: &str = " \\";
+    let mut lines = vec![String::new()];
+    let mut words = command.split(' ').peekable();
+    while let Some(word) = words.next() {
+        let join = if words.peek().is_some() {
+            JOIN.len()
+        } else {
+            0
+        };
+        let Some(line) = lines.last_mut() else { break };
+        let is_first = line.trim().is_empty();
+        if !is_first && self::width(line) + 1 + self::width(word) + join > width {
+            line.push_str(JOIN);
+            lines.push(format!("  {word}"));
+        } else {
+            if !is_first {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines
+}
+
 fn width(text: &str) -> usize {
     Span::raw(text).width()
 }
@@ -492,5 +530,27 @@ fn span(lasted: Duration) -> String {
         60..3_600 => format!("{} min {} s", secs / 60, secs % 60),
         3_600..86_400 => format!("{} h {} min", secs / 3_600, secs / 60 % 60),
         _ => format!("{} d {} h", secs / 86_400, secs / 3_600 % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wrap;
+
+    /// A command that is cut off, or that the shell takes for two.
+    #[test]
+    fn commands_wrap_so_that_they_can_be_pasted() {
+        let command = "mosquitto_pub -h 127.0.0.1 -p 1883 -t output -m on -q 1";
+        assert_eq!(wrap(command, 80), [command]);
+        for width in 20..60 {
+            let lines = wrap(command, width);
+            assert!(lines.iter().all(|line| line.len() <= width), "{lines:?}");
+            let joined = lines.join("\n").replace(" \\\n ", "");
+            assert_eq!(joined, command);
+        }
+        assert_eq!(
+            wrap("/a/very/long/path x", 5),
+            ["/a/very/long/path \\", "  x"]
+        );
     }
 }

@@ -16,6 +16,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 const LARGEST: usize = 64 * 1024;
 /// Bytes of commands that wait for the hub.
 const OUTBOX: usize = 4 * 1024;
+/// How many of them.
+const SLOTS: usize = 32;
 
 /// What the client has seen.
 pub enum Seen<'a> {
@@ -72,7 +74,7 @@ impl Watcher {
             ..Options::new(&self.client_id)
         };
         let now = clock.now();
-        let mut slots = [Slot::EMPTY; 16];
+        let mut slots = [Slot::EMPTY; SLOTS];
         let buffers = Buffers::new(&mut receive, &mut outbox, &mut slots);
         let mut session =
             Session::new(options, buffers, self.seed, now).map_err(WatchError::Options)?;

@@ -31,7 +31,7 @@ use tokio::time::sleep;
 use crate::client::{
     self, BrokerArgs, Client, ClientLink, Contact, ENVIRONMENT, Failure, SessionArgs, TIMED_OUT,
 };
-use crate::signals;
+use crate::{duration, signals};
 use format::{Arrival, Format, Output};
 
 /// Subscribe to topics and print the messages
@@ -79,6 +79,9 @@ pub struct Args {
     /// End after so many seconds, with exit code 27
     #[arg(short = 'W', value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     timeout: Option<u64>,
+    /// End after this time, with exit code 0: 30s, 5m, 2h, 30d
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
+    lifetime: Option<Duration>,
     /// End when the broker has answered all subscriptions
     #[arg(short = 'E')]
     exit_when_subscribed: bool,
@@ -169,6 +172,12 @@ async fn subscribe(args: &Args) -> Result<u8, Failure> {
             None => std::future::pending().await,
         }
     };
+    let over = async {
+        match args.lifetime {
+            Some(lifetime) => sleep(lifetime).await,
+            None => std::future::pending().await,
+        }
+    };
     let mut subscriber = Subscriber {
         args,
         output,
@@ -189,6 +198,7 @@ async fn subscribe(args: &Args) -> Result<u8, Failure> {
             () = signals::interrupted() => Ok(0),
             () = output_closed.notified() => Ok(0),
             ended = receiving => ended,
+            () = over => Ok(0),
             () = timed_out => {
                 if !args.broker.quiet {
                     eprintln!("Timed out");

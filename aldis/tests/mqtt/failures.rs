@@ -221,6 +221,14 @@ fn a_silent_broker_can_be_bounded() {
     }
 }
 
+/// A subscriber that was to run for a while would look as if it had failed.
+#[test]
+fn the_time_it_was_to_run_is_no_time_out() {
+    let broker = Mosquitto::start();
+    let done = run(&mut Tool::Aldis.at("sub", broker.port, ["-t", "t", "--for", "300ms"]));
+    assert_eq!((done.code, done.err.as_str()), (Some(0), ""), "{done:?}");
+}
+
 /// The time is counted whatever comes, and the count whatever the time.
 #[test]
 fn count_and_time_end_it_whichever_comes_first() {

@@ -1,6 +1,6 @@
-//! Anything that can happen to a session, in any order.
+//! See [`aldis_mqtt_fuzz::targets::session`].
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| aldis_mqtt_fuzz::rig::run(bytes));
+fuzz_target!(|bytes: &[u8]| aldis_mqtt_fuzz::targets::session(bytes));

@@ -13,3 +13,4 @@ pub mod bridge;
 pub mod differ;
 pub mod generate;
 pub mod rig;
+pub mod targets;

@@ -339,7 +339,7 @@ impl Session<'_> {
         }
     }
 
-    fn close(&mut self, cause: Cause, now: Instant) {
+    pub(super) fn close(&mut self, cause: Cause, now: Instant) {
         self.state = State::Closing(cause);
         self.timers.stop_connection();
         self.timers
@@ -381,6 +381,10 @@ impl Session<'_> {
             .checked_shl(u32::from(self.attempts))
             .filter(|bound| bound >> self.attempts == backoff.base_ms)
             .map_or(backoff.cap_ms, |bound| bound.min(backoff.cap_ms));
+        if cause == Cause::Protocol(Fault::ReceiveMaximum) {
+            // There is room for what the broker could not be rid of.
+            return 0;
+        }
         self.attempts = self.attempts.saturating_add(1).min(31);
         match cause {
             Cause::TakenOver => {
@@ -411,6 +415,7 @@ impl Session<'_> {
         }
         if due.has(Timer::Stable) {
             self.attempts = 0;
+            self.inbound.settle();
         }
         if due.has(Timer::Reconnect) && self.state == State::Waiting {
             self.state = State::Opening;

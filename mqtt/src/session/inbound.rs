@@ -11,16 +11,20 @@ struct Slot {
     reason: ReasonCode,
 }
 
+/// How far a message has come. What was sent at QoS 2 `Before` came on an earlier
+/// connection, and not yet on this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// QoS 1, with the application.
     One,
     /// QoS 1, handled: PUBACK is due.
     OneHandled,
-    /// QoS 2, with the application; `true`: it came on this connection.
-    Two { here: bool },
-    /// QoS 2, handled: PUBREC is due once it came on this connection.
-    TwoHandled { here: bool },
+    /// QoS 2, with the application.
+    Two,
+    TwoBefore,
+    /// QoS 2, handled: PUBREC is due, once the message has come again.
+    TwoHandled,
+    TwoHandledBefore,
     /// QoS 2, PUBREC was sent; PUBREL is awaited.
     Received,
 }
@@ -33,12 +37,13 @@ impl State {
         }
     }
 
-    /// It came on an earlier connection, and not on this one.
-    const fn is_elsewhere(self) -> bool {
-        matches!(
-            self,
-            Self::Two { here: false } | Self::TwoHandled { here: false }
-        )
+    const fn is_before(self) -> bool {
+        matches!(self, Self::TwoBefore | Self::TwoHandledBefore)
+    }
+
+    /// The next step is ours: the application's, or an acknowledgement's.
+    const fn is_ours(self) -> bool {
+        !matches!(self, Self::Received | Self::TwoHandledBefore)
     }
 }
 
@@ -47,26 +52,29 @@ impl State {
 pub(crate) enum Arrival {
     /// It is new.
     New,
-    /// It came before and the application has it.
-    Known,
-    /// There is no room for it until the application acknowledges something.
+    /// It is not taken: the application has it already, or it has to come again.
+    Ignored,
+    /// There is no room for it until something is acknowledged.
     Wait,
-    /// The broker sends more than it may.
-    Excess,
 }
 
 /// The table of them, in the order of their arrival.
+///
+/// A broker that sends more than the receive maximum allows, as mosquitto 2.0
+/// does, is not cut off: it waits until there is room. Where it would have to
+/// wait for itself, since each message in the table waits for a PUBREL behind
+/// the message that has no room, that message and all after it are left to be
+/// sent again on another connection, which is asked for when the table is empty.
 #[derive(Debug)]
 pub(crate) struct Inbound {
     slots: [Slot; Self::SIZE],
     len: u8,
-    /// So many more may be under way than the maximum: a broker may take each
-    /// PUBCOMP for an end on this connection (section 4.9).
-    extra: u8,
     /// The broker may have begun a new session.
     unsure: bool,
     /// Acknowledgements may be due.
     due: bool,
+    /// Some messages were left to be sent again.
+    left: bool,
 }
 
 impl Inbound {
@@ -81,9 +89,9 @@ impl Inbound {
         Self {
             slots: [empty; Self::SIZE],
             len: 0,
-            extra: 0,
             unsure: false,
             due: false,
+            left: false,
         }
     }
 
@@ -105,50 +113,36 @@ impl Inbound {
         }
     }
 
-    /// A PUBLISH at QoS 2 comes for the first time (MQTT-3.3.1-1): if the broker
-    /// may have begun a new session, then what had its packet id was of the old.
-    pub fn begin(&mut self, packet_id: PacketId) {
-        let old = |slot: &Slot| slot.packet_id == packet_id && slot.state.is_elsewhere();
-        if self.unsure
-            && let Some(at) = self.used().iter().position(old)
-        {
-            self.remove(at);
-        }
-    }
-
-    /// A PUBLISH came; at most `maximum` may be under way. `agreed`: the broker
-    /// was told so.
-    pub fn arrive(&mut self, packet_id: PacketId, qos: QoS, maximum: u16, agreed: bool) -> Arrival {
+    /// A PUBLISH came; `dup`: it may have come before.
+    pub fn arrive(&mut self, packet_id: PacketId, qos: QoS, dup: bool) -> Arrival {
         if qos == QoS::ExactlyOnce
             && let Some(at) = self.position(packet_id, qos)
             && let Some(slot) = self.slots.get_mut(at)
         {
-            slot.state = match slot.state {
-                State::Two { .. } => State::Two { here: true },
-                _ => State::TwoHandled { here: true },
-            };
-            self.due = true;
-            return Arrival::Known;
-        }
-        let maximum = maximum.saturating_add(u16::from(self.extra));
-        let full = usize::from(self.len) == Self::SIZE;
-        if full || u16::from(self.len) >= maximum {
-            let here = self.used().iter().filter(|slot| !slot.state.is_elsewhere());
-            let excess = here.count() >= usize::from(maximum);
-            // What the broker had to send again on this connection, and did
-            // not, it has forgotten: it sends that before anything new.
-            let gone = |slot: &Slot| slot.state == State::TwoHandled { here: false };
-            let gone = self.used().iter().position(gone).filter(|_| full);
-            if let Some(at) = gone.filter(|_| !excess) {
+            // In a new session, what comes for the first time (MQTT-3.3.1-1) is
+            // not what had its packet id in the old one.
+            if self.unsure && !dup && slot.state.is_before() {
                 self.remove(at);
-            } else if full || excess {
-                let ours = |slot: &Slot| slot.state != State::Received;
-                let wait = !agreed && self.used().iter().any(ours);
-                return if wait { Arrival::Wait } else { Arrival::Excess };
+            } else {
+                slot.state = match slot.state {
+                    State::Two | State::TwoBefore => State::Two,
+                    _ => State::TwoHandled,
+                };
+                self.due = true;
+                return Arrival::Ignored;
             }
         }
+        let full = usize::from(self.len) == Self::SIZE;
+        if full && self.used().iter().any(|slot| slot.state.is_ours()) {
+            return Arrival::Wait;
+        }
+        // The order of what follows is kept as well.
+        self.left |= full;
+        if self.left {
+            return Arrival::Ignored;
+        }
         let state = match qos {
-            QoS::ExactlyOnce => State::Two { here: true },
+            QoS::ExactlyOnce => State::Two,
             _ => State::One,
         };
         if let Some(slot) = self.slots.get_mut(usize::from(self.len)) {
@@ -162,19 +156,37 @@ impl Inbound {
         Arrival::New
     }
 
+    /// Whether there is room again for what was left to be sent again.
+    pub fn wants_another_connection(&self) -> bool {
+        self.left && self.len == 0
+    }
+
+    /// The connection has lasted: what the broker had to send again first, and
+    /// has not by now, it has forgotten.
+    pub fn settle(&mut self) {
+        while let Some(at) = self
+            .used()
+            .iter()
+            .position(|slot| slot.state == State::TwoHandledBefore)
+        {
+            self.remove(at);
+        }
+    }
+
     /// The application has handled a message.
     pub fn handled(&mut self, packet_id: PacketId, qos: QoS, reason: ReasonCode) {
         let waiting = |slot: &&mut Slot| {
             slot.packet_id == packet_id
                 && slot.state.qos() == qos
-                && matches!(slot.state, State::One | State::Two { .. })
+                && matches!(slot.state, State::One | State::Two | State::TwoBefore)
         };
         let len = usize::from(self.len);
         let used = self.slots.get_mut(..len).unwrap_or(&mut []);
         if let Some(slot) = used.iter_mut().find(waiting) {
             slot.reason = reason;
             slot.state = match slot.state {
-                State::Two { here } => State::TwoHandled { here },
+                State::Two => State::TwoHandled,
+                State::TwoBefore => State::TwoHandledBefore,
                 _ => State::OneHandled,
             };
             self.due = true;
@@ -189,12 +201,7 @@ impl Inbound {
             return None;
         }
         let one = |slot: &Slot| matches!(slot.state, State::One | State::OneHandled);
-        let two = |slot: &Slot| {
-            matches!(
-                slot.state,
-                State::Two { here: true } | State::TwoHandled { here: true }
-            )
-        };
+        let two = |slot: &Slot| matches!(slot.state, State::Two | State::TwoHandled);
         let firsts = [
             self.used().iter().position(one),
             self.used().iter().position(two),
@@ -213,7 +220,7 @@ impl Inbound {
                     self.remove(at);
                     return Some((packet_id, QoS::AtLeastOnce, reason));
                 }
-                State::TwoHandled { here: true } => {
+                State::TwoHandled => {
                     slot.state = State::Received;
                     if reason.is_error() {
                         self.remove(at);
@@ -230,10 +237,6 @@ impl Inbound {
     /// PUBREL came: the packet id is free again. Says whether it was known.
     pub fn release(&mut self, packet_id: PacketId) -> bool {
         let at = self.position(packet_id, QoS::ExactlyOnce);
-        let state = at.and_then(|at| self.slots.get(at)).map(|slot| slot.state);
-        if state != Some(State::Received) {
-            self.extra = self.extra.saturating_add(1);
-        }
         if let Some(at) = at {
             self.remove(at);
         }
@@ -243,8 +246,8 @@ impl Inbound {
     /// A new connection. At QoS 1 the broker sends again what was not
     /// acknowledged; at QoS 2 we must know what we had, if it knows too.
     pub fn reconnect(&mut self, kept: bool, unsure: bool) {
-        self.extra = 0;
         self.unsure = unsure;
+        self.left = false;
         let mut at = 0;
         while let Some(slot) = self
             .slots
@@ -252,9 +255,9 @@ impl Inbound {
             .filter(|_| at < usize::from(self.len))
         {
             slot.state = match slot.state {
-                State::Two { .. } => State::Two { here: false },
-                State::TwoHandled { .. } | State::Received => State::TwoHandled { here: false },
-                one => one,
+                State::Two => State::TwoBefore,
+                State::TwoHandled | State::Received => State::TwoHandledBefore,
+                other => other,
             };
             if kept && slot.state.qos() == QoS::ExactlyOnce {
                 at += 1;

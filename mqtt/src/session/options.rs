@@ -97,7 +97,9 @@ pub struct Options<'a> {
     /// How many messages at QoS 1 and 2 the broker may have under way to us:
     /// at most [`Session::RECEIVE_MAXIMUM`](crate::Session::RECEIVE_MAXIMUM).
     pub receive_maximum: u16,
-    /// How many publications may be under way to the broker; it may allow fewer.
+    /// How many publications may be under way to the broker. MQTT 5 lets it
+    /// allow fewer; in MQTT 3.1.1 it cannot say so, and may close a connection
+    /// with too many (mosquitto: more than 20 at QoS 2).
     pub in_flight: u16,
     /// More properties for CONNECT: user properties, Request Response
     /// Information, Request Problem Information.
@@ -121,7 +123,7 @@ impl<'a> Options<'a> {
             keep_alive_s: 15,
             session_expiry_s: 3_600,
             receive_maximum: 16,
-            in_flight: 32,
+            in_flight: 16,
             properties: &[],
             timeouts: Timeouts::default(),
             backoff: Backoff::default(),

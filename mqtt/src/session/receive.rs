@@ -121,8 +121,7 @@ impl Session<'_> {
                     body,
                     layout,
                 }),
-                Arrival::Known => None,
-                Arrival::Excess => return Err(Fault::ReceiveMaximum),
+                Arrival::Ignored => None,
                 Arrival::Wait => {
                     self.blocked = true;
                     return Ok(Progress::Nothing);
@@ -166,18 +165,8 @@ impl Session<'_> {
         let Some(packet_id) = layout.packet_id else {
             return Ok(Arrival::New);
         };
-        let (maximum, agreed) = match self.version {
-            Version::V4 => (Self::RECEIVE_MAXIMUM, false),
-            Version::V5 => (
-                self.options.receive_maximum.clamp(1, Self::RECEIVE_MAXIMUM),
-                true,
-            ),
-        };
         let qos = QoS::from_bits(first >> 1 & 3).unwrap_or_default();
-        if qos == QoS::ExactlyOnce && first & 8 == 0 {
-            self.inbound.begin(packet_id);
-        }
-        Ok(self.inbound.arrive(packet_id, qos, maximum, agreed))
+        Ok(self.inbound.arrive(packet_id, qos, first & 8 != 0))
     }
 
     /// Everything but PUBLISH.

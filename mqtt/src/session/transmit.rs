@@ -5,7 +5,7 @@ use super::timers::Timer;
 use super::{Cause, Session};
 use crate::Instant;
 use crate::outbox::{Alias, EXPIRED, Kind, Parts, Slot, Stage, State as EntryState};
-use crate::wire::{HEADER_ROOM, PacketId, QoS, ReasonCode, Version, kind, varint_len};
+use crate::wire::{Fault, HEADER_ROOM, PacketId, QoS, ReasonCode, Version, kind, varint_len};
 
 /// Whether the broker was asked for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -270,6 +270,11 @@ impl Session<'_> {
                 return true;
             }
             self.releases = false;
+        }
+        if self.inbound.wants_another_connection() {
+            self.close(Cause::Protocol(Fault::ReceiveMaximum), now);
+            self.stage_disconnect(Cause::Stopped);
+            return true;
         }
         false
     }

@@ -442,37 +442,53 @@ fn a_disconnect_of_the_broker_is_reported_with_its_reason() {
 }
 
 #[test]
-fn more_messages_at_qos_2_than_there_is_room_for_are_refused_or_wait() {
-    let publish = |id: u8, v5: bool| {
-        let mut bytes = vec![0x34, 5, 0, 1, b't', 0, id];
-        if v5 {
-            bytes[1] = 6;
-            bytes.push(0);
+fn more_messages_at_qos_2_than_there_is_room_for_wait() {
+    let publish = |version: Version, id: u8, dup: bool| {
+        let first = 0x34 | u8::from(dup) << 3;
+        match version {
+            Version::V4 => vec![first, 5, 0, 1, b't', 0, id],
+            Version::V5 => vec![first, 6, 0, 1, b't', 0, id, 0],
         }
-        bytes
     };
-    let mut raw = Raw::connected(Version::V5);
-    for id in 1..=16 {
-        assert_eq!(raw.receive(&publish(id, true)).len(), 1);
+    for version in BOTH {
+        let mut raw = Raw::connected(version);
+        let mut tokens = Vec::new();
+        for id in 1..=32 {
+            let seen = raw.receive(&publish(version, id, false));
+            let [Seen::Message(message)] = &seen[..] else {
+                panic!("{seen:?}");
+            };
+            tokens.push(message.token.unwrap());
+        }
+        // The rest waits for the application.
+        assert_eq!(raw.receive(&publish(version, 33, false)), []);
+        assert_eq!(raw.wait(14_000), [], "neither an answer nor a loss");
+        raw.session.acknowledge(tokens[0]);
+        assert_eq!(raw.events(), []);
+        assert_eq!(raw.sent(), [0x50, 2, 0, 1]);
+        for token in &tokens[1..] {
+            raw.session.acknowledge(*token);
+        }
+        raw.sent();
+        // Now the broker would wait for itself: what has no room comes again.
+        assert_eq!(raw.events(), []);
+        assert_eq!(raw.receive(&publish(version, 34, false)), [], "in order");
+        for id in 1..=31 {
+            raw.receive(&[0x62, 2, 0, id]);
+            assert_eq!(raw.sent(), [0x70, 2, 0, id]);
+        }
+        raw.receive(&[0x62, 2, 0, 32]);
+        assert_eq!(raw.sent(), [0x70, 2, 0, 32, 0xe0, 0]);
+        let now = raw.now;
+        raw.connect(match version {
+            Version::V4 => crate::common::raw::CONNACK_V4_PRESENT,
+            Version::V5 => crate::common::raw::CONNACK_PRESENT,
+        });
+        assert_eq!(raw.now, now, "at once");
+        for id in [33, 34] {
+            assert_eq!(raw.receive(&publish(version, id, true)).len(), 1);
+        }
     }
-    raw.receive(&publish(17, true));
-    assert_eq!(raw.sent(), [0xe0, 1, 0x93]);
-
-    // MQTT 3.1.1 could not be told: the rest waits for the application.
-    let mut raw = Raw::connected(Version::V4);
-    let mut tokens = Vec::new();
-    for id in 1..=32 {
-        let seen = raw.receive(&publish(id, false));
-        let [Seen::Message(message)] = &seen[..] else {
-            panic!("{seen:?}");
-        };
-        tokens.push(message.token.unwrap());
-    }
-    assert_eq!(raw.receive(&publish(33, false)), []);
-    assert_eq!(raw.wait(14_000), [], "neither an answer nor a loss");
-    raw.session.acknowledge(tokens[0]);
-    raw.events();
-    assert_eq!(raw.sent(), [0x50, 2, 0, 1]);
 }
 
 // 10. Receiving is not sending.

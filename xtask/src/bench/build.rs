@@ -1,13 +1,12 @@
 //! Builds the programs in `bench/`, all with the same profile.
 
-use std::env;
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
 use super::OptLevel;
-use crate::root;
+use crate::{cargo, root, target_dir};
 
 /// The target of the size measurement.
 pub const CHIP: &str = "riscv32imc-unknown-none-elf";
@@ -22,15 +21,9 @@ pub struct Builder {
 impl Builder {
     /// A builder whose output stays apart from the product's.
     pub fn new(opt_level: OptLevel) -> Self {
-        let target = env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-        // Relative to the directory that `cargo xtask` was called in.
-        let target = target.unwrap_or_else(|| root().join("target"));
         Self {
-            cargo: env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from),
-            target_dir: env::current_dir()
-                .unwrap_or_default()
-                .join(target)
-                .join("bench"),
+            cargo: cargo(),
+            target_dir: target_dir().join("bench"),
             opt_level,
         }
     }

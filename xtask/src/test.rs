@@ -1,0 +1,171 @@
+//! `cargo xtask test`: sets up what the tests need and runs every one.
+
+mod setup;
+mod step;
+
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+
+use crate::{cargo, fuzz, root};
+use step::{Outcome, Step, seconds};
+
+/// The features with which every test of the workspace is built, all in one build.
+const FEATURES: [&str; 2] = ["--features", "aldis-mqtt/embassy,aldis-mqtt/tls"];
+
+/// The manifests beside the workspace's own.
+const APART: [&str; 2] = ["bench/Cargo.toml", "mqtt/fuzz/Cargo.toml"];
+
+/// How long each fuzz target runs.
+const FUZZ_SECONDS: u64 = 5;
+
+/// Set up what the tests need and run every one.
+///
+/// Missing programs are installed where that is allowed, else named with the command to type.
+/// The full output of each step is kept in `target/xtask-test`.
+/// Example: `cargo xtask test --quick`.
+#[derive(Args)]
+pub struct Test {
+    /// Leave out what seldom breaks alone: documentation, benchmarks, fuzzing.
+    #[arg(long)]
+    quick: bool,
+}
+
+impl Test {
+    /// Runs every step, also after one that failed.
+    pub fn run(self) -> Result<()> {
+        let start = Instant::now();
+        setup::run()?;
+        let mut steps = self.steps()?;
+        let mut failed = Vec::new();
+        for step in &mut steps {
+            if step.run()? == Outcome::Failed {
+                failed.push(step.name);
+            }
+        }
+        let took = seconds(start.elapsed());
+        ensure!(
+            failed.is_empty(),
+            "{} of {} steps failed, in {took}: {}",
+            failed.len(),
+            steps.len(),
+            failed.join(", ")
+        );
+        println!("All {} steps passed, in {took}.", steps.len());
+        Ok(())
+    }
+
+    fn steps(&self) -> Result<Vec<Step>> {
+        let mut steps = vec![formatting(), lints(), chip_lints(), tests()];
+        if self.quick {
+            return Ok(steps);
+        }
+        steps.extend([documentation(), chip_release(), benchmarks()]);
+        let ourselves = std::env::current_exe().context("cannot find this program's file")?;
+        let mut size = Command::new(&ourselves);
+        size.args(["bench", "size", "--ours", "--json"]);
+        steps.push(Step::new("size", [size]).noting(step::sizes));
+        steps.push(match fuzz::check() {
+            Ok(()) => {
+                let mut fuzzing = Command::new(ourselves);
+                fuzzing.args(["fuzz", "--seconds", &FUZZ_SECONDS.to_string()]);
+                Step::new("fuzzing", [fuzzing])
+            }
+            Err(missing) => Step::without("fuzzing", missing.to_string()),
+        });
+        Ok(steps)
+    }
+}
+
+/// Cargo at the root of the repository, with the committed lock file.
+fn cargo_with(arguments: &[&str]) -> Command {
+    let mut command = Command::new(cargo());
+    command.args(arguments).current_dir(root());
+    command
+}
+
+fn formatting() -> Step {
+    let mut commands = vec![cargo_with(&["fmt", "--all", "--check"])];
+    commands.extend(
+        APART.map(|manifest| cargo_with(&["fmt", "--all", "--check", "--manifest-path", manifest])),
+    );
+    Step::new("formatting", commands)
+}
+
+fn lints() -> Step {
+    let mut command = cargo_with(&["clippy", "--workspace", "--all-targets", "--locked"]);
+    command.args(FEATURES).args(["--", "-D", "warnings"]);
+    Step::new("lints", [command])
+}
+
+/// What runs on a chip compiles without the standard library, as the chips have it.
+fn chip_lints() -> Step {
+    let rooms = [
+        "-p",
+        "aldis-mqtt",
+        "-p",
+        "aldis-protocol",
+        "-p",
+        "aldis-device",
+    ];
+    let mut commands = Vec::new();
+    for target in setup::TARGETS {
+        for features in [&[][..], &["--features", "aldis-mqtt/embassy"]] {
+            let mut command = cargo_with(&["clippy", "--locked", "--target", target]);
+            command.args(rooms).args(features);
+            commands.push(command);
+            if let Some(command) = commands.last_mut() {
+                command.args(["--", "-D", "warnings"]);
+            }
+        }
+    }
+    Step::new("lints for the chips", commands)
+}
+
+fn tests() -> Step {
+    let mut command = cargo_with(&["test", "--workspace", "--locked", "--no-fail-fast"]);
+    command.args(FEATURES);
+    Step::new("tests", [command]).noting(step::tests)
+}
+
+fn documentation() -> Step {
+    let mut command = cargo_with(&["doc", "--workspace", "--no-deps", "--locked"]);
+    command.args(FEATURES).env("RUSTDOCFLAGS", "-D warnings");
+    Step::new("documentation", [command])
+}
+
+/// Optimised as on a chip: what only an optimised build refuses would be found by its users.
+fn chip_release() -> Step {
+    let commands = setup::TARGETS.map(|target| {
+        let mut command = cargo_with(&["build", "--release", "--locked", "--target", target]);
+        command.args([
+            "-p",
+            "aldis-mqtt",
+            "-p",
+            "aldis-protocol",
+            "-p",
+            "aldis-device",
+        ]);
+        command
+    });
+    Step::new("release for the chips", commands)
+}
+
+/// The benchmark's programs compile; each client is built by itself.
+fn benchmarks() -> Step {
+    let programs = [
+        ["bench-instructions", "--features", "aldis-mqtt"],
+        ["bench-roundtrip", "--bin", "bench-roundtrip"],
+    ];
+    let commands = programs.map(|[package, option, value]| {
+        let mut command = cargo_with(&["clippy", "--locked", "--manifest-path", APART[0]]);
+        command
+            .args(["-p", package, option, value, "--target-dir"])
+            .arg(crate::target_dir().join("bench"))
+            .args(["--", "-D", "warnings"]);
+        command
+    });
+    Step::new("benchmarks", commands)
+}

@@ -1,0 +1,182 @@
+//! What the tests need beside Cargo.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::{cargo, root};
+
+/// The targets of the chips.
+pub const TARGETS: [&str; 2] = [
+    "riscv32imc-unknown-none-elf",
+    "riscv32imac-unknown-none-elf",
+];
+
+/// Programs that tests start, and Debian's packages with them.
+const PROGRAMS: [(&str, &str); 6] = [
+    ("mosquitto", "mosquitto"),
+    ("mosquitto_passwd", "mosquitto"),
+    ("mosquitto_pub", "mosquitto-clients"),
+    ("mosquitto_sub", "mosquitto-clients"),
+    ("stdbuf", "coreutils"),
+    ("kill", "procps"),
+];
+
+/// Installs what is missing, or says what to type.
+pub fn run() -> Result<()> {
+    programs()?;
+    components()?;
+    targets()
+}
+
+/// Where programs are looked for: Debian keeps servers where users do not look.
+fn search_path() -> Vec<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let servers = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
+    env::split_paths(&path).chain(servers).collect()
+}
+
+/// The packages with programs that are in none of the folders.
+fn missing(folders: &[PathBuf]) -> BTreeSet<&'static str> {
+    let absent = |program: &str| !folders.iter().any(|folder| folder.join(program).is_file());
+    let absent = PROGRAMS.iter().filter(|(program, _)| absent(program));
+    absent.map(|(_, package)| *package).collect()
+}
+
+fn programs() -> Result<()> {
+    let packages: Vec<_> = missing(&search_path()).into_iter().collect();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let names = packages.join(" ");
+    if !is_root() || !succeeds(Command::new("apt-get").arg("--version")) {
+        bail!("the tests need {names}; type: sudo apt-get install {names}");
+    }
+    println!("installing {names}");
+    // A list of packages that cannot be renewed may still do.
+    apt(&["update"])?;
+    let mut install = vec!["install", "--yes", "--no-install-recommends"];
+    install.extend(&packages);
+    ensure!(
+        apt(&install)?,
+        "the tests need {names}, which cannot be installed (see above); \
+         type: apt-get update && apt-get install {names}"
+    );
+    if packages.contains(&"mosquitto") {
+        stop_service();
+    }
+    let still = missing(&search_path());
+    ensure!(
+        still.is_empty(),
+        "the programs of {still:?} are missing though the packages are installed"
+    );
+    Ok(())
+}
+
+fn apt(arguments: &[&str]) -> Result<bool> {
+    let status = Command::new("apt-get")
+        .arg("--quiet")
+        .args(arguments)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null())
+        .status()
+        .context("cannot start apt-get")?;
+    Ok(status.success())
+}
+
+/// Debian starts a server as soon as it is installed. Nobody asked for one on port 1883, and the
+/// tests start their own.
+fn stop_service() {
+    let _ = match Path::new("/run/systemd/system").is_dir() {
+        true => succeeds(Command::new("systemctl").args(["disable", "--now", "mosquitto"])),
+        false => succeeds(Command::new("service").args(["mosquitto", "stop"])),
+    };
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output();
+    id.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
+
+/// rustup installs what rust-toolchain.toml lists, but not into a toolchain that it finds there.
+fn components() -> Result<()> {
+    let absent = |tool: &&str| !succeeds(Command::new(cargo()).args([*tool, "--version"]));
+    let tools = [("fmt", "rustfmt"), ("clippy", "clippy")];
+    let absent = tools.iter().filter(|(tool, _)| absent(tool));
+    let components: Vec<_> = absent.map(|(_, component)| *component).collect();
+    add("component", &components)
+}
+
+fn targets() -> Result<()> {
+    let mut absent = Vec::new();
+    for target in TARGETS {
+        let output = Command::new("rustc")
+            .args(["--print", "target-libdir", "--target", target])
+            .current_dir(root())
+            .output()
+            .context("cannot start rustc")?;
+        let folder = String::from_utf8_lossy(&output.stdout);
+        if !output.status.success() || !Path::new(folder.trim()).is_dir() {
+            absent.push(target);
+        }
+    }
+    add("target", &absent)
+}
+
+/// Has rustup add these to the toolchain.
+fn add(kind: &str, names: &[&str]) -> Result<()> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    println!("adding {} to the toolchain", names.join(" "));
+    let status = Command::new("rustup")
+        .args([kind, "add"])
+        .args(names)
+        .current_dir(root())
+        .stdin(Stdio::null())
+        .status();
+    ensure!(
+        status.is_ok_and(|status| status.success()),
+        "the Rust toolchain lacks {0}; type: rustup {kind} add {0}",
+        names.join(" ")
+    );
+    Ok(())
+}
+
+/// Whether a command exists and ends well.
+fn succeeds(command: &mut Command) -> bool {
+    let command = command.stdin(Stdio::null()).stdout(Stdio::null());
+    command
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A missing program that is not noticed fails some test later, with worse words.
+    #[test]
+    fn each_missing_program_names_its_package_once() {
+        let all: BTreeSet<_> = PROGRAMS.iter().map(|(_, package)| *package).collect();
+        assert_eq!(missing(&[]), all);
+        let folder = crate::target_dir().join(format!("setup-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        for program in [
+            "mosquitto",
+            "mosquitto_passwd",
+            "stdbuf",
+            "kill",
+            "mosquitto_sub",
+        ] {
+            std::fs::write(folder.join(program), "").unwrap();
+        }
+        let found = missing(std::slice::from_ref(&folder));
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(found, BTreeSet::from(["mosquitto-clients"]));
+    }
+}

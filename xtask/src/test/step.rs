@@ -1,0 +1,193 @@
+//! One step: some commands, one line about them, and all they said if one failed.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::target_dir;
+
+/// What became of a step.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    Passed,
+    Failed,
+    /// Something is missing that not everybody has.
+    LeftOut,
+}
+
+/// Some commands that all must succeed.
+pub struct Step {
+    pub name: &'static str,
+    commands: Vec<Command>,
+    /// Why it cannot run here.
+    missing: Option<String>,
+    /// What is worth a note in the output.
+    note: fn(&str) -> String,
+}
+
+impl Step {
+    pub fn new(name: &'static str, commands: impl IntoIterator<Item = Command>) -> Self {
+        Self {
+            name,
+            commands: commands.into_iter().collect(),
+            missing: None,
+            note: |_| String::new(),
+        }
+    }
+
+    /// A step that is left out for this reason.
+    pub fn without(name: &'static str, missing: String) -> Self {
+        Self {
+            missing: Some(missing),
+            ..Self::new(name, [])
+        }
+    }
+
+    /// With a note about the output behind the outcome.
+    pub fn noting(self, note: fn(&str) -> String) -> Self {
+        Self { note, ..self }
+    }
+
+    /// Runs the commands up to the first that fails.
+    pub fn run(&mut self) -> Result<Outcome> {
+        print!("{:<24}", self.name);
+        io::stdout().flush()?;
+        if let Some(missing) = &self.missing {
+            println!("left out: {missing}");
+            return Ok(Outcome::LeftOut);
+        }
+        let folder = target_dir().join("xtask-test");
+        let path = folder.join(format!("{}.log", self.name.replace(' ', "-")));
+        let start = Instant::now();
+        let passed = fs::create_dir_all(&folder)
+            .and_then(|()| run(&mut self.commands, &path))
+            .with_context(|| format!("cannot run {}", self.name))?;
+        let took = seconds(start.elapsed());
+        let output = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let output = String::from_utf8_lossy(&output);
+        if passed {
+            println!("ok      {took:>8}  {}", (self.note)(&output));
+            return Ok(Outcome::Passed);
+        }
+        println!("FAILED  {took:>8}\n{output}");
+        println!("{} failed, see above. {}", self.name, (self.note)(&output));
+        Ok(Outcome::Failed)
+    }
+}
+
+/// Runs the commands with their output in a file: unlike a pipe, it does not wait for a process
+/// that was left behind.
+fn run(commands: &mut [Command], log: &Path) -> io::Result<bool> {
+    let mut log = File::create(log)?;
+    for command in commands {
+        writeln!(log, "$ {command:?}")?;
+        let status = command
+            .env("CARGO_TERM_COLOR", "never")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log.try_clone()?)
+            .status()?;
+        if !status.success() {
+            writeln!(log, "{status}")?;
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// A duration for people.
+pub fn seconds(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    match duration.as_secs() {
+        0..60 => format!("{seconds:.1} s"),
+        whole => format!("{} min {:02} s", whole / 60, whole % 60),
+    }
+}
+
+/// How many tests passed, and the names of those that did not.
+pub fn tests(output: &str) -> String {
+    let counts = output.lines().filter_map(|line| {
+        let rest = line.strip_prefix("test result: ")?;
+        let passed = rest.split_once(". ")?.1.split_once(" passed")?.0;
+        passed.parse::<u64>().ok()
+    });
+    let mut note = format!("{} passed", counts.sum::<u64>());
+    for line in output.lines() {
+        if let Some(name) = line
+            .strip_prefix("test ")
+            .and_then(|rest| rest.strip_suffix(" ... FAILED"))
+        {
+            note += &format!("\n  failed: {name}");
+        }
+    }
+    note
+}
+
+/// The sizes in the benchmark's JSON.
+pub fn sizes(output: &str) -> String {
+    let figures = output
+        .lines()
+        .find_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let number = |name| figures.as_ref().and_then(|f| f[name].as_u64());
+    match (number("text"), number("state_client")) {
+        (Some(text), Some(state)) => format!(".text {text} B, state {state} B"),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OUTPUT: &str = "running 2 tests\ntest a::b ... ok\ntest c ... FAILED\n\
+        test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out\n\
+        running 3 tests\n\
+        test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out\n";
+
+    /// Who reads the last lines of a long log would not learn which test it was.
+    #[test]
+    fn the_note_counts_the_tests_and_names_the_failed() {
+        assert_eq!(tests(OUTPUT), "4 passed\n  failed: c");
+    }
+
+    /// A changed name in the benchmark's JSON leaves the note without figures.
+    #[test]
+    fn the_sizes_are_found_among_other_lines() {
+        let output = "building\n{\"text\":20000,\"state_client\":900}\n";
+        assert_eq!(sizes(output), ".text 20000 B, state 900 B");
+        assert_eq!(sizes("nothing"), "");
+    }
+
+    /// A failure that is taken for success.
+    #[test]
+    fn the_first_command_that_fails_ends_the_step() {
+        let folder = target_dir().join("xtask-test");
+        fs::create_dir_all(&folder).unwrap();
+        let log = folder.join(format!("unit-{}.log", std::process::id()));
+        let rustc = |argument| {
+            let mut command = Command::new("rustc");
+            command.arg(argument);
+            command
+        };
+        let mut commands = [rustc("--version"), rustc("--wrong"), rustc("--help")];
+        assert!(!run(&mut commands, &log).unwrap());
+        let output = fs::read_to_string(&log).unwrap();
+        assert!(run(&mut commands[..1], &log).unwrap());
+        fs::remove_file(&log).unwrap();
+        assert!(
+            output.contains("rustc 1.") && output.contains("wrong"),
+            "{output}"
+        );
+        assert!(!output.contains("Usage: rustc [OPTIONS]"), "{output}");
+    }
+
+    #[test]
+    fn durations_are_short_to_read() {
+        assert_eq!(seconds(Duration::from_millis(1_240)), "1.2 s");
+        assert_eq!(seconds(Duration::from_secs(605)), "10 min 05 s");
+    }
+}
