@@ -30,8 +30,14 @@ pub struct Args {
     /// The device's id [default: pc- and this machine's name]
     #[arg(long, value_name = "ID", env = "ALDIS_ID")]
     id: Option<String>,
-    /// The broker: mqtt[s]://[user[:password]@]host[:port] [default: mqtt://127.0.0.1:1883]
-    #[arg(long, value_name = "URL", env = "ALDIS_BROKER", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "ALDIS_BROKER",
+        hide_env_values = true,
+        help = "The broker: mqtt[s]://[user[:password]@]host[:port] \
+                [default: mqtt://127.0.0.1:1883]"
+    )]
     broker: Option<String>,
     /// The configuration file, as for a device on a chip
     #[arg(long, value_name = "FILE", env = "ALDIS_CONFIG")]

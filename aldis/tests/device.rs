@@ -10,6 +10,8 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+
 use common::{BRISK, Broker, Folder, Kind, Program, Tools, aldis, device, free_port, succeed};
 
 /// A device that is expected to refuse: what it says.
@@ -346,4 +348,45 @@ fn a_second_device_of_the_same_id_is_named() {
         let line = first.wait_for_text("same client id");
         assert!(line.contains("--id"), "{kind:?}: {line}");
     }
+}
+
+/// A device that takes anybody for its broker, or not even its own.
+#[test]
+fn the_certificate_of_the_broker_is_checked() {
+    let folder = Folder::new();
+    let file = |name: &str, text: String| folder.file(name, &text);
+    let authority = |name: &str| {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    };
+    let (ours, theirs) = (authority("ours"), authority("theirs"));
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let certificate = params.signed_by(&key, &ours).unwrap();
+
+    let mut hub = aldis("hub");
+    hub.args(["--json", "--listen", "127.0.0.1:0", "--tls", "127.0.0.1:0"]);
+    hub.arg("--data").arg(folder.path().join("hub"));
+    hub.arg("--cert").arg(file("cert.pem", certificate.pem()));
+    hub.arg("--key").arg(file("key.pem", key.serialize_pem()));
+    let mut hub = Program::start(&mut hub);
+    let line = hub.wait_for_text("listening");
+    let announced: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let (_, port) = announced["tls"].as_str().unwrap().rsplit_once(':').unwrap();
+
+    let config = file("device.toml", BRISK.to_owned());
+    let url = format!("mqtts://localhost:{port}");
+    let with = |authority: std::path::PathBuf, state: &str| {
+        let mut command = device(&url, &folder.path().join(state), &config);
+        Program::start(command.arg("--cafile").arg(authority))
+    };
+    with(file("ours.pem", ours.pem()), "a").wait_for_text("mqtt: connected localhost");
+    let mut misled = with(file("theirs.pem", theirs.pem()), "b");
+    let line = misled.wait_for_text("mqtt: ");
+    assert!(
+        line.contains("not connected") && line.contains("TLS failed"),
+        "{line}"
+    );
 }

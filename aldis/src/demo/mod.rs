@@ -308,6 +308,7 @@ impl Scene {
         let mut device = pin!(self.device.run(report, stopped));
         let mut watcher = pin!(self.watcher.run(seen, toggles));
         let mut over = pin!(over);
+        let mut broken = false;
         loop {
             tokio::select! {
                 ended = &mut device => return ended.map_err(|error| error.to_string()),
@@ -318,16 +319,25 @@ impl Scene {
                     // The client lives as long as this loop.
                     Wish::Toggle => drop(toggle.send(())),
                     Wish::Quit | Wish::Gone => break,
+                    Wish::Broken => {
+                        broken = true;
+                        break;
+                    }
                 },
                 () = &mut over => break,
             }
         }
         let _ = stop.send(());
+        // The client still sees the device's last message.
         tokio::select! {
-            ended = device => ended.map_err(|error| error.to_string()),
+            ended = device => ended.map_err(|error| error.to_string())?,
             ended = watcher => match ended {
-                Err(error) => Err(error.to_string()),
+                Err(error) => return Err(error.to_string()),
             },
+        }
+        match broken {
+            true => Err("the readout has a fault; `aldis demo | cat` does without it".to_owned()),
+            false => Ok(()),
         }
     }
 }

@@ -41,6 +41,8 @@ pub enum Wish {
     Toggle,
     /// Nobody is there any more.
     Gone,
+    /// Drawing has panicked.
+    Broken,
 }
 
 /// A terminal that shows the readout.
@@ -110,7 +112,10 @@ struct Gone(UnboundedSender<Wish>);
 
 impl Drop for Gone {
     fn drop(&mut self) {
-        let _ = self.0.send(Wish::Gone);
+        let _ = self.0.send(match thread::panicking() {
+            true => Wish::Broken,
+            false => Wish::Gone,
+        });
     }
 }
 

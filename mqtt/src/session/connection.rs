@@ -14,6 +14,13 @@ use crate::wire::{
 /// How soon to look again for an answer that may have come already.
 const LOOK_AGAIN_MS: u32 = 100;
 
+/// After so many connections in a row that the broker accepted and closed soon,
+/// another client is taken to have the same id.
+const BRIEF: u8 = 3;
+
+/// How long such a connection lasts at most.
+const BRIEF_MS: u32 = 10_000;
+
 /// Where the session stands. None of these is the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
@@ -348,6 +355,19 @@ impl Session<'_> {
 
     /// The connection is gone: nothing that was written for it stays.
     pub(super) fn lose(&mut self, cause: Cause, now: Instant) {
+        match (self.state, cause) {
+            (State::Connected, Cause::Network(Network::Closed)) => {
+                let stable_at = self.timers.deadline(Timer::Stable);
+                if stable_at > now.after(self.options.backoff.stable_ms.saturating_sub(BRIEF_MS))
+                    && stable_at != Instant::NEVER
+                {
+                    self.brief = self.brief.saturating_add(1);
+                }
+            }
+            // A broker that is gone for a moment has closed for another reason.
+            (State::Opening, _) => self.brief = 0,
+            _ => {}
+        }
         let refused = matches!(cause, Cause::Refused(_));
         self.unsure |= self.state == State::Handshake && !refused;
         self.timers.stop_connection();
@@ -387,7 +407,8 @@ impl Session<'_> {
         }
         self.attempts = self.attempts.saturating_add(1).min(31);
         match cause {
-            Cause::TakenOver => {
+            // Most brokers take a session over without a word.
+            cause if cause == Cause::TakenOver || self.brief >= BRIEF => {
                 let least = backoff.taken_over_ms;
                 least.saturating_add(self.jitter(least))
             }
@@ -415,6 +436,7 @@ impl Session<'_> {
         }
         if due.has(Timer::Stable) {
             self.attempts = 0;
+            self.brief = 0;
             self.inbound.settle();
         }
         if due.has(Timer::Reconnect) && self.state == State::Waiting {

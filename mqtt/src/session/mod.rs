@@ -89,6 +89,8 @@ pub struct Session<'b> {
     wanted: bool,
     /// Attempts since the last connection that was stable.
     attempts: u8,
+    /// Connections in a row that the broker accepted and soon closed.
+    brief: u8,
     random: u32,
 
     /// When a packet was last sent, and when the last answer to one came.
@@ -149,6 +151,7 @@ impl<'b> Session<'b> {
             purge: false,
             wanted: true,
             attempts: 0,
+            brief: 0,
             random: (seed ^ seed >> 32) as u32,
             sent_at: now,
             proof_at: now,
