@@ -116,6 +116,9 @@ impl Transmit {
 impl Session<'_> {
     /// The next bytes to be written, if there are any. The driver tells how
     /// many of them it has written by [`Session::transmitted`].
+    ///
+    /// To be called even when the network takes nothing just now: the bound on
+    /// writing ([`Timeouts::write_ms`](crate::Timeouts::write_ms)) begins here.
     #[inline]
     pub fn transmit(&mut self, now: Instant) -> Option<&[u8]> {
         self.timers.set_now(now);
