@@ -3,6 +3,7 @@
 mod setup;
 mod step;
 
+use std::env;
 use std::process::Command;
 use std::time::Instant;
 
@@ -63,7 +64,7 @@ impl Test {
             return Ok(steps);
         }
         steps.extend([documentation(), chip_release(), benchmarks()]);
-        let ourselves = std::env::current_exe().context("cannot find this program's file")?;
+        let ourselves = env::current_exe().context("cannot find this program's file")?;
         let mut size = Command::new(&ourselves);
         size.args(["bench", "size", "--ours", "--json"]);
         steps.push(Step::new("size", [size]).noting(step::sizes));
@@ -79,10 +80,22 @@ impl Test {
     }
 }
 
-/// Cargo at the root of the repository, with the committed lock file.
+/// Cargo at the root of the repository.
+///
+/// What the outer Cargo tells us about ourselves would make build scripts believe that something
+/// changed, and build half the workspace anew.
 fn cargo_with(arguments: &[&str]) -> Command {
     let mut command = Command::new(cargo());
     command.args(arguments).current_dir(root());
+    for (name, _) in env::vars_os() {
+        let told = name.to_string_lossy();
+        let told = ["CARGO_PKG_", "CARGO_MANIFEST_", "LD_LIBRARY_PATH"]
+            .iter()
+            .any(|prefix| told.starts_with(prefix));
+        if told {
+            command.env_remove(name);
+        }
+    }
     command
 }
 

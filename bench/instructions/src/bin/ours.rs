@@ -1,7 +1,8 @@
 //! aldis-mqtt, MQTT 5.
 
 use aldis_mqtt::{
-    Buffers, Event, Instant, Options, Publication, QoS, RetainHandling, Session, Slot, SubscribeOptions,
+    Buffers, Event, Instant, Options, Publication, QoS, RetainHandling, Session, Slot,
+    SubscribeOptions,
 };
 use bench_instructions::{BUFFER, Broker, FILTER, PAYLOAD, TOPIC, Work, obey};
 
