@@ -89,7 +89,8 @@
 //!         }
 //!         Transport::Open(_) => {}
 //!     }
-//!     // Bytes out, bytes in.
+//!     // Bytes out, bytes in. `transmit` is called even when the network takes
+//!     // nothing: the bound on writing begins there.
 //!     if let Some((_, connection)) = connection {
 //!         while let Some(bytes) = session.transmit(now) {
 //!             broker.receive(connection, bytes, now.as_millis());
@@ -174,6 +175,7 @@
 pub mod link;
 mod outbox;
 pub mod session;
+mod shift;
 mod time;
 pub mod wire;
 

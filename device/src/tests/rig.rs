@@ -441,9 +441,11 @@ impl<const N: usize> Rig<N> {
         };
         let session = &mut self.running.as_mut().unwrap().session;
         let mut moved = false;
-        while !self.stalled
+        // The session is asked even if nothing can be written, as drivers do: the
+        // bound on writing begins with that.
+        while let Some(chunk) = session.transmit(now)
+            && !self.stalled
             && !self.broken
-            && let Some(chunk) = session.transmit(now)
         {
             let mut chunk = chunk.to_vec();
             if let Some(left) = &mut self.cut_up {

@@ -24,8 +24,9 @@ mod slot;
 pub use slot::Slot;
 pub(crate) use slot::{Kind, State};
 
+use crate::shift::move_down;
 use crate::wire::{
-    HEADER_ROOM, PacketId, QoS, Reader, Version, Writer, id, varint_len, write_header,
+    HEADER_ROOM, PacketId, QoS, Reader, Version, Writer, id, text, varint_len, write_header,
 };
 
 /// Which slot an entry has.
@@ -156,8 +157,7 @@ impl<'b> Outbox<'b> {
     }
 
     /// The first entry from `at` on of which `wanted` is true.
-    #[inline]
-    pub fn find(&self, at: Index, mut wanted: impl FnMut(&Slot) -> bool) -> Option<Index> {
+    pub fn find(&self, at: Index, wanted: &dyn Fn(&Slot) -> bool) -> Option<Index> {
         let rest = self.slots.get(..self.len)?.get(at..)?;
         let found = rest
             .iter()
@@ -175,7 +175,7 @@ impl<'b> Outbox<'b> {
             }
             self.head += 1;
         }
-        let at = self.find(self.head, |slot| {
+        let at = self.find(self.head, &|slot| {
             slot.packet_id == Some(packet_id) && slot.is_publication()
         })?;
         self.entry(at).map(|slot| (at, *slot))
@@ -199,7 +199,7 @@ impl<'b> Outbox<'b> {
     /// The topic of a publication, or the filter of a subscription, even if it
     /// was just removed.
     pub fn name(&self, at: Index) -> &str {
-        core::str::from_utf8(self.name_bytes(at)).unwrap_or("")
+        text(self.name_bytes(at)).unwrap_or("")
     }
 
     pub fn name_bytes(&self, at: Index) -> &[u8] {
@@ -223,7 +223,7 @@ impl<'b> Outbox<'b> {
 
     /// The subscription to `filter`, or its end.
     pub fn filter(&self, filter: &str) -> Option<Index> {
-        self.find_named(0, filter, |slot| {
+        self.find_named(0, filter, &|slot| {
             matches!(slot.kind, Kind::Subscription | Kind::Unsubscription)
         })
     }
@@ -233,10 +233,10 @@ impl<'b> Outbox<'b> {
         &self,
         mut at: Index,
         name: &str,
-        wanted: impl Fn(&Slot) -> bool,
+        wanted: &dyn Fn(&Slot) -> bool,
     ) -> Option<Index> {
         loop {
-            at = self.find(at, &wanted)?;
+            at = self.find(at, wanted)?;
             if self.name_bytes(at) == name.as_bytes() {
                 return Some(at);
             }
@@ -246,11 +246,11 @@ impl<'b> Outbox<'b> {
 
     /// The first publication from `at` on that was never sent, and of which
     /// `wanted` is true.
-    pub fn unsent(&self, at: Index, wanted: impl Fn(&Slot) -> bool) -> Option<Index> {
+    pub fn unsent(&self, at: Index, wanted: &dyn Fn(&Slot) -> bool) -> Option<Index> {
         let wanted = |slot: &Slot| is_unsent(slot) && wanted(slot);
-        let found = self.find(at, wanted)?;
+        let found = self.find(at, &wanted)?;
         if self.is_locked(found) {
-            return self.find(found + 1, wanted);
+            return self.find(found + 1, &wanted);
         }
         Some(found)
     }
@@ -258,9 +258,9 @@ impl<'b> Outbox<'b> {
     /// The publication that the latest one of `topic` replaces.
     pub fn superseded(&self, topic: &str) -> Option<Index> {
         let wanted = |slot: &Slot| slot.latest && is_unsent(slot);
-        let found = self.find_named(0, topic, wanted)?;
+        let found = self.find_named(0, topic, &wanted)?;
         if self.is_locked(found) {
-            return self.find_named(found + 1, topic, wanted);
+            return self.find_named(found + 1, topic, &wanted);
         }
         Some(found)
     }
@@ -279,7 +279,7 @@ impl<'b> Outbox<'b> {
 
     /// The client id that a broker assigned.
     pub fn client_id(&self) -> Option<&str> {
-        let at = self.find(0, |slot| slot.kind == Kind::ClientId)?;
+        let at = self.find(0, &|slot| slot.kind == Kind::ClientId)?;
         Reader::new(self.body(at)).string().ok()
     }
 
@@ -348,6 +348,8 @@ impl<'b> Outbox<'b> {
     }
 
     /// Closes the gaps that removed entries left.
+    #[cold]
+    #[inline(never)]
     fn compact(&mut self) {
         let mut tail = 0;
         let mut kept = 0;
@@ -364,8 +366,9 @@ impl<'b> Outbox<'b> {
                 continue;
             }
             let (start, size) = (slot.start as usize, slot.size as usize);
-            if start != tail && start + size <= self.arena.len() {
-                self.arena.copy_within(start..start + size, tail);
+            if start != tail {
+                let used = self.arena.get_mut(..start + size).unwrap_or(&mut []);
+                move_down(used, start, tail);
             }
             if let Some(room) = self.slots.get_mut(kept) {
                 *room = Slot {

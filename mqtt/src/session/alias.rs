@@ -1,5 +1,8 @@
 //! Topic aliases (MQTT 5, section 3.3.2.3.4), for either direction.
 
+use crate::shift::move_down;
+use crate::wire::{Reader, Writer};
+
 /// Bytes before each topic: its alias and its length.
 const HEAD: usize = 4;
 
@@ -40,14 +43,8 @@ impl<'b> Aliases<'b> {
     }
 
     fn entries(&self) -> impl Iterator<Item = (u16, &[u8])> {
-        let mut rest = self.memory.get(..self.len).unwrap_or(&[]);
-        core::iter::from_fn(move || {
-            let ([a0, a1, l0, l1], after) = rest.split_first_chunk()?;
-            let (topic, after) =
-                after.split_at_checked(usize::from(u16::from_ne_bytes([*l0, *l1])))?;
-            rest = after;
-            Some((u16::from_ne_bytes([*a0, *a1]), topic))
-        })
+        let mut reader = Reader::new(self.memory.get(..self.len).unwrap_or(&[]));
+        core::iter::from_fn(move || Some((reader.u16().ok()?, reader.binary().ok()?)))
     }
 
     /// The topic that an alias stands for.
@@ -68,7 +65,8 @@ impl<'b> Aliases<'b> {
             start = end;
         }
         if let Some((start, end)) = found {
-            self.memory.copy_within(end..self.len, start);
+            let used = self.memory.get_mut(..self.len).unwrap_or(&mut []);
+            move_down(used, end, start);
             self.len -= end - start;
         }
     }
@@ -79,14 +77,10 @@ impl<'b> Aliases<'b> {
             return Some(());
         }
         self.unset(alias);
-        let end = self.len.checked_add(HEAD)?.checked_add(topic.len())?;
-        let entry = self.memory.get_mut(self.len..end)?;
-        let (head, text) = entry.split_first_chunk_mut::<HEAD>()?;
-        let [a0, a1] = alias.to_ne_bytes();
-        let [l0, l1] = u16::try_from(topic.len()).ok()?.to_ne_bytes();
-        *head = [a0, a1, l0, l1];
-        text.copy_from_slice(topic);
-        self.len = end;
+        let mut w = Writer::new(self.memory.get_mut(self.len..)?);
+        w.u16(alias).ok()?;
+        w.binary(topic).ok()?;
+        self.len += w.len();
         Some(())
     }
 

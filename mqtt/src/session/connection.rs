@@ -14,6 +14,13 @@ use crate::wire::{
 /// How soon to look again for an answer that may have come already.
 const LOOK_AGAIN_MS: u32 = 100;
 
+/// After so many connections in a row that the broker accepted and closed soon,
+/// another client is taken to have the same id.
+const BRIEF: u8 = 3;
+
+/// How long such a connection lasts at most.
+const BRIEF_MS: u32 = 10_000;
+
 /// Where the session stands. None of these is the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
@@ -75,39 +82,42 @@ impl Session<'_> {
         if self.state != State::Opening {
             return;
         }
+        self.timers.set_now(now);
         self.state = State::Handshake;
         self.sent_at = now;
         match self.write_connect() {
             Some((start, end)) => self.transmit.begin(What::Connect, (start, end)),
             // Checked when the session was made; an assigned id may be longer.
-            None => self.lose(Cause::Protocol(Fault::TooLarge), now),
+            None => self.lose(Cause::Protocol(Fault::TooLarge)),
         }
     }
 
     /// The driver could not open the connection, or has lost it.
     pub fn failed(&mut self, network: Network, now: Instant) {
+        self.timers.set_now(now);
         match self.state {
             State::Stopped | State::Waiting => {}
-            State::Closing(cause) => self.lose(cause, now),
+            State::Closing(cause) => self.lose(cause),
             State::Handshake => {
                 // Some brokers close without a word on a version they do not know.
                 if network == Network::Closed {
                     self.try_other_version();
                 }
-                self.lose(Cause::Network(network), now);
+                self.lose(Cause::Network(network));
             }
-            _ => self.lose(Cause::Network(network), now),
+            _ => self.lose(Cause::Network(network)),
         }
     }
 
     /// Ends the connection for good, with DISCONNECT: the broker does not
     /// publish the will. What is not yet sent stays in the outbox.
     pub fn stop(&mut self, now: Instant) {
+        self.timers.set_now(now);
         self.wanted = false;
         match self.state {
             State::Stopped | State::Closing(Cause::Stopped) => {}
-            State::Connected | State::Closing(_) => self.close(Cause::Stopped, now),
-            _ => self.lose(Cause::Stopped, now),
+            State::Connected | State::Closing(_) => self.close(Cause::Stopped),
+            _ => self.lose(Cause::Stopped),
         }
     }
 
@@ -206,11 +216,7 @@ impl Session<'_> {
     }
 
     /// A CONNACK came.
-    pub(super) fn on_connack(
-        &mut self,
-        body: Range,
-        now: Instant,
-    ) -> Result<Option<super::Pending>, Fault> {
+    pub(super) fn on_connack(&mut self, body: Range) -> Result<Option<super::Pending>, Fault> {
         let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
         let ack = ConnAck::decode(bytes, self.version)?;
         let properties = (body.1 - ack.properties.size(), body.1);
@@ -219,7 +225,7 @@ impl Session<'_> {
             if reason == ReasonCode::UNSUPPORTED_PROTOCOL_VERSION {
                 self.try_other_version();
             }
-            self.lose(Cause::Refused(reason), now);
+            self.lose(Cause::Refused(reason));
             self.lost = Some((Cause::Refused(reason), properties));
             return Ok(None);
         }
@@ -276,7 +282,7 @@ impl Session<'_> {
             // one: that takes a connection of its own.
             self.purge = !self.purge;
             self.established = !self.purge;
-            self.close(Cause::Network(Network::Closed), now);
+            self.close(Cause::Network(Network::Closed));
             return Ok(None);
         }
         self.established = true;
@@ -288,11 +294,11 @@ impl Session<'_> {
         self.reports |= self.outbox.rewind(session_present, unsure);
         self.releases = true;
         self.state = State::Connected;
-        self.proof_at = now;
+        self.proof_at = self.timers.now();
         self.timers.stop(Timer::Connect);
         self.timers
-            .arm(Timer::Stable, now.after(self.options.backoff.stable_ms));
-        self.arm_ping(now);
+            .arm_after(Timer::Stable, self.options.backoff.stable_ms);
+        self.arm_ping(self.timers.now());
         Ok(Some(super::Pending::Connected {
             session_present,
             properties,
@@ -306,11 +312,11 @@ impl Session<'_> {
         }
     }
 
-    pub(super) fn on_pingresp(&mut self, now: Instant) {
+    pub(super) fn on_pingresp(&mut self) {
         if self.ping == Ping::Sent {
             self.ping = Ping::Idle;
             self.timers.stop(Timer::Answer);
-            self.proof_at = now;
+            self.proof_at = self.timers.now();
             // The keep-alive counts from what was sent, however long the answer took.
             self.arm_ping(self.sent_at);
         }
@@ -327,27 +333,44 @@ impl Session<'_> {
 
     /// The broker broke the rules: tells it, where there is a word for that,
     /// and ends the connection.
-    pub(super) fn fail(&mut self, fault: Fault, now: Instant) {
+    pub(super) fn fail(&mut self, fault: Fault) {
         let cause = Cause::Protocol(fault);
         match self.state {
-            State::Connected if self.version == Version::V5 => self.close(cause, now),
+            State::Connected if self.version == Version::V5 => self.close(cause),
             State::Handshake => {
                 self.try_other_version();
-                self.lose(cause, now);
+                self.lose(cause);
             }
-            _ => self.lose(cause, now),
+            _ => self.lose(cause),
         }
     }
 
-    pub(super) fn close(&mut self, cause: Cause, now: Instant) {
+    pub(super) fn close(&mut self, cause: Cause) {
         self.state = State::Closing(cause);
         self.timers.stop_connection();
         self.timers
-            .arm(Timer::Close, now.after(self.options.timeouts.write_ms));
+            .arm_after(Timer::Close, self.options.timeouts.write_ms);
     }
 
     /// The connection is gone: nothing that was written for it stays.
-    pub(super) fn lose(&mut self, cause: Cause, now: Instant) {
+    pub(super) fn lose(&mut self, cause: Cause) {
+        match (self.state, cause) {
+            (State::Connected, Cause::Network(Network::Closed)) => {
+                let stable_at = self.timers.deadline(Timer::Stable);
+                if stable_at
+                    > self
+                        .timers
+                        .now()
+                        .after(self.options.backoff.stable_ms.saturating_sub(BRIEF_MS))
+                    && stable_at != Instant::NEVER
+                {
+                    self.brief = self.brief.saturating_add(1);
+                }
+            }
+            // A broker that is gone for a moment has closed for another reason.
+            (State::Opening, _) => self.brief = 0,
+            _ => {}
+        }
         let refused = matches!(cause, Cause::Refused(_));
         self.unsure |= self.state == State::Handshake && !refused;
         self.timers.stop_connection();
@@ -370,7 +393,7 @@ impl Session<'_> {
         }
         self.state = State::Waiting;
         let wait = self.back_off(cause);
-        self.timers.arm(Timer::Reconnect, now.after(wait));
+        self.timers.arm_after(Timer::Reconnect, wait);
     }
 
     /// How long to wait before the next attempt, in milliseconds.
@@ -387,7 +410,8 @@ impl Session<'_> {
         }
         self.attempts = self.attempts.saturating_add(1).min(31);
         match cause {
-            Cause::TakenOver => {
+            // Most brokers take a session over without a word.
+            cause if cause == Cause::TakenOver || self.brief >= BRIEF => {
                 let least = backoff.taken_over_ms;
                 least.saturating_add(self.jitter(least))
             }
@@ -407,31 +431,31 @@ impl Session<'_> {
     }
 
     /// Does what is due.
-    pub(super) fn on_deadline(&mut self, now: Instant) {
+    pub(super) fn on_deadline(&mut self) {
         let timeouts = self.options.timeouts;
-        let due = self.timers.take_due(now);
+        let due = self.timers.take_due();
         if due.has(Timer::Expire) {
-            self.expire(now);
+            self.expire();
         }
         if due.has(Timer::Stable) {
             self.attempts = 0;
+            self.brief = 0;
             self.inbound.settle();
         }
         if due.has(Timer::Reconnect) && self.state == State::Waiting {
             self.state = State::Opening;
             self.connection = self.connection.wrapping_add(1);
-            self.timers
-                .arm(Timer::Connect, now.after(timeouts.connect_ms));
+            self.timers.arm_after(Timer::Connect, timeouts.connect_ms);
         }
         if due.has(Timer::Ping) && self.ping == Ping::Idle {
             let keep_alive_ms = u32::from(self.limits.keep_alive_s) * 1_000;
             let at = self.sent_at.min(self.proof_at).after(keep_alive_ms);
-            if at > now {
+            if at > self.timers.now() {
                 self.timers.arm(Timer::Ping, at);
             } else {
                 self.ping = Ping::Due;
                 let bound = timeouts.write_ms.saturating_add(timeouts.answer_ms);
-                self.timers.arm(Timer::Answer, now.after(bound));
+                self.timers.arm_after(Timer::Answer, bound);
             }
         }
         let mut silent = due.has(Timer::Answer);
@@ -449,11 +473,11 @@ impl Session<'_> {
                 (Timer::Acknowledge, &mut unanswered),
             ] {
                 if core::mem::take(fired) {
-                    self.timers.arm(timer, now.after(wait));
+                    self.timers.arm_after(timer, wait);
                 }
             }
         }
-        silent |= unanswered && self.is_unanswered(now);
+        silent |= unanswered && self.is_unanswered();
         let cause = match self.state {
             State::Closing(cause) if due.has(Timer::Close) => cause,
             _ if due.has(Timer::Connect) => Cause::ConnectTimeout,
@@ -461,33 +485,33 @@ impl Session<'_> {
             _ if silent => Cause::Silent,
             _ => return,
         };
-        self.lose(cause, now);
+        self.lose(cause);
     }
 
     /// Whether some answer is overdue; if not, waits for the next one.
-    fn is_unanswered(&mut self, now: Instant) -> bool {
+    fn is_unanswered(&mut self) -> bool {
         let bound = self.options.timeouts.answer_ms;
-        let present = now.as_millis() as u32;
+        let present = self.timers.now().as_millis() as u32;
         let mut oldest = None;
         let mut at = 0;
-        while let Some(found) = self.outbox.find(at, Slot::awaits_answer) {
+        while let Some(found) = self.outbox.find(at, &Slot::awaits_answer) {
             let since = self.outbox.entry(found).map_or(present, |slot| slot.since);
             oldest = oldest.max(Some(present.wrapping_sub(since)));
             at = found + 1;
         }
         if let Some(age) = oldest.filter(|age| *age < bound) {
-            self.timers.arm(Timer::Acknowledge, now.after(bound - age));
+            self.timers.arm_after(Timer::Acknowledge, bound - age);
         }
         oldest.is_some_and(|age| age >= bound)
     }
 
     /// Marks what has expired, and waits for what will.
-    fn expire(&mut self, now: Instant) {
+    fn expire(&mut self) {
         let mut next = Instant::NEVER;
         let mut at = 0;
-        while let Some(found) = self.outbox.unsent(at, |_| true) {
+        while let Some(found) = self.outbox.unsent(at, &|_| true) {
             let expires = self.outbox.entry(found).map_or(next, |slot| slot.expires);
-            if expires <= now {
+            if expires <= self.timers.now() {
                 self.outbox.mark(found, EntryState::Report, EXPIRED);
                 self.reports = true;
             } else {

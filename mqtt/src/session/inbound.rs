@@ -1,5 +1,6 @@
 //! Messages at QoS 1 and 2 on their way from the broker to the application.
 
+use crate::shift::move_down;
 use crate::wire::{PacketId, QoS, ReasonCode};
 
 /// A message that is not finished.
@@ -108,7 +109,8 @@ impl Inbound {
     fn remove(&mut self, at: usize) {
         let len = usize::from(self.len);
         if at < len {
-            self.slots.copy_within(at + 1..len, at);
+            let used = self.slots.get_mut(..len).unwrap_or(&mut []);
+            move_down(used, at + 1, at);
             self.len -= 1;
         }
     }

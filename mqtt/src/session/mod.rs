@@ -89,6 +89,8 @@ pub struct Session<'b> {
     wanted: bool,
     /// Attempts since the last connection that was stable.
     attempts: u8,
+    /// Connections in a row that the broker accepted and soon closed.
+    brief: u8,
     random: u32,
 
     /// When a packet was last sent, and when the last answer to one came.
@@ -132,7 +134,7 @@ impl<'b> Session<'b> {
             inbound: Inbound::new(),
             inbound_aliases: Aliases::new(buffers.inbound_aliases),
             outbound_aliases: Aliases::new(buffers.outbound_aliases),
-            timers: Timers::new(),
+            timers: Timers::new(now),
             limits: Limits::default(),
             transmit: Transmit::default(),
             receive: buffers.receive,
@@ -149,6 +151,7 @@ impl<'b> Session<'b> {
             purge: false,
             wanted: true,
             attempts: 0,
+            brief: 0,
             random: (seed ^ seed >> 32) as u32,
             sent_at: now,
             proof_at: now,
@@ -281,7 +284,7 @@ impl<'b> Session<'b> {
     /// The oldest publication that was never sent, to make room by
     /// [`Session::withdraw`].
     pub fn oldest_unsent(&self) -> Option<(PublicationId, &str)> {
-        let at = self.outbox.unsent(0, |_| true)?;
+        let at = self.outbox.unsent(0, &|_| true)?;
         let id = self.outbox.entry(at)?.id;
         Some((PublicationId(id), self.outbox.name(at)))
     }
@@ -294,7 +297,7 @@ impl<'b> Session<'b> {
     /// id, and the exchange has to be brought to its end.
     pub fn withdraw(&mut self, id: PublicationId) -> bool {
         let connected = self.is_connected();
-        let found = self.outbox.find(0, |entry| {
+        let found = self.outbox.find(0, &|entry| {
             entry.id == id.0
                 && match entry.kind {
                     Kind::Publication(QoS::AtLeastOnce) if !connected => {
@@ -415,6 +418,7 @@ impl<'b> Session<'b> {
     /// As [`Session::poll`], with the event still to be fetched.
     #[inline]
     pub(crate) fn step(&mut self, now: Instant) -> Option<Pending> {
+        self.timers.set_now(now);
         loop {
             if let Some((cause, properties)) = self.lost.take() {
                 return Some(Pending::Disconnected { cause, properties });
@@ -425,16 +429,16 @@ impl<'b> Session<'b> {
                 }
                 self.reports = false;
             }
-            match self.receive_packet(now) {
+            match self.receive_packet() {
                 Progress::Event(pending) => return Some(pending),
                 Progress::More => continue,
                 Progress::Nothing => {}
             }
-            if !self.timers.is_due(now) {
+            if !self.timers.is_due() {
                 return None;
             }
             // What has come was looked at first: an answer in it counts.
-            self.on_deadline(now);
+            self.on_deadline();
             self.timers.settle();
         }
     }

@@ -57,7 +57,9 @@ pub struct Backoff {
     pub cap_ms: u32,
     /// How long a connection must last before the bound starts again.
     pub stable_ms: u32,
-    /// The least wait after another client took the session over.
+    /// The least wait after another client took the session over: as the broker
+    /// said, or as three connections in a row suggest that it accepted and
+    /// closed within ten seconds.
     pub taken_over_ms: u32,
 }
 

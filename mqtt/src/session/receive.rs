@@ -4,11 +4,11 @@ use super::connection::State;
 use super::inbound::Arrival;
 use super::transmit::Reply;
 use super::{Cause, Dropped, Event, Message, Progress, PublicationId, Session, Token};
-use crate::Instant;
 use crate::outbox::{EXPIRED, Kind, SESSION_LOST, Slot, State as EntryState};
+use crate::shift::move_down;
 use crate::wire::{
     Ack, Disconnect, Fault, Frame, PacketId, Properties, PublishLayout, QoS, Reader, ReasonCode,
-    Version, frame, kind,
+    Version, frame, kind, text,
 };
 
 /// Bytes of the receive buffer, from and to.
@@ -60,9 +60,8 @@ impl Session<'_> {
             return &mut [];
         }
         if self.start > 0 {
-            if self.start < self.end {
-                self.receive.copy_within(self.start..self.end, 0);
-            }
+            let used = self.receive.get_mut(..self.end).unwrap_or(&mut []);
+            move_down(used, self.start, 0);
             self.end -= self.start;
             self.start = 0;
         }
@@ -79,7 +78,7 @@ impl Session<'_> {
 
     /// Looks at the next packet, if it is all there.
     #[inline]
-    pub(super) fn receive_packet(&mut self, now: Instant) -> Progress {
+    pub(super) fn receive_packet(&mut self) -> Progress {
         let bytes = self.receive.get(self.start..self.end).unwrap_or(&[]);
         if bytes.is_empty() || self.reply.is_some() {
             return Progress::Nothing;
@@ -93,20 +92,20 @@ impl Session<'_> {
             Ok(None) => return Progress::Nothing,
             Ok(Some(frame)) if frame.size() <= have => {
                 let body = (self.start + frame.header, self.start + frame.size());
-                self.on_packet(frame, body, now)
+                self.on_packet(frame, body)
             }
             Ok(Some(frame)) if frame.size() > self.receive.len() => self.on_oversized(frame),
             Ok(Some(_)) => return Progress::Nothing,
             Err(fault) => Err(fault),
         };
         result.unwrap_or_else(|fault| {
-            self.fail(fault, now);
+            self.fail(fault);
             Progress::More
         })
     }
 
     #[inline]
-    fn on_packet(&mut self, frame: Frame, body: Range, now: Instant) -> Result<Progress, Fault> {
+    fn on_packet(&mut self, frame: Frame, body: Range) -> Result<Progress, Fault> {
         let kind = frame.first >> 4;
         if (self.state == State::Connected) == (kind == kind::CONNACK) {
             return Err(Fault::Protocol);
@@ -132,7 +131,7 @@ impl Session<'_> {
             if frame.first & 15 != expected {
                 return Err(Fault::Malformed);
             }
-            self.on_answer(kind, body, now)?
+            self.on_answer(kind, body)?
         };
         // Unless the connection ended, which has emptied the buffer.
         if self.end >= body.1 {
@@ -170,9 +169,9 @@ impl Session<'_> {
     }
 
     /// Everything but PUBLISH.
-    fn on_answer(&mut self, kind: u8, body: Range, now: Instant) -> Result<Option<Pending>, Fault> {
+    fn on_answer(&mut self, kind: u8, body: Range) -> Result<Option<Pending>, Fault> {
         if kind == kind::CONNACK {
-            return self.on_connack(body, now);
+            return self.on_connack(body);
         }
         let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
         match kind {
@@ -186,12 +185,12 @@ impl Session<'_> {
                     self.blocked = false;
                     return Ok(None);
                 }
-                self.proof_at = now;
+                self.proof_at = self.timers.now();
                 self.on_acknowledgement(kind, packet_id, reason)
             }
-            kind::SUBACK | kind::UNSUBACK => self.on_suback(kind, body, now),
+            kind::SUBACK | kind::UNSUBACK => self.on_suback(kind, body),
             kind::PINGRESP if bytes.is_empty() => {
-                self.on_pingresp(now);
+                self.on_pingresp();
                 Ok(None)
             }
             kind::DISCONNECT if self.version == Version::V5 => {
@@ -201,7 +200,7 @@ impl Session<'_> {
                     ReasonCode::SESSION_TAKEN_OVER => Cause::TakenOver,
                     reason => Cause::Disconnected(reason),
                 };
-                self.lose(cause, now);
+                self.lose(cause);
                 self.lost = Some((cause, range));
                 Ok(None)
             }
@@ -263,7 +262,7 @@ impl Session<'_> {
         }))
     }
 
-    fn on_suback(&mut self, kind: u8, body: Range, now: Instant) -> Result<Option<Pending>, Fault> {
+    fn on_suback(&mut self, kind: u8, body: Range) -> Result<Option<Pending>, Fault> {
         let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
         let mut reader = Reader::new(bytes);
         let packet_id = PacketId::new(reader.u16()?).ok_or(Fault::Protocol)?;
@@ -271,7 +270,7 @@ impl Session<'_> {
             Properties::take(&mut reader, kind)?;
         }
         let codes = reader.rest();
-        self.proof_at = now;
+        self.proof_at = self.timers.now();
         let (of, count) = match (kind, self.version) {
             (kind::SUBACK, _) => (Kind::Subscription, 1),
             (_, Version::V5) => (Kind::Unsubscription, 1),
@@ -280,7 +279,7 @@ impl Session<'_> {
         if codes.len() != count {
             return Err(Fault::Protocol);
         }
-        let found = self.outbox.find(0, |entry| {
+        let found = self.outbox.find(0, &|entry| {
             entry.packet_id == Some(packet_id)
                 && entry.kind == of
                 && entry.state == EntryState::Sent
@@ -338,7 +337,7 @@ impl Session<'_> {
     /// The next entry of the outbox whose end or refusal is to be told.
     pub(super) fn report(&mut self) -> Option<Pending> {
         let told = |slot: &Slot| slot.state == EntryState::Report;
-        let at = self.outbox.find(0, told)?;
+        let at = self.outbox.find(0, &told)?;
         let Slot {
             kind, id, since, ..
         } = *self.outbox.entry(at)?;
@@ -431,7 +430,7 @@ impl Session<'_> {
         };
         Event::Message(Message {
             // It was looked at when it came.
-            topic: core::str::from_utf8(topic).unwrap_or(""),
+            topic: text(topic).unwrap_or(""),
             payload: bytes.get(layout.payload..).unwrap_or(&[]),
             qos,
             retain: first & 1 != 0,

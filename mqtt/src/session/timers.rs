@@ -43,26 +43,47 @@ pub(crate) struct Timers {
     deadlines: [Instant; COUNT],
     /// None is earlier.
     soonest: Instant,
+    /// The present, as the caller told it last.
+    now: Instant,
 }
 
 impl Timers {
-    pub const fn new() -> Self {
+    pub const fn new(now: Instant) -> Self {
         Self {
             deadlines: [Instant::NEVER; COUNT],
             soonest: Instant::NEVER,
+            now,
         }
     }
 
+    pub const fn now(&self) -> Instant {
+        self.now
+    }
+
+    pub fn set_now(&mut self, now: Instant) {
+        self.now = now;
+    }
+
+    /// Lets `timer` fire at `deadline`.
+    #[inline(never)]
     pub fn arm(&mut self, timer: Timer, deadline: Instant) {
-        self.deadlines[timer as usize] = deadline;
-        if deadline < self.soonest {
-            self.soonest = deadline;
+        if let Some(place) = self.deadlines.get_mut(timer as usize) {
+            *place = deadline;
         }
+        self.soonest = self.soonest.min(deadline);
+    }
+
+    /// Lets `timer` fire so many milliseconds from now.
+    #[inline(never)]
+    pub fn arm_after(&mut self, timer: Timer, ms: u32) {
+        self.arm(timer, self.now.after(ms));
     }
 
     #[inline]
     pub fn stop(&mut self, timer: Timer) {
-        self.deadlines[timer as usize] = Instant::NEVER;
+        if let Some(place) = self.deadlines.get_mut(timer as usize) {
+            *place = Instant::NEVER;
+        }
     }
 
     /// Stops all but those that outlive a connection.
@@ -82,24 +103,25 @@ impl Timers {
 
     #[inline]
     pub fn is_armed(&self, timer: Timer) -> bool {
-        self.deadlines[timer as usize] != Instant::NEVER
+        self.deadline(timer) != Instant::NEVER
     }
 
     pub fn deadline(&self, timer: Timer) -> Instant {
-        self.deadlines[timer as usize]
+        let place = self.deadlines.get(timer as usize);
+        place.copied().unwrap_or(Instant::NEVER)
     }
 
     /// Whether any deadline may have come.
     #[inline]
-    pub fn is_due(&self, now: Instant) -> bool {
-        self.soonest <= now
+    pub fn is_due(&self) -> bool {
+        self.soonest <= self.now
     }
 
     /// Stops the timers whose deadline has come, and says which.
-    pub fn take_due(&mut self, now: Instant) -> Due {
+    pub fn take_due(&mut self) -> Due {
         let mut due = 0;
         for (index, deadline) in self.deadlines.iter_mut().enumerate() {
-            if *deadline <= now {
+            if *deadline <= self.now {
                 *deadline = Instant::NEVER;
                 due |= 1 << index;
             }

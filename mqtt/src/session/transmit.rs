@@ -116,14 +116,18 @@ impl Transmit {
 impl Session<'_> {
     /// The next bytes to be written, if there are any. The driver tells how
     /// many of them it has written by [`Session::transmitted`].
+    ///
+    /// To be called even when the network takes nothing just now: the bound on
+    /// writing ([`Timeouts::write_ms`](crate::Timeouts::write_ms)) begins here.
     #[inline]
     pub fn transmit(&mut self, now: Instant) -> Option<&[u8]> {
-        if self.transmit.is_idle() && !self.next_packet(now) {
+        self.timers.set_now(now);
+        if self.transmit.is_idle() && !self.next_packet() {
             return None;
         }
         if !self.timers.is_armed(Timer::Write) {
             self.timers
-                .arm(Timer::Write, now.after(self.options.timeouts.write_ms));
+                .arm_after(Timer::Write, self.options.timeouts.write_ms);
         }
         Some(self.chunk())
     }
@@ -166,17 +170,18 @@ impl Session<'_> {
         if self.transmit.is_idle() || len == 0 {
             return;
         }
+        self.timers.set_now(now);
         let complete = self.transmit.count(u32::try_from(len).unwrap_or(u32::MAX));
         if !complete {
             self.timers
-                .arm(Timer::Write, now.after(self.options.timeouts.write_ms));
+                .arm_after(Timer::Write, self.options.timeouts.write_ms);
             return;
         }
         self.timers.stop(Timer::Write);
         self.sent_at = now;
         let what = core::mem::take(&mut self.transmit.what);
         match what {
-            What::Entry => self.entry_sent(now),
+            What::Entry => self.entry_sent(),
             What::Ping => {
                 self.ping = Ping::Sent;
                 let answer = now.after(self.options.timeouts.answer_ms);
@@ -185,7 +190,7 @@ impl Session<'_> {
             }
             What::Disconnect => {
                 if let State::Closing(cause) = self.state {
-                    self.lose(cause, now);
+                    self.lose(cause);
                 }
             }
             _ => {}
@@ -193,7 +198,7 @@ impl Session<'_> {
     }
 
     #[inline]
-    fn entry_sent(&mut self, now: Instant) {
+    fn entry_sent(&mut self) {
         let at = self.outbox.cursor();
         let Some((kind, state)) = self.outbox.entry(at).map(|slot| (slot.kind, slot.state)) else {
             return;
@@ -208,24 +213,22 @@ impl Session<'_> {
             return;
         }
         self.outbox
-            .mark(at, EntryState::Sent, now.as_millis() as u32);
-        self.await_answer(now);
+            .mark(at, EntryState::Sent, self.timers.now().as_millis() as u32);
+        self.await_answer();
     }
 
-    fn await_answer(&mut self, now: Instant) {
+    fn await_answer(&mut self) {
         if !self.timers.is_armed(Timer::Acknowledge) {
-            self.timers.arm(
-                Timer::Acknowledge,
-                now.after(self.options.timeouts.answer_ms),
-            );
+            self.timers
+                .arm_after(Timer::Acknowledge, self.options.timeouts.answer_ms);
         }
     }
 
     /// Chooses the packet that goes out next; says whether there is one.
-    #[inline]
-    fn next_packet(&mut self, now: Instant) -> bool {
+    #[inline(never)]
+    fn next_packet(&mut self) -> bool {
         match self.state {
-            State::Connected => self.next_control(now) || self.next_entry(now),
+            State::Connected => self.next_control() || self.next_entry(),
             State::Closing(cause) => {
                 self.stage_disconnect(cause);
                 true
@@ -236,7 +239,7 @@ impl Session<'_> {
 
     /// Acknowledgements first, then PUBREL and PINGREQ.
     #[inline]
-    fn next_control(&mut self, now: Instant) -> bool {
+    fn next_control(&mut self) -> bool {
         if let Some(Reply {
             kind,
             packet_id,
@@ -260,19 +263,22 @@ impl Session<'_> {
         }
         if self.releases {
             let due = |slot: &Slot| slot.state == EntryState::Release;
-            if let Some(at) = self.outbox.find(0, due)
+            if let Some(at) = self.outbox.find(0, &due)
                 && let Some(packet_id) = self.outbox.entry(at).and_then(|slot| slot.packet_id)
             {
-                self.outbox
-                    .mark(at, EntryState::Released, now.as_millis() as u32);
-                self.await_answer(now);
+                self.outbox.mark(
+                    at,
+                    EntryState::Released,
+                    self.timers.now().as_millis() as u32,
+                );
+                self.await_answer();
                 self.stage_ack(kind::PUBREL, packet_id, ReasonCode::SUCCESS);
                 return true;
             }
             self.releases = false;
         }
         if self.inbound.wants_another_connection() {
-            self.close(Cause::Protocol(Fault::ReceiveMaximum), now);
+            self.close(Cause::Protocol(Fault::ReceiveMaximum));
             self.stage_disconnect(Cause::Stopped);
             return true;
         }
@@ -304,7 +310,7 @@ impl Session<'_> {
 
     /// The next entry of the outbox, in the order in which they were made.
     #[inline]
-    fn next_entry(&mut self, now: Instant) -> bool {
+    fn next_entry(&mut self) -> bool {
         loop {
             let at = self.outbox.cursor();
             let Some(entry) = self.outbox.entry(at) else {
@@ -314,7 +320,7 @@ impl Session<'_> {
                 self.outbox.advance();
                 continue;
             }
-            if let Some(reason) = self.obstacle(at, entry, now) {
+            if let Some(reason) = self.obstacle(at, entry) {
                 self.outbox.mark(at, EntryState::Report, reason);
                 self.outbox.advance();
                 self.reports = true;
@@ -330,13 +336,13 @@ impl Session<'_> {
                     return false;
                 }
             }
-            self.begin_entry(at, now);
+            self.begin_entry(at);
             return true;
         }
     }
 
     #[inline]
-    fn begin_entry(&mut self, at: usize, now: Instant) {
+    fn begin_entry(&mut self, at: usize) {
         self.transmit.begin(What::Entry, (0, 0));
         let Some(entry) = self.outbox.entry(at).copied() else {
             return;
@@ -344,7 +350,7 @@ impl Session<'_> {
         let mut alias = None;
         if entry.is_publication() && self.version == Version::V5 {
             // What lasts for longer than can be counted is left as it was.
-            if let Ok(left_ms) = u32::try_from(entry.expires.since(now)) {
+            if let Ok(left_ms) = u32::try_from(entry.expires.since(self.timers.now())) {
                 self.outbox.set_expiry(at, (left_ms / 1_000).max(1));
             }
             // An alias adds up to five bytes at first.
@@ -365,7 +371,7 @@ impl Session<'_> {
 
     /// Why an entry cannot be sent on this connection, if so.
     #[inline]
-    fn obstacle(&self, at: usize, entry: &Slot, now: Instant) -> Option<u32> {
+    fn obstacle(&self, at: usize, entry: &Slot) -> Option<u32> {
         let limits = &self.limits;
         let refused = |reason: ReasonCode| Some(u32::from(reason.0));
         let body = entry.size as usize - HEADER_ROOM;
@@ -375,7 +381,7 @@ impl Session<'_> {
         }
         match entry.kind {
             Kind::Publication(qos) => {
-                if entry.expires <= now && !entry.dup {
+                if entry.expires <= self.timers.now() && !entry.dup {
                     return Some(EXPIRED);
                 }
                 if qos > limits.maximum_qos {

@@ -30,6 +30,7 @@ pub use write::{NoRoom, Writer};
 
 pub(crate) use packet::{HEADER_ROOM, PublishLayout, kind, write_header};
 pub(crate) use property::{Value, id, write as write_property};
+pub(crate) use read::text;
 pub(crate) use write::varint_len;
 
 /// The version of the protocol, as CONNECT names it.

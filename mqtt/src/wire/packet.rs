@@ -498,7 +498,7 @@ impl PublishLayout {
             seen |= byte;
         }
         // What is not plain ASCII is looked at once more.
-        if seen >= 0x80 && core::str::from_utf8(topic).is_err() {
+        if seen >= 0x80 && super::read::text(topic).is_none() {
             return Err(Fault::Malformed);
         }
         let packet_id = match flags & 0x0e {

@@ -288,7 +288,7 @@ impl<'a> Property<'a> {
             Value::Number(_) => &[],
         };
         // Binary data are no text, and are not asked for it.
-        let text = core::str::from_utf8(bytes).unwrap_or("");
+        let text = super::read::text(bytes).unwrap_or("");
         let short = number as u16;
         let flag = number == 1;
         Some(match id {
@@ -316,7 +316,7 @@ impl<'a> Property<'a> {
             37 => Self::RetainAvailable(flag),
             38 => match value {
                 Value::Pair(_, value) => {
-                    Self::UserProperty(text, core::str::from_utf8(value).unwrap_or(""))
+                    Self::UserProperty(text, super::read::text(value).unwrap_or(""))
                 }
                 _ => return None,
             },
@@ -363,7 +363,9 @@ impl<'a> Properties<'a> {
     /// twice that may stand but once, values in range.
     pub(crate) fn take(reader: &mut Reader<'a>, packet: u8) -> Result<Self, Fault> {
         let block = reader.block()?;
-        Self::check(block, packet)?;
+        if !block.is_empty() {
+            Self::check(block, packet)?;
+        }
         Ok(Self::checked(block))
     }
 

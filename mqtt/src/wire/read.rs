@@ -2,6 +2,16 @@
 
 use super::Fault;
 
+/// The bytes as text, if they are UTF-8.
+pub(crate) fn text(bytes: &[u8]) -> Option<&str> {
+    // Topics are short: byte by byte is less work than what prepares for more.
+    match bytes.utf8_chunks().next() {
+        Some(chunk) if chunk.invalid().is_empty() => Some(chunk.valid()),
+        Some(_) => None,
+        None => Some(""),
+    }
+}
+
 /// A cursor over bytes that were received.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
@@ -56,18 +66,19 @@ impl<'a> Reader<'a> {
 
     /// A Variable Byte Integer in its shortest form (MQTT-1.5.5-1).
     pub fn varint(&mut self) -> Result<u32, Fault> {
-        let mut value = 0u32;
-        for shift in [0u32, 7, 14, 21] {
+        let mut value = 0;
+        let mut shift = 0;
+        loop {
             let byte = self.byte()?;
             value |= u32::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                if byte == 0 && shift > 0 {
-                    return Err(Fault::Malformed);
-                }
+            if byte < 0x80 && (byte > 0 || shift == 0) {
                 return Ok(value);
             }
+            if byte < 0x80 || shift == 21 {
+                return Err(Fault::Malformed);
+            }
+            shift += 7;
         }
-        Err(Fault::Malformed)
     }
 
     /// Binary Data: a length and that many bytes.
@@ -78,7 +89,7 @@ impl<'a> Reader<'a> {
 
     /// A UTF-8 Encoded String, without U+0000 (MQTT-1.5.4-2).
     pub fn string(&mut self) -> Result<&'a str, Fault> {
-        let text = core::str::from_utf8(self.binary()?).map_err(|_| Fault::Malformed)?;
+        let text = text(self.binary()?).ok_or(Fault::Malformed)?;
         if text.bytes().any(|byte| byte == 0) {
             return Err(Fault::Malformed);
         }

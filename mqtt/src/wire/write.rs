@@ -29,28 +29,33 @@ impl<'a> Writer<'a> {
 
     /// These bytes, as they are.
     pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), NoRoom> {
-        let end = self.len.checked_add(bytes.len()).ok_or(NoRoom)?;
-        let room = self.buf.get_mut(self.len..end).ok_or(NoRoom)?;
+        let room = self.buf.get_mut(self.len..).ok_or(NoRoom)?;
+        let (room, _) = room.split_at_mut_checked(bytes.len()).ok_or(NoRoom)?;
         room.copy_from_slice(bytes);
-        self.len = end;
+        self.len += bytes.len();
+        Ok(())
+    }
+
+    fn array<const N: usize>(&mut self, bytes: [u8; N]) -> Result<(), NoRoom> {
+        let room = self.buf.get_mut(self.len..).ok_or(NoRoom)?;
+        *room.first_chunk_mut().ok_or(NoRoom)? = bytes;
+        self.len += N;
         Ok(())
     }
 
     /// One byte.
     pub fn byte(&mut self, byte: u8) -> Result<(), NoRoom> {
-        *self.buf.get_mut(self.len).ok_or(NoRoom)? = byte;
-        self.len += 1;
-        Ok(())
+        self.array([byte])
     }
 
     /// A Two Byte Integer.
     pub fn u16(&mut self, value: u16) -> Result<(), NoRoom> {
-        self.bytes(&value.to_be_bytes())
+        self.array(value.to_be_bytes())
     }
 
     /// A Four Byte Integer.
     pub fn u32(&mut self, value: u32) -> Result<(), NoRoom> {
-        self.bytes(&value.to_be_bytes())
+        self.array(value.to_be_bytes())
     }
 
     /// A Variable Byte Integer; above 268,435,455 there is none.

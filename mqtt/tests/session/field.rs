@@ -1,6 +1,6 @@
 //! What goes wrong in the field, each as a test.
 
-use crate::common::raw::{CONNACK, Raw};
+use crate::common::raw::{CONNACK, CONNACK_V4, Raw};
 use crate::common::{End, Rig, Seen, Setup, at, leak, options};
 use aldis_mqtt::{
     Backoff, Cause, Dropped, Network, Options, Publication, PublishError, QoS, ReasonCode, Version,
@@ -679,6 +679,39 @@ fn a_kick_by_another_client_backs_off_long() {
         rig.connect();
         let wait = rig.now - lost;
         assert!((60_000..=120_000).contains(&wait), "{wait}");
+    }
+}
+
+/// A broker that takes the session over without a word looks like one that closes.
+#[test]
+fn a_kick_without_a_word_backs_off_long_after_the_third() {
+    for version in BOTH {
+        let mut raw = Raw::new(Options {
+            keep_alive_s: 0,
+            ..options(version)
+        });
+        let connack = match version {
+            Version::V4 => CONNACK_V4,
+            Version::V5 => CONNACK,
+        };
+        raw.connect(connack);
+        let mut waits = Vec::new();
+        for _ in 0..4 {
+            raw.session.failed(Network::Closed, at(raw.now));
+            raw.events();
+            let lost = raw.now;
+            raw.connect(connack);
+            waits.push(raw.now - lost);
+        }
+        assert!(waits[..2].iter().all(|wait| *wait < 10_000), "{waits:?}");
+        assert!(waits[2..].iter().all(|wait| *wait >= 60_000), "{waits:?}");
+        // A connection that lasts is no kick.
+        raw.wait(40_000);
+        raw.session.failed(Network::Closed, at(raw.now));
+        raw.events();
+        let lost = raw.now;
+        raw.connect(connack);
+        assert!(raw.now - lost < 10_000);
     }
 }
 
