@@ -9,18 +9,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::join_all;
 use rmqtt::context::ServerContext;
 use rmqtt::hook::{Handler, HookResult, Parameter, Register, ReturnType, Type};
 use rmqtt::inflight::{MomentStatus, OutInflightMessage};
 use rmqtt::session::{Session, SessionState};
 use rmqtt::types::{
-    ConnectInfo, DisconnectInfo, From as Origin, Id, ListenerConfig, Publish, QoS, SessionSubMap,
-    SessionSubs, SubscriptionOptions, TopicFilter,
+    ConnectInfo, DisconnectInfo, From as Origin, Id, ListenerConfig, Message, Publish, QoS,
+    SessionSubMap, SessionSubs, SubscriptionOptions, TopicFilter, Tx,
 };
 use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
 
 use crate::retained::now;
-use crate::store::{Change, Message, Store, StoredSession};
+use crate::store::{Change, Message as StoredMessage, Store, StoredSession};
+
+/// How long the end of the hub waits for messages on their way to sessions.
+const SETTLE_LIMIT: Duration = Duration::from_millis(200);
 
 /// What a session is, as it is stored.
 #[derive(Serialize, Deserialize)]
@@ -69,10 +74,17 @@ impl Keeper {
     /// Takes no more messages; stores those that wait for connected clients, and who has left.
     pub async fn stop(&self, broker: &ServerContext) {
         self.stopping.store(true, Ordering::Release);
-        let sessions: Vec<Session> = {
+        let (sessions, mailboxes): (Vec<Session>, Vec<Tx>) = {
             let shared = broker.extends.shared().await;
-            shared.iter().filter_map(|entry| entry.session()).collect()
+            shared
+                .iter()
+                .filter_map(|entry| Some((entry.session()?, entry.tx()?)))
+                .unzip()
         };
+        // What was acknowledged to its publisher may still be on its way to a session. A client
+        // that takes nothing must not keep the others waiting.
+        let settled = join_all(mailboxes.iter().map(settled));
+        let _ = tokio::time::timeout(SETTLE_LIMIT, settled).await;
         for session in sessions {
             if !persists(&session).await {
                 continue;
@@ -226,6 +238,16 @@ impl Handler for Keeper {
     }
 }
 
+/// Waits until the session has seen to everything that it was sent before.
+async fn settled(mailbox: &Tx) {
+    let (seen, answer) = oneshot::channel();
+    // It changes nothing. Without a connection it is not answered, only dropped in its turn.
+    let nothing = Message::Subscribes(Vec::new(), Some(seen));
+    if mailbox.unbounded_send(nothing).is_ok() {
+        let _ = answer.await;
+    }
+}
+
 /// Whether the session outlives its connection.
 async fn persists(session: &Session) -> bool {
     match session.connect_info().await.as_deref() {
@@ -254,10 +276,10 @@ fn remove_will(connect: &mut ConnectInfo) {
     }
 }
 
-fn stored_message(from: &Origin, publish: &Publish) -> Result<Message, postcard::Error> {
+fn stored_message(from: &Origin, publish: &Publish) -> Result<StoredMessage, postcard::Error> {
     let mut rest = publish.clone();
     let payload = std::mem::take(&mut rest.payload);
-    Ok(Message {
+    Ok(StoredMessage {
         stamp: publish.create_time.unwrap_or_default(),
         topic: publish.topic.to_string(),
         payload: payload.to_vec(),
@@ -266,7 +288,7 @@ fn stored_message(from: &Origin, publish: &Publish) -> Result<Message, postcard:
     })
 }
 
-fn restored_message(message: Message) -> Result<(Origin, Publish), postcard::Error> {
+fn restored_message(message: StoredMessage) -> Result<(Origin, Publish), postcard::Error> {
     let (from, mut publish): (Origin, Publish) = postcard::from_bytes(&message.body)?;
     publish.payload = message.payload.into();
     Ok((from, publish))
