@@ -216,6 +216,49 @@ async fn sessions_and_retained_messages_survive_a_restart() {
     hub.shutdown().await;
 }
 
+/// A publisher that was told its message is safe, while the message was still on its way to the
+/// session of a client that is away.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_just_before_the_end_is_kept() {
+    const COUNT: u16 = 200;
+    let dir = tempfile::tempdir().expect("a directory");
+    let hub = hub_in(dir.path()).await;
+    let away = Connect {
+        id: "away",
+        ..Connect::default()
+    };
+    let (mut client, _) = Raw::connect(hub.mqtt_addr(), away);
+    client.subscribe("t", 1);
+    client.disconnect();
+    let publisher = Connect {
+        id: "publisher",
+        clean: true,
+        ..Connect::default()
+    };
+    let (mut publisher, _) = Raw::connect(hub.mqtt_addr(), publisher);
+    for number in 1..=COUNT {
+        let [high, low] = number.to_be_bytes();
+        publisher.write(&[0x32, 7, 0, 1, b't', high, low, high, low]);
+    }
+    for _ in 0..COUNT {
+        assert_eq!(publisher.read().head, 0x40);
+    }
+    hub.shutdown().await;
+
+    let hub = hub_in(dir.path()).await;
+    let (mut client, present) = Raw::connect(hub.mqtt_addr(), away);
+    assert!(present);
+    for number in 1..=COUNT {
+        let packet = client.read();
+        assert!(packet.body.ends_with(&number.to_be_bytes()), "{packet:?}");
+        let [.., high, low, _, _] = packet.body[..] else {
+            panic!("{packet:?}");
+        };
+        client.write(&[0x40, 2, high, low]);
+    }
+    hub.shutdown().await;
+}
+
 /// A device that died with the hub is believed to be alive; one that had left is declared dead.
 #[tokio::test(flavor = "multi_thread")]
 async fn wills_are_due_after_a_restart_only_for_those_who_were_connected() {
