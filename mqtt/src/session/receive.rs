@@ -180,6 +180,7 @@ impl Session<'_> {
     }
 
     /// Everything but PUBLISH.
+    #[inline(never)]
     fn on_answer(&mut self, kind: u8, body: Range) -> Result<Option<Pending>, Fault> {
         if kind == kind::CONNACK {
             return self.on_connack(body);
