@@ -261,7 +261,7 @@ impl Session<'_> {
             let mut entry = Slot::new(Kind::ClientId, 0);
             entry.state = EntryState::Held;
             // Without room for it the next connection gets another id.
-            if let Ok(mut w) = self.outbox.append(entry, 2 + id.len()) {
+            if let Ok(mut w) = self.outbox.append(&entry, 2 + id.len()) {
                 let _ = w.binary(id);
             }
         }

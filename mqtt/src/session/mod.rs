@@ -251,7 +251,7 @@ impl<'b> Session<'b> {
         if qos != QoS::AtMostOnce {
             entry.packet_id = Some(self.outbox.packet_id());
         }
-        let Ok(mut w) = self.outbox.append(entry, len) else {
+        let Ok(mut w) = self.outbox.append(&entry, len) else {
             return Err(PublishError::Full);
         };
         // The length was counted above: there is room.
@@ -265,7 +265,9 @@ impl<'b> Session<'b> {
                 let seconds = Value::Number(seconds);
                 write_property(&mut w, id::MESSAGE_EXPIRY_INTERVAL, seconds)?;
             }
-            properties.write_content(&mut w)?;
+            if !properties.is_empty() {
+                properties.write_content(&mut w)?;
+            }
             w.bytes(payload)
         })();
         if entry.expires < self.timers.deadline(Timer::Expire) {
@@ -360,7 +362,7 @@ impl<'b> Session<'b> {
         let size = properties.size();
         let len_of_len = varint_len(u32::try_from(size).unwrap_or(u32::MAX));
         let len = 2 + len_of_len + size + 2 + filter.len() + usize::from(options.is_some());
-        let Ok(mut w) = self.outbox.append(entry, len) else {
+        let Ok(mut w) = self.outbox.append(&entry, len) else {
             return Err(SubscribeError::Full);
         };
         // The length was counted above: there is room.

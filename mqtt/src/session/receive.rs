@@ -429,7 +429,6 @@ impl Session<'_> {
     #[inline]
     fn message(&self, first: u8, body: Range, layout: &PublishLayout) -> Event<'_> {
         let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
-        let (from, to) = layout.properties;
         let topic = bytes.get(2..2 + layout.topic).unwrap_or(&[]);
         let topic = match layout.alias {
             Some(alias) if topic.is_empty() => self.inbound_aliases.topic(alias).unwrap_or(&[]),
@@ -447,7 +446,7 @@ impl Session<'_> {
             qos,
             retain: first & 1 != 0,
             dup: first & 8 != 0,
-            properties: Properties::checked(bytes.get(from..to).unwrap_or(&[])),
+            properties: layout.properties_in(bytes),
             token: layout.packet_id.map(|packet_id| Token {
                 packet_id,
                 qos,
