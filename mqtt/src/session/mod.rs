@@ -24,7 +24,7 @@ pub use options::{Backoff, Buffers, CleanStart, Options, Publication, Timeouts, 
 use alias::Aliases;
 use connection::{Limits, State};
 use inbound::Inbound;
-pub(crate) use receive::Pending;
+use receive::Pending;
 use receive::Range;
 use timers::{Timer, Timers};
 use transmit::{Ping, Reply, Transmit};
@@ -97,6 +97,8 @@ pub struct Session<'b> {
     ping: Ping,
     reply: Option<Reply>,
 
+    /// What happened last; at first, that there is no connection.
+    pending: Pending,
     /// The connection ended, which is to be reported.
     lost: Option<(Cause, Range)>,
     /// Some entries of the outbox are to be reported.
@@ -154,6 +156,10 @@ impl<'b> Session<'b> {
             proof_at: now,
             ping: Ping::Idle,
             reply: None,
+            pending: Pending::Disconnected {
+                cause: Cause::Stopped,
+                properties: (0, 0),
+            },
             lost: None,
             reports: false,
             releases: false,
@@ -410,31 +416,32 @@ impl<'b> Session<'b> {
     /// when the [`Session::deadline`] has passed.
     #[inline]
     pub fn poll(&mut self, now: Instant) -> Option<Event<'_>> {
-        let pending = self.step(now)?;
-        Some(self.event(pending))
+        self.step(now).then(|| self.event())
     }
 
-    /// As [`Session::poll`], with the event still to be fetched.
+    /// As [`Session::poll`], with the event still to be fetched: says whether
+    /// there is one.
     #[inline]
-    pub(crate) fn step(&mut self, now: Instant) -> Option<Pending> {
+    pub(crate) fn step(&mut self, now: Instant) -> bool {
         self.timers.set_now(now);
         loop {
             if let Some((cause, properties)) = self.lost.take() {
-                return Some(Pending::Disconnected { cause, properties });
+                self.tell(Pending::Disconnected { cause, properties });
+                return true;
             }
             if self.reports {
-                if let Some(pending) = self.report() {
-                    return Some(pending);
+                if self.report() {
+                    return true;
                 }
                 self.reports = false;
             }
             match self.receive_packet() {
-                Progress::Event(pending) => return Some(pending),
+                Progress::Event => return true,
                 Progress::More => continue,
                 Progress::Nothing => {}
             }
             if !self.timers.is_due() {
-                return None;
+                return false;
             }
             // What has come was looked at first: an answer in it counts.
             self.on_deadline();
@@ -444,9 +451,9 @@ impl<'b> Session<'b> {
 }
 
 /// What a step of receiving led to.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Progress {
-    Event(Pending),
+    Event,
     More,
     Nothing,
 }

@@ -110,17 +110,17 @@ impl Session<'_> {
         if (self.state == State::Connected) == (kind == kind::CONNACK) {
             return Err(Fault::Protocol);
         }
-        let pending = if kind == kind::PUBLISH {
+        let progress = if kind == kind::PUBLISH {
             let first = frame.first;
             let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
             let layout = PublishLayout::scan(first & 15, bytes, self.version)?;
             match self.on_publish(first, body, &layout)? {
-                Arrival::New => Some(Pending::Message {
+                Arrival::New => self.tell(Pending::Message {
                     first,
                     body,
                     layout,
                 }),
-                Arrival::Known => None,
+                Arrival::Known => Progress::More,
                 Arrival::Excess => return Err(Fault::ReceiveMaximum),
                 Arrival::Wait => {
                     self.blocked = true;
@@ -138,7 +138,7 @@ impl Session<'_> {
         if self.end >= body.1 {
             self.start = body.1;
         }
-        Ok(pending.map_or(Progress::More, Progress::Event))
+        Ok(progress)
     }
 
     #[inline]
@@ -181,7 +181,7 @@ impl Session<'_> {
 
     /// Everything but PUBLISH.
     #[inline(never)]
-    fn on_answer(&mut self, kind: u8, body: Range) -> Result<Option<Pending>, Fault> {
+    fn on_answer(&mut self, kind: u8, body: Range) -> Result<Progress, Fault> {
         if kind == kind::CONNACK {
             return self.on_connack(body);
         }
@@ -195,7 +195,7 @@ impl Session<'_> {
                     let known = self.inbound.release(packet_id);
                     self.reply = Some(Reply::new(kind::PUBCOMP, packet_id, known));
                     self.blocked = false;
-                    return Ok(None);
+                    return Ok(Progress::More);
                 }
                 self.proof_at = self.timers.now();
                 self.on_acknowledgement(kind, packet_id, reason)
@@ -203,7 +203,7 @@ impl Session<'_> {
             kind::SUBACK | kind::UNSUBACK => self.on_suback(kind, body),
             kind::PINGRESP if bytes.is_empty() => {
                 self.on_pingresp();
-                Ok(None)
+                Ok(Progress::More)
             }
             kind::DISCONNECT if self.version == Version::V5 => {
                 let Disconnect { reason, properties } = Disconnect::decode(bytes, self.version)?;
@@ -214,7 +214,7 @@ impl Session<'_> {
                 };
                 self.lose(cause);
                 self.lost = Some((cause, range));
-                Ok(None)
+                Ok(Progress::More)
             }
             // No enhanced authentication was begun (MQTT-4.12.0-6).
             kind::AUTH if self.version == Version::V5 => Err(Fault::Protocol),
@@ -228,13 +228,13 @@ impl Session<'_> {
         kind: u8,
         packet_id: PacketId,
         reason: ReasonCode,
-    ) -> Result<Option<Pending>, Fault> {
+    ) -> Result<Progress, Fault> {
         let Some((at, entry)) = self.outbox.sent(packet_id) else {
             // Nothing of ours: an exchange at QoS 2 is brought to its end.
             if kind == kind::PUBREC && !reason.is_error() {
                 self.reply = Some(Reply::new(kind::PUBREL, packet_id, false));
             }
-            return Ok(None);
+            return Ok(Progress::More);
         };
         let expected = match entry.qos() {
             QoS::ExactlyOnce => kind != kind::PUBACK,
@@ -249,7 +249,7 @@ impl Session<'_> {
         if kind == kind::PUBREC && !reason.is_error() {
             self.outbox.mark(at, EntryState::Release, 0);
             self.releases = true;
-            return Ok(None);
+            return Ok(Progress::More);
         }
         if kind == kind::PUBCOMP
             && !matches!(entry.state, EntryState::Release | EntryState::Released)
@@ -262,9 +262,9 @@ impl Session<'_> {
             && (reason.is_error() || self.version == Version::V4)
         {
             let reason = Dropped::SessionLost;
-            return Ok(Some(Pending::Dropped { id, reason }));
+            return Ok(self.tell(Pending::Dropped { id, reason }));
         }
-        Ok(Some(if reason.is_error() && kind != kind::PUBCOMP {
+        Ok(self.tell(if reason.is_error() && kind != kind::PUBCOMP {
             Pending::Dropped {
                 id,
                 reason: Dropped::Refused(reason),
@@ -274,7 +274,7 @@ impl Session<'_> {
         }))
     }
 
-    fn on_suback(&mut self, kind: u8, body: Range) -> Result<Option<Pending>, Fault> {
+    fn on_suback(&mut self, kind: u8, body: Range) -> Result<Progress, Fault> {
         let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
         let mut reader = Reader::new(bytes);
         let packet_id = PacketId::new(reader.u16()?).ok_or(Fault::Protocol)?;
@@ -297,12 +297,12 @@ impl Session<'_> {
                 && entry.state == EntryState::Sent
         });
         let Some(at) = found else {
-            return Ok(None);
+            return Ok(Progress::More);
         };
         let code = ReasonCode(codes.first().copied().unwrap_or(0));
         if of == Kind::Unsubscription {
             self.outbox.remove(at);
-            return Ok(Some(Pending::Unsubscribed { at }));
+            return Ok(self.tell(Pending::Unsubscribed { at }));
         }
         let state = match code.0 {
             0..=2 => EntryState::Held,
@@ -310,7 +310,7 @@ impl Session<'_> {
             _ => return Err(Fault::Malformed),
         };
         self.outbox.mark(at, state, 0);
-        Ok(Some(Pending::Subscribed { at, code }))
+        Ok(self.tell(Pending::Subscribed { at, code }))
     }
 
     /// A packet that cannot fit into the buffer. MQTT 5 was told so and may not
@@ -340,29 +340,36 @@ impl Session<'_> {
         }
         self.skip = frame.size() - have;
         self.start = self.end;
-        Ok(Progress::Event(Pending::Oversized {
+        Ok(self.tell(Pending::Oversized {
             body,
             size: frame.size(),
         }))
     }
 
-    /// The next entry of the outbox whose end or refusal is to be told.
-    pub(super) fn report(&mut self) -> Option<Pending> {
+    /// Tells of the next entry of the outbox whose end or refusal is to be
+    /// told, if there is one.
+    pub(super) fn report(&mut self) -> bool {
         let told = |slot: &Slot| slot.state == EntryState::Report;
-        let at = self.outbox.find(0, &told)?;
-        let Slot {
+        let Some(at) = self.outbox.find(0, &told) else {
+            return false;
+        };
+        let Some(&Slot {
             kind, id, since, ..
-        } = *self.outbox.entry(at)?;
-        Some(match kind {
-            Kind::Subscription => {
-                self.outbox.mark(at, EntryState::Refused, 0);
-                Pending::Subscribed {
-                    at,
-                    code: ReasonCode(since as u8),
-                }
-            }
+        }) = self.outbox.entry(at)
+        else {
+            return false;
+        };
+        if kind == Kind::Subscription {
+            self.outbox.mark(at, EntryState::Refused, 0);
+        } else {
+            self.outbox.remove(at);
+        }
+        self.tell(match kind {
+            Kind::Subscription => Pending::Subscribed {
+                at,
+                code: ReasonCode(since as u8),
+            },
             Kind::Publication(_) => {
-                self.outbox.remove(at);
                 let reason = match since {
                     SESSION_LOST => Dropped::SessionLost,
                     EXPIRED => Dropped::Expired,
@@ -370,24 +377,28 @@ impl Session<'_> {
                 };
                 Pending::Dropped { id, reason }
             }
-            _ => {
-                self.outbox.remove(at);
-                Pending::Unsubscribed { at }
-            }
-        })
+            _ => Pending::Unsubscribed { at },
+        });
+        true
     }
 
-    /// The event with its text.
+    /// Keeps what happened until the application fetches it.
+    pub(super) fn tell(&mut self, pending: Pending) -> Progress {
+        self.pending = pending;
+        Progress::Event
+    }
+
+    /// What [`Session::step`] came to, with its text.
     #[inline]
-    pub(crate) fn event(&self, pending: Pending) -> Event<'_> {
+    pub(crate) fn event(&self) -> Event<'_> {
         let properties =
             |(from, to): Range| Properties::checked(self.receive.get(from..to).unwrap_or(&[]));
-        match pending {
+        match self.pending {
             Pending::Message {
                 first,
                 body,
-                layout,
-            } => self.message(first, body, &layout),
+                ref layout,
+            } => self.message(first, body, layout),
             Pending::Connected {
                 session_present,
                 properties: range,
