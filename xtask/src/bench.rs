@@ -4,13 +4,14 @@
 
 mod build;
 mod instructions;
+mod limits;
 mod roundtrip;
 mod size;
 mod table;
 
 use std::fs;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::root;
@@ -37,6 +38,9 @@ pub struct Bench {
     /// Print one JSON object per client instead of a table.
     #[arg(long)]
     json: bool,
+    /// Measure our own client only, and fail if it costs more than it may.
+    #[arg(long, conflicts_with = "opt_level")]
+    check: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -138,6 +142,9 @@ struct Figures {
 impl Bench {
     /// Builds, runs and reports.
     pub fn run(self) -> Result<()> {
+        if self.check && self.subject == Subject::Roundtrip {
+            bail!("round trips depend on the machine: check size or instructions");
+        }
         // Whatever is missing is said before the first program is built.
         if self.subject.includes(Subject::Size) {
             size::check()?;
@@ -150,7 +157,7 @@ impl Bench {
         let lock = root().join("bench/Cargo.lock");
         let lock =
             fs::read_to_string(&lock).with_context(|| format!("cannot read {}", lock.display()))?;
-        let clients = match self.ours {
+        let clients = match self.ours || self.check {
             true => &CLIENTS[..1],
             false => &CLIENTS[..],
         };
@@ -171,7 +178,7 @@ impl Bench {
             });
         }
         let mut bare = None;
-        if self.subject.includes(Subject::Roundtrip) {
+        if !self.check && self.subject.includes(Subject::Roundtrip) {
             let rates = roundtrip::measure(&builder)?;
             bare = Some(rates.of("bare")?);
             for figures in figures.iter_mut().filter(|f| f.client.roundtrip) {
@@ -182,11 +189,22 @@ impl Bench {
 
         if self.json {
             table::print_json(&figures, self.opt_level);
-            return Ok(());
+        } else {
+            self.print(&figures, &builder, bare)?;
         }
-        table::print(&figures, self.opt_level);
+        match figures.first() {
+            Some(ours) if self.check => {
+                limits::check(ours.size.as_ref(), ours.instructions.as_ref())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Prints the table and what belongs to it.
+    fn print(&self, figures: &[Figures], builder: &Builder, bare: Option<Rates>) -> Result<()> {
+        table::print(figures, self.opt_level);
         if self.subject.includes(Subject::Size) {
-            let text = size::measure_empty(&builder)?;
+            let text = size::measure_empty(builder)?;
             println!("\nOf each .text, the program without any client would take {text} B.");
         }
         if let Some(Rates {

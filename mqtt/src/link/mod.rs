@@ -17,7 +17,6 @@ use embassy_futures::poll_once;
 use embassy_futures::select::{Either, Either3, select, select3};
 use embedded_io_async::{Error, ErrorKind, Read, Write};
 
-use crate::session::Pending;
 use crate::{Event, Instant, Network, Session, Transport};
 
 /// Something that opens connections to the broker, one at a time.
@@ -129,14 +128,14 @@ impl<'b, C: Connector, K: Clock> Link<'b, C, K> {
     ///
     /// After the session was stopped, and has said so, this waits for ever.
     pub async fn next(&mut self) -> Event<'_> {
-        let pending = self.run().await;
-        self.session.event(pending)
+        self.run().await;
+        self.session.event()
     }
 
-    async fn run(&mut self) -> Pending {
+    async fn run(&mut self) {
         loop {
             let now = self.clock.now();
-            let pending = self.session.step(now);
+            let happened = self.session.step(now);
             // Even before the event is told: it may be the last one that the
             // application waits for.
             match self.session.transport() {
@@ -148,8 +147,8 @@ impl<'b, C: Connector, K: Clock> Link<'b, C, K> {
                     }
                 }
             }
-            if let Some(pending) = pending {
-                return pending;
+            if happened {
+                return;
             }
             match self.stage {
                 Stage::Closed => self.clock.wait_until(self.session.deadline()).await,

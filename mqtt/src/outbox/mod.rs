@@ -284,7 +284,7 @@ impl<'b> Outbox<'b> {
     }
 
     /// Appends an entry with `len` bytes of body, which the caller writes.
-    pub fn append(&mut self, slot: Slot, len: usize) -> Result<Writer<'_>, Full> {
+    pub fn append(&mut self, slot: &Slot, len: usize) -> Result<Writer<'_>, Full> {
         let size = HEADER_ROOM.checked_add(len).ok_or(Full)?;
         if !self.has_room(size) {
             self.compact();
@@ -301,7 +301,7 @@ impl<'b> Outbox<'b> {
         *room = Slot {
             start: start as u32,
             size: size as u32,
-            ..slot
+            ..*slot
         };
         self.len += 1;
         self.publications += u32::from(slot.is_publication());

@@ -1,9 +1,9 @@
 //! Connecting, losing the connection, and when to try again.
 
-use super::receive::Range;
+use super::receive::{Pending, Range};
 use super::timers::Timer;
 use super::transmit::{Ping, What};
-use super::{Cause, CleanStart, Network, OptionsError, Session, Transport, Versions};
+use super::{Cause, CleanStart, Network, OptionsError, Progress, Session, Transport, Versions};
 use crate::Instant;
 use crate::outbox::{EXPIRED, Kind, Slot, State as EntryState};
 use crate::wire::{
@@ -216,7 +216,7 @@ impl Session<'_> {
     }
 
     /// A CONNACK came.
-    pub(super) fn on_connack(&mut self, body: Range) -> Result<Option<super::Pending>, Fault> {
+    pub(super) fn on_connack(&mut self, body: Range) -> Result<Progress, Fault> {
         let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
         let ack = ConnAck::decode(bytes, self.version)?;
         let properties = (body.1 - ack.properties.size(), body.1);
@@ -227,7 +227,7 @@ impl Session<'_> {
             }
             self.lose(Cause::Refused(reason));
             self.lost = Some((Cause::Refused(reason), properties));
-            return Ok(None);
+            return Ok(Progress::More);
         }
         let session_present = ack.session_present;
         if session_present && self.clean_start() {
@@ -268,7 +268,7 @@ impl Session<'_> {
             let mut entry = Slot::new(Kind::ClientId, 0);
             entry.state = EntryState::Held;
             // Without room for it the next connection gets another id.
-            if let Ok(mut w) = self.outbox.append(entry, 2 + id.len()) {
+            if let Ok(mut w) = self.outbox.append(&entry, 2 + id.len()) {
                 let _ = w.binary(id);
             }
         }
@@ -283,7 +283,7 @@ impl Session<'_> {
             self.purge = !self.purge;
             self.established = !self.purge;
             self.close(Cause::Network(Network::Closed));
-            return Ok(None);
+            return Ok(Progress::More);
         }
         self.established = true;
         if !session_present {
@@ -299,7 +299,7 @@ impl Session<'_> {
         self.timers
             .arm_after(Timer::Stable, self.options.backoff.stable_ms);
         self.arm_ping(self.timers.now());
-        Ok(Some(super::Pending::Connected {
+        Ok(self.tell(Pending::Connected {
             session_present,
             properties,
         }))

@@ -24,7 +24,7 @@ pub use options::{Backoff, Buffers, CleanStart, Options, Publication, Timeouts, 
 use alias::Aliases;
 use connection::{Limits, State};
 use inbound::Inbound;
-pub(crate) use receive::Pending;
+use receive::Pending;
 use receive::Range;
 use timers::{Timer, Timers};
 use transmit::{Ping, Reply, Transmit};
@@ -99,6 +99,8 @@ pub struct Session<'b> {
     ping: Ping,
     reply: Option<Reply>,
 
+    /// What happened last; at first, that there is no connection.
+    pending: Pending,
     /// The connection ended, which is to be reported.
     lost: Option<(Cause, Range)>,
     /// Some entries of the outbox are to be reported.
@@ -157,6 +159,10 @@ impl<'b> Session<'b> {
             proof_at: now,
             ping: Ping::Idle,
             reply: None,
+            pending: Pending::Disconnected {
+                cause: Cause::Stopped,
+                properties: (0, 0),
+            },
             lost: None,
             reports: false,
             releases: false,
@@ -254,7 +260,7 @@ impl<'b> Session<'b> {
         if qos != QoS::AtMostOnce {
             entry.packet_id = Some(self.outbox.packet_id());
         }
-        let Ok(mut w) = self.outbox.append(entry, len) else {
+        let Ok(mut w) = self.outbox.append(&entry, len) else {
             return Err(PublishError::Full);
         };
         // The length was counted above: there is room.
@@ -268,7 +274,9 @@ impl<'b> Session<'b> {
                 let seconds = Value::Number(seconds);
                 write_property(&mut w, id::MESSAGE_EXPIRY_INTERVAL, seconds)?;
             }
-            properties.write_content(&mut w)?;
+            if !properties.is_empty() {
+                properties.write_content(&mut w)?;
+            }
             w.bytes(payload)
         })();
         if entry.expires < self.timers.deadline(Timer::Expire) {
@@ -363,7 +371,7 @@ impl<'b> Session<'b> {
         let size = properties.size();
         let len_of_len = varint_len(u32::try_from(size).unwrap_or(u32::MAX));
         let len = 2 + len_of_len + size + 2 + filter.len() + usize::from(options.is_some());
-        let Ok(mut w) = self.outbox.append(entry, len) else {
+        let Ok(mut w) = self.outbox.append(&entry, len) else {
             return Err(SubscribeError::Full);
         };
         // The length was counted above: there is room.
@@ -411,31 +419,32 @@ impl<'b> Session<'b> {
     /// when the [`Session::deadline`] has passed.
     #[inline]
     pub fn poll(&mut self, now: Instant) -> Option<Event<'_>> {
-        let pending = self.step(now)?;
-        Some(self.event(pending))
+        self.step(now).then(|| self.event())
     }
 
-    /// As [`Session::poll`], with the event still to be fetched.
+    /// As [`Session::poll`], with the event still to be fetched: says whether
+    /// there is one.
     #[inline]
-    pub(crate) fn step(&mut self, now: Instant) -> Option<Pending> {
+    pub(crate) fn step(&mut self, now: Instant) -> bool {
         self.timers.set_now(now);
         loop {
             if let Some((cause, properties)) = self.lost.take() {
-                return Some(Pending::Disconnected { cause, properties });
+                self.tell(Pending::Disconnected { cause, properties });
+                return true;
             }
             if self.reports {
-                if let Some(pending) = self.report() {
-                    return Some(pending);
+                if self.report() {
+                    return true;
                 }
                 self.reports = false;
             }
             match self.receive_packet() {
-                Progress::Event(pending) => return Some(pending),
+                Progress::Event => return true,
                 Progress::More => continue,
                 Progress::Nothing => {}
             }
             if !self.timers.is_due() {
-                return None;
+                return false;
             }
             // What has come was looked at first: an answer in it counts.
             self.on_deadline();
@@ -445,9 +454,9 @@ impl<'b> Session<'b> {
 }
 
 /// What a step of receiving led to.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Progress {
-    Event(Pending),
+    Event,
     More,
     Nothing,
 }

@@ -110,17 +110,17 @@ impl Session<'_> {
         if (self.state == State::Connected) == (kind == kind::CONNACK) {
             return Err(Fault::Protocol);
         }
-        let pending = if kind == kind::PUBLISH {
+        let progress = if kind == kind::PUBLISH {
             let first = frame.first;
             let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
             let layout = PublishLayout::scan(first & 15, bytes, self.version)?;
             match self.on_publish(first, body, &layout)? {
-                Arrival::New => Some(Pending::Message {
+                Arrival::New => self.tell(Pending::Message {
                     first,
                     body,
                     layout,
                 }),
-                Arrival::Ignored => None,
+                Arrival::Ignored => Progress::More,
                 Arrival::Wait => {
                     self.blocked = true;
                     return Ok(Progress::Nothing);
@@ -137,7 +137,7 @@ impl Session<'_> {
         if self.end >= body.1 {
             self.start = body.1;
         }
-        Ok(pending.map_or(Progress::More, Progress::Event))
+        Ok(progress)
     }
 
     #[inline]
@@ -169,7 +169,8 @@ impl Session<'_> {
     }
 
     /// Everything but PUBLISH.
-    fn on_answer(&mut self, kind: u8, body: Range) -> Result<Option<Pending>, Fault> {
+    #[inline(never)]
+    fn on_answer(&mut self, kind: u8, body: Range) -> Result<Progress, Fault> {
         if kind == kind::CONNACK {
             return self.on_connack(body);
         }
@@ -183,7 +184,7 @@ impl Session<'_> {
                     let known = self.inbound.release(packet_id);
                     self.reply = Some(Reply::new(kind::PUBCOMP, packet_id, known));
                     self.blocked = false;
-                    return Ok(None);
+                    return Ok(Progress::More);
                 }
                 self.proof_at = self.timers.now();
                 self.on_acknowledgement(kind, packet_id, reason)
@@ -191,7 +192,7 @@ impl Session<'_> {
             kind::SUBACK | kind::UNSUBACK => self.on_suback(kind, body),
             kind::PINGRESP if bytes.is_empty() => {
                 self.on_pingresp();
-                Ok(None)
+                Ok(Progress::More)
             }
             kind::DISCONNECT if self.version == Version::V5 => {
                 let Disconnect { reason, properties } = Disconnect::decode(bytes, self.version)?;
@@ -202,7 +203,7 @@ impl Session<'_> {
                 };
                 self.lose(cause);
                 self.lost = Some((cause, range));
-                Ok(None)
+                Ok(Progress::More)
             }
             // No enhanced authentication was begun (MQTT-4.12.0-6).
             kind::AUTH if self.version == Version::V5 => Err(Fault::Protocol),
@@ -216,13 +217,13 @@ impl Session<'_> {
         kind: u8,
         packet_id: PacketId,
         reason: ReasonCode,
-    ) -> Result<Option<Pending>, Fault> {
+    ) -> Result<Progress, Fault> {
         let Some((at, entry)) = self.outbox.sent(packet_id) else {
             // Nothing of ours: an exchange at QoS 2 is brought to its end.
             if kind == kind::PUBREC && !reason.is_error() {
                 self.reply = Some(Reply::new(kind::PUBREL, packet_id, false));
             }
-            return Ok(None);
+            return Ok(Progress::More);
         };
         let expected = match entry.qos() {
             QoS::ExactlyOnce => kind != kind::PUBACK,
@@ -237,7 +238,7 @@ impl Session<'_> {
         if kind == kind::PUBREC && !reason.is_error() {
             self.outbox.mark(at, EntryState::Release, 0);
             self.releases = true;
-            return Ok(None);
+            return Ok(Progress::More);
         }
         if kind == kind::PUBCOMP
             && !matches!(entry.state, EntryState::Release | EntryState::Released)
@@ -250,9 +251,9 @@ impl Session<'_> {
             && (reason.is_error() || self.version == Version::V4)
         {
             let reason = Dropped::SessionLost;
-            return Ok(Some(Pending::Dropped { id, reason }));
+            return Ok(self.tell(Pending::Dropped { id, reason }));
         }
-        Ok(Some(if reason.is_error() && kind != kind::PUBCOMP {
+        Ok(self.tell(if reason.is_error() && kind != kind::PUBCOMP {
             Pending::Dropped {
                 id,
                 reason: Dropped::Refused(reason),
@@ -262,7 +263,7 @@ impl Session<'_> {
         }))
     }
 
-    fn on_suback(&mut self, kind: u8, body: Range) -> Result<Option<Pending>, Fault> {
+    fn on_suback(&mut self, kind: u8, body: Range) -> Result<Progress, Fault> {
         let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
         let mut reader = Reader::new(bytes);
         let packet_id = PacketId::new(reader.u16()?).ok_or(Fault::Protocol)?;
@@ -285,12 +286,12 @@ impl Session<'_> {
                 && entry.state == EntryState::Sent
         });
         let Some(at) = found else {
-            return Ok(None);
+            return Ok(Progress::More);
         };
         let code = ReasonCode(codes.first().copied().unwrap_or(0));
         if of == Kind::Unsubscription {
             self.outbox.remove(at);
-            return Ok(Some(Pending::Unsubscribed { at }));
+            return Ok(self.tell(Pending::Unsubscribed { at }));
         }
         let state = match code.0 {
             0..=2 => EntryState::Held,
@@ -298,7 +299,7 @@ impl Session<'_> {
             _ => return Err(Fault::Malformed),
         };
         self.outbox.mark(at, state, 0);
-        Ok(Some(Pending::Subscribed { at, code }))
+        Ok(self.tell(Pending::Subscribed { at, code }))
     }
 
     /// A packet that cannot fit into the buffer. MQTT 5 was told so and may not
@@ -328,29 +329,36 @@ impl Session<'_> {
         }
         self.skip = frame.size() - have;
         self.start = self.end;
-        Ok(Progress::Event(Pending::Oversized {
+        Ok(self.tell(Pending::Oversized {
             body,
             size: frame.size(),
         }))
     }
 
-    /// The next entry of the outbox whose end or refusal is to be told.
-    pub(super) fn report(&mut self) -> Option<Pending> {
+    /// Tells of the next entry of the outbox whose end or refusal is to be
+    /// told, if there is one.
+    pub(super) fn report(&mut self) -> bool {
         let told = |slot: &Slot| slot.state == EntryState::Report;
-        let at = self.outbox.find(0, &told)?;
-        let Slot {
+        let Some(at) = self.outbox.find(0, &told) else {
+            return false;
+        };
+        let Some(&Slot {
             kind, id, since, ..
-        } = *self.outbox.entry(at)?;
-        Some(match kind {
-            Kind::Subscription => {
-                self.outbox.mark(at, EntryState::Refused, 0);
-                Pending::Subscribed {
-                    at,
-                    code: ReasonCode(since as u8),
-                }
-            }
+        }) = self.outbox.entry(at)
+        else {
+            return false;
+        };
+        if kind == Kind::Subscription {
+            self.outbox.mark(at, EntryState::Refused, 0);
+        } else {
+            self.outbox.remove(at);
+        }
+        self.tell(match kind {
+            Kind::Subscription => Pending::Subscribed {
+                at,
+                code: ReasonCode(since as u8),
+            },
             Kind::Publication(_) => {
-                self.outbox.remove(at);
                 let reason = match since {
                     SESSION_LOST => Dropped::SessionLost,
                     EXPIRED => Dropped::Expired,
@@ -358,24 +366,28 @@ impl Session<'_> {
                 };
                 Pending::Dropped { id, reason }
             }
-            _ => {
-                self.outbox.remove(at);
-                Pending::Unsubscribed { at }
-            }
-        })
+            _ => Pending::Unsubscribed { at },
+        });
+        true
     }
 
-    /// The event with its text.
+    /// Keeps what happened until the application fetches it.
+    pub(super) fn tell(&mut self, pending: Pending) -> Progress {
+        self.pending = pending;
+        Progress::Event
+    }
+
+    /// What [`Session::step`] came to, with its text.
     #[inline]
-    pub(crate) fn event(&self, pending: Pending) -> Event<'_> {
+    pub(crate) fn event(&self) -> Event<'_> {
         let properties =
             |(from, to): Range| Properties::checked(self.receive.get(from..to).unwrap_or(&[]));
-        match pending {
+        match self.pending {
             Pending::Message {
                 first,
                 body,
-                layout,
-            } => self.message(first, body, &layout),
+                ref layout,
+            } => self.message(first, body, layout),
             Pending::Connected {
                 session_present,
                 properties: range,
@@ -417,7 +429,6 @@ impl Session<'_> {
     #[inline]
     fn message(&self, first: u8, body: Range, layout: &PublishLayout) -> Event<'_> {
         let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
-        let (from, to) = layout.properties;
         let topic = bytes.get(2..2 + layout.topic).unwrap_or(&[]);
         let topic = match layout.alias {
             Some(alias) if topic.is_empty() => self.inbound_aliases.topic(alias).unwrap_or(&[]),
@@ -435,7 +446,7 @@ impl Session<'_> {
             qos,
             retain: first & 1 != 0,
             dup: first & 8 != 0,
-            properties: Properties::checked(bytes.get(from..to).unwrap_or(&[])),
+            properties: layout.properties_in(bytes),
             token: layout.packet_id.map(|packet_id| Token {
                 packet_id,
                 qos,

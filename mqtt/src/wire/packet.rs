@@ -476,7 +476,8 @@ pub(crate) struct PublishLayout {
     /// Bytes of the topic name, which begins behind its length.
     pub topic: usize,
     pub packet_id: Option<PacketId>,
-    pub properties: (usize, usize),
+    /// Where the properties begin; the payload follows them.
+    pub properties: usize,
     pub payload: usize,
     pub alias: Option<u16>,
 }
@@ -507,14 +508,15 @@ impl PublishLayout {
             // QoS 3, or DUP at QoS 0.
             _ => return Err(Fault::Malformed),
         };
-        let properties = match version {
-            Version::V4 => Properties::NONE,
-            Version::V5 => Properties::take(&mut reader, kind::PUBLISH)?,
+        let block = match version {
+            Version::V4 => &[],
+            Version::V5 => reader.block()?,
         };
-        let alias = match properties.is_empty() {
-            true => None,
-            false => properties.topic_alias(),
-        };
+        let mut alias = None;
+        if !block.is_empty() {
+            Properties::check(block, kind::PUBLISH)?;
+            alias = Properties::checked(block).topic_alias();
+        }
         if topic.is_empty() && alias.is_none() {
             return Err(Fault::Protocol);
         }
@@ -522,10 +524,15 @@ impl PublishLayout {
         Ok(Self {
             topic: topic.len(),
             packet_id,
-            properties: (payload - properties.size(), payload),
+            properties: payload - block.len(),
             payload,
             alias,
         })
+    }
+
+    /// The properties in the body that was looked through.
+    pub fn properties_in<'a>(&self, body: &'a [u8]) -> Properties<'a> {
+        Properties::checked(body.get(self.properties..self.payload).unwrap_or(&[]))
     }
 }
 
@@ -533,7 +540,6 @@ impl<'a> Publish<'a> {
     /// Reads the body of a PUBLISH with the flags of its first byte.
     pub(crate) fn decode(flags: u8, body: &'a [u8], version: Version) -> Result<Self, Fault> {
         let layout = PublishLayout::scan(flags, body, version)?;
-        let (from, to) = layout.properties;
         let dup = flags & 8 != 0;
         let delivery = match layout.packet_id {
             None => Delivery::AtMostOnce,
@@ -544,7 +550,7 @@ impl<'a> Publish<'a> {
             delivery,
             retain: flags & 1 != 0,
             topic: Reader::new(body).string()?,
-            properties: Properties::checked(body.get(from..to).unwrap_or(&[])),
+            properties: layout.properties_in(body),
             payload: body.get(layout.payload..).unwrap_or(&[]),
         })
     }

@@ -382,7 +382,7 @@ impl<'a> Properties<'a> {
         }
     }
 
-    fn check(block: &[u8], packet: u8) -> Result<(), Fault> {
+    pub(crate) fn check(block: &[u8], packet: u8) -> Result<(), Fault> {
         let mut check = Check::new(packet);
         let mut reader = Reader::new(block);
         while !reader.is_empty() {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
-use object::{Object, ObjectSection};
+use object::{Object, ObjectSection, ObjectSymbol};
 
 use super::build::{Builder, CHIP};
 
@@ -19,6 +19,8 @@ pub struct Size {
     pub client: u32,
     /// The futures of a conversation, for asynchronous clients.
     pub future: u32,
+    /// What there is to panic with: functions of `core`, by their names.
+    pub panics: Vec<String>,
 }
 
 /// Says what to type where the chip's target is missing.
@@ -60,7 +62,11 @@ fn read(program: &Path) -> Result<Size> {
         let bytes = state.get(at..at + 4).and_then(|b| b.try_into().ok());
         bytes.map_or(0, u32::from_le_bytes)
     };
+    // The handler belongs to the programs, and is in each of them.
+    let panics = elf.symbols().filter_map(|symbol| symbol.name().ok());
+    let panics = panics.filter(|name| name.contains("4core9panicking"));
     Ok(Size {
+        panics: panics.map(str::to_owned).collect(),
         text: section(".text")?.size(),
         rodata: section(".rodata")?.size(),
         client: word(0),
