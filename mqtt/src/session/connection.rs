@@ -226,7 +226,8 @@ impl Session<'_> {
                 self.try_other_version();
             }
             self.lose(Cause::Refused(reason));
-            self.lost = Some((Cause::Refused(reason), properties));
+            let cause = Cause::Refused(reason);
+            self.tell(Pending::Disconnected { cause, properties });
             return Ok(Progress::More);
         }
         let session_present = ack.session_present;
@@ -385,7 +386,9 @@ impl Session<'_> {
         self.blocked = false;
         self.reply = None;
         self.ping = Ping::Idle;
-        self.lost = Some((cause, (0, 0)));
+        self.lost = true;
+        let properties = (0, 0);
+        self.tell(Pending::Disconnected { cause, properties });
         if !self.wanted {
             self.state = State::Stopped;
             self.timers.stop(Timer::Reconnect);

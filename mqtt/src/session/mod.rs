@@ -25,7 +25,6 @@ use alias::Aliases;
 use connection::{Limits, State};
 use inbound::Inbound;
 use receive::Pending;
-use receive::Range;
 use timers::{Timer, Timers};
 use transmit::{Ping, Reply, Transmit};
 
@@ -101,8 +100,8 @@ pub struct Session<'b> {
 
     /// What happened last; at first, that there is no connection.
     pending: Pending,
-    /// The connection ended, which is to be reported.
-    lost: Option<(Cause, Range)>,
+    /// That was the end of the connection, and is to be reported.
+    lost: bool,
     /// Some entries of the outbox are to be reported.
     reports: bool,
     /// Some PUBRELs are to be sent.
@@ -163,7 +162,7 @@ impl<'b> Session<'b> {
                 cause: Cause::Stopped,
                 properties: (0, 0),
             },
-            lost: None,
+            lost: false,
             reports: false,
             releases: false,
             next_id: 0,
@@ -428,8 +427,7 @@ impl<'b> Session<'b> {
     pub(crate) fn step(&mut self, now: Instant) -> bool {
         self.timers.set_now(now);
         loop {
-            if let Some((cause, properties)) = self.lost.take() {
-                self.tell(Pending::Disconnected { cause, properties });
+            if core::mem::take(&mut self.lost) {
                 return true;
             }
             if self.reports {

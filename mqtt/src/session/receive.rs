@@ -196,13 +196,13 @@ impl Session<'_> {
             }
             kind::DISCONNECT if self.version == Version::V5 => {
                 let Disconnect { reason, properties } = Disconnect::decode(bytes, self.version)?;
-                let range = (body.1 - properties.size(), body.1);
+                let properties = (body.1 - properties.size(), body.1);
                 let cause = match reason {
                     ReasonCode::SESSION_TAKEN_OVER => Cause::TakenOver,
                     reason => Cause::Disconnected(reason),
                 };
                 self.lose(cause);
-                self.lost = Some((cause, range));
+                self.tell(Pending::Disconnected { cause, properties });
                 Ok(Progress::More)
             }
             // No enhanced authentication was begun (MQTT-4.12.0-6).
