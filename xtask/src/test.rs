@@ -66,7 +66,7 @@ impl Test {
         steps.extend([documentation(), chip_release(), benchmarks()]);
         let ourselves = env::current_exe().context("cannot find this program's file")?;
         let mut size = Command::new(&ourselves);
-        size.args(["bench", "size", "--ours", "--json"]);
+        size.args(["bench", "size", "--check", "--json"]);
         steps.push(Step::new("size", [size]).noting(step::sizes));
         steps.push(match fuzz::check() {
             Ok(()) => {
