@@ -57,7 +57,7 @@ mod place {
     pub const DISCONNECT: u16 = 1 << 14;
     pub const AUTH: u16 = 1 << 15;
     pub const ACKS: u16 = 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 9 | 1 << 11;
-    pub const ALL: u16 = u16::MAX & !(1 << 12 | 1 << 13);
+    pub const ALL: u16 = !(1 << 12 | 1 << 13);
 }
 
 /// How a value is written.
