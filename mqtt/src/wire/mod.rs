@@ -10,25 +10,30 @@
 //! checked again: [`valid_topic`] and [`valid_filter`] are for texts that come
 //! from elsewhere.
 
+mod decode;
+mod encode;
 mod frame;
 mod packet;
 mod property;
 mod read;
 mod reason;
+mod topic;
 mod write;
 
 pub use frame::{Frame, MAX_REMAINING_LENGTH, frame};
 pub use packet::{
     Ack, Auth, ConnAck, Connect, Delivery, Disconnect, Filter, Packet, PacketId, Publish, QoS,
-    RetainHandling, SubAck, Subscribe, SubscribeOptions, UnsubAck, Unsubscribe, Will, valid_filter,
-    valid_topic,
+    RetainHandling, SubAck, Subscribe, SubscribeOptions, UnsubAck, Unsubscribe, Will,
 };
 pub use property::{Properties, Property, PropertyIter};
 pub use read::Reader;
 pub use reason::ReasonCode;
+pub use topic::{valid_filter, valid_topic};
 pub use write::{NoRoom, Writer};
 
-pub(crate) use packet::{HEADER_ROOM, PublishLayout, kind, write_header};
+pub(crate) use decode::PublishLayout;
+pub(crate) use encode::{HEADER_ROOM, write_header};
+pub(crate) use packet::kind;
 pub(crate) use property::{Value, id, write as write_property};
 pub(crate) use read::text;
 pub(crate) use write::varint_len;

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::packet::valid_topic_bytes;
+use super::topic::valid_topic_bytes;
 use super::write::{NoRoom, Writer};
 use super::{Fault, MAX_REMAINING_LENGTH, Reader, kind};
 
