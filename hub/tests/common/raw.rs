@@ -123,6 +123,15 @@ impl Raw {
         self.stream.write_all(bytes).expect("the hub reads");
     }
 
+    /// Everything that still comes before the hub closes the connection.
+    pub fn rest(mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        self.stream
+            .read_to_end(&mut rest)
+            .expect("the hub closes the connection");
+        rest
+    }
+
     /// Says goodbye, so that the will is not published.
     pub fn disconnect(mut self) {
         self.write(&[0xE0, 0]);
@@ -198,4 +207,16 @@ pub fn publish(topic: &str, id: u16, payload: &str) -> Vec<u8> {
     body.extend(id.to_be_bytes());
     body.extend(payload.as_bytes());
     packet(0x32, &body)
+}
+
+/// A PUBLISH packet at QoS 2, perhaps one that is sent again.
+pub fn publish_once(topic: &str, id: u16, payload: &str, again: bool, v5: bool) -> Vec<u8> {
+    let mut body = Vec::new();
+    text(&mut body, topic);
+    body.extend(id.to_be_bytes());
+    if v5 {
+        body.push(0);
+    }
+    body.extend(payload.as_bytes());
+    packet(0x34 | u8::from(again) << 3, &body)
 }
