@@ -63,6 +63,8 @@ impl Received {
         for point in [
             Type::ClientConnected,
             Type::ClientKeepalive,
+            Type::ClientSubscribe,
+            Type::ClientUnsubscribe,
             Type::SessionTerminated,
             Type::MessageAcked,
         ] {
@@ -146,7 +148,10 @@ impl Handler for Received {
                 let result = PublishAclResult(PublishResult::reason_code(reason, None, false));
                 return (false, Some(HookResult::PublishAclResult(result)));
             }
-            Parameter::MessageAcked(session, ..) | Parameter::ClientKeepalive(session, true) => {
+            Parameter::ClientSubscribe(session, _)
+            | Parameter::ClientUnsubscribe(session, _)
+            | Parameter::MessageAcked(session, ..)
+            | Parameter::ClientKeepalive(session, true) => {
                 self.explain(&session.id.client_id);
             }
             Parameter::SessionTerminated(session, _) => {

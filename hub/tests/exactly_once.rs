@@ -101,6 +101,9 @@ async fn a_message_that_is_repeated_on_a_new_connection_comes_once() {
         // The hub is not done with them after one more connection either.
         for _ in 0..2 {
             publisher.reconnect();
+            // As many clients do whenever they connect.
+            publisher.raw.subscribe("other", 0);
+            publisher.raw.ping();
             publisher.publish(2, "cut", true);
             publisher.expect(PUBREC, 2);
             publisher.publish(3, "cut too", true);

@@ -292,13 +292,12 @@ async fn an_exactly_once_delivery_goes_on_after_a_restart() {
     hub.shutdown().await;
 }
 
-/// The end of a connection that is told nothing, or the given reason, but no other one.
+/// The broker does not manage to say why it closes (docs/hub.md, known limits); if it does
+/// one day, the reason must be the right one.
 fn ends_quietly_or_with(client: Raw, reason: u8) {
     let rest = client.rest();
-    assert!(
-        matches!(rest.as_slice(), [] | [0xE0, ..]) && rest.get(2).is_none_or(|got| *got == reason),
-        "{rest:x?}"
-    );
+    let told = (rest.first(), rest.get(2)) == (Some(&0xE0), Some(&reason));
+    assert!(rest.is_empty() || told, "{rest:x?}");
 }
 
 /// The loser of a client id that stays connected, or is told that it may not connect at all.

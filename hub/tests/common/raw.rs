@@ -92,6 +92,12 @@ impl Raw {
         );
     }
 
+    /// Pings and waits for the answer.
+    pub fn ping(&mut self) {
+        self.write(&[0xC0, 0]);
+        assert_eq!(self.read().head, 0xD0);
+    }
+
     /// The next packet.
     pub fn read(&mut self) -> Packet {
         let mut byte = || {
