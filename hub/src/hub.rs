@@ -20,6 +20,7 @@ use crate::error::HubError;
 use crate::gate;
 use crate::peers::Peers;
 use crate::port::{self, Reserved};
+use crate::received::Received;
 use crate::retained::Retained;
 use crate::sessions::{self, Keeper};
 use crate::share::RoundRobin;
@@ -39,7 +40,7 @@ const WEBSOCKET: ListenerId = 2;
 const TLS: ListenerId = 3;
 
 /// How many messages may be on their way to a client unacknowledged.
-const INFLIGHT: NonZeroU16 = NonZeroU16::new(64).unwrap();
+pub const INFLIGHT: NonZeroU16 = NonZeroU16::new(64).unwrap();
 /// How many topic aliases a client may use.
 const TOPIC_ALIASES: u16 = 16;
 
@@ -209,12 +210,17 @@ async fn launch(config: HubConfig, store: Store, contents: Contents) -> Result<L
 
     // The check would refuse clients whenever anything else on the PC is busy.
     let broker = ServerContext::new().busy_check_enable(false).build().await;
+    let received = Received::default();
     {
         let mut shared = broker.extends.shared_mut().await;
-        *shared = Box::new(Peers::new(DefaultShared::new(Some(broker.clone()))));
+        *shared = Box::new(Peers::new(
+            DefaultShared::new(Some(broker.clone())),
+            received.clone(),
+        ));
     }
     let hooks = broker.extends.hook_mgr().register();
     gate::install(hooks.as_ref(), access).await;
+    received.install(hooks.as_ref()).await;
     let keeper = Keeper::new(store.clone());
     keeper.install(hooks.as_ref()).await;
     hooks.start().await;

@@ -28,6 +28,7 @@ mod gate;
 mod hub;
 mod peers;
 mod port;
+mod received;
 mod retained;
 mod sessions;
 mod share;

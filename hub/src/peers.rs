@@ -25,6 +25,8 @@ use rmqtt::{Result, session::Session};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
+use crate::received::{self, Received};
+
 /// How long an old connection may take to let its session go.
 const LETTING_GO: Duration = Duration::from_secs(5);
 /// How long a message waits for a session that is being handed over.
@@ -34,6 +36,7 @@ const HANDOVER: Duration = Duration::from_secs(1);
 pub struct Peers {
     inner: Box<dyn Shared>,
     handovers: Arc<Handovers>,
+    received: Received,
 }
 
 /// The clients whose session is between two connections.
@@ -97,11 +100,12 @@ impl Handovers {
 }
 
 impl Peers {
-    /// The table around the broker's own.
-    pub fn new(inner: impl Shared + 'static) -> Self {
+    /// The table around the broker's own; what goes through it has been received.
+    pub fn new(inner: impl Shared + 'static, received: Received) -> Self {
         Self {
             inner: Box::new(inner),
             handovers: Arc::default(),
+            received,
         }
     }
 
@@ -156,6 +160,9 @@ impl Shared for Peers {
         from: From,
         publish: Publish,
     ) -> std::result::Result<ForwardedCount, (ForwardedCount, Undelivered)> {
+        if let Some(message) = received::Message::of(&publish) {
+            self.received.remember(&from.id.client_id, message);
+        }
         match self.inner.forwards(msg_id, from, publish).await {
             Err((count, undelivered)) => {
                 let (late, lost) = self.deliver_late(undelivered).await;

@@ -334,3 +334,31 @@ async fn an_exactly_once_delivery_goes_on_after_a_restart() {
     assert_eq!(client.read().publish().1, "next");
     hub.shutdown().await;
 }
+
+/// The broker does not manage to say why it closes (docs/hub.md, known limits); if it does
+/// one day, the reason must be the right one.
+fn ends_quietly_or_with(client: Raw, reason: u8) {
+    let rest = client.rest();
+    let told = (rest.first(), rest.get(2)) == (Some(&0xE0), Some(&reason));
+    assert!(rest.is_empty() || told, "{rest:x?}");
+}
+
+/// The loser of a client id that stays connected, or is told that it may not connect at all.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_taken_over_is_closed() {
+    let hub = hub().await;
+    let connect = |clean| Connect {
+        id: "same",
+        v5_expiry: Some(600),
+        clean,
+        ..Connect::default()
+    };
+    let (mut holder, _) = Raw::connect(hub.mqtt_addr(), connect(true));
+    for clean in [false, true] {
+        let (next, present) = Raw::connect(hub.mqtt_addr(), connect(clean));
+        assert_eq!(present, !clean);
+        ends_quietly_or_with(std::mem::replace(&mut holder, next), 0x8E);
+    }
+    hub.shutdown().await;
+    ends_quietly_or_with(holder, 0x8B);
+}

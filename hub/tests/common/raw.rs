@@ -92,6 +92,12 @@ impl Raw {
         );
     }
 
+    /// Pings and waits for the answer.
+    pub fn ping(&mut self) {
+        self.write(&[0xC0, 0]);
+        assert_eq!(self.read().head, 0xD0);
+    }
+
     /// The next packet.
     pub fn read(&mut self) -> Packet {
         let mut byte = || {
@@ -121,6 +127,15 @@ impl Raw {
     /// Sends bytes as they are.
     pub fn write(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("the hub reads");
+    }
+
+    /// Everything that still comes before the hub closes the connection.
+    pub fn rest(mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        self.stream
+            .read_to_end(&mut rest)
+            .expect("the hub closes the connection");
+        rest
     }
 
     /// Says goodbye, so that the will is not published.
@@ -198,4 +213,16 @@ pub fn publish(topic: &str, id: u16, payload: &str) -> Vec<u8> {
     body.extend(id.to_be_bytes());
     body.extend(payload.as_bytes());
     packet(0x32, &body)
+}
+
+/// A PUBLISH packet at QoS 2, perhaps one that is sent again.
+pub fn publish_once(topic: &str, id: u16, payload: &str, again: bool, v5: bool) -> Vec<u8> {
+    let mut body = Vec::new();
+    text(&mut body, topic);
+    body.extend(id.to_be_bytes());
+    if v5 {
+        body.push(0);
+    }
+    body.extend(payload.as_bytes());
+    packet(0x34 | u8::from(again) << 3, &body)
 }
