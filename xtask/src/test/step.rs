@@ -110,12 +110,20 @@ pub fn seconds(duration: Duration) -> String {
 
 /// How many tests passed, and the names of those that did not.
 pub fn tests(output: &str) -> String {
-    let counts = output.lines().filter_map(|line| {
-        let rest = line.strip_prefix("test result: ")?;
-        let passed = rest.split_once(". ")?.1.split_once(" passed")?.0;
-        passed.parse::<u64>().ok()
-    });
-    let mut note = format!("{} passed", counts.sum::<u64>());
+    let count = |what: &str| -> u64 {
+        let results = output
+            .lines()
+            .filter_map(|line| line.strip_prefix("test result: "));
+        let parts = results.flat_map(|result| result.split(['.', ';']));
+        parts
+            .filter_map(|part| part.trim().strip_suffix(what)?.trim().parse::<u64>().ok())
+            .sum()
+    };
+    let mut note = format!(
+        "\ntests: {} passed, {} failed",
+        count("passed"),
+        count("failed")
+    );
     for line in output.lines() {
         if let Some(name) = line
             .strip_prefix("test ")
@@ -151,7 +159,7 @@ mod tests {
     /// Who reads the last lines of a long log would not learn which test it was.
     #[test]
     fn the_note_counts_the_tests_and_names_the_failed() {
-        assert_eq!(tests(OUTPUT), "4 passed\n  failed: c");
+        assert_eq!(tests(OUTPUT), "\ntests: 4 passed, 1 failed\n  failed: c");
     }
 
     /// A changed name in the benchmark's JSON leaves the note without figures.
