@@ -155,7 +155,7 @@ impl Words {
             Report::Command { topic, command } if self.verbose => (
                 "command",
                 Mood::Calm,
-                format!("{command} on {topic}"),
+                format!("{command}, by {topic}"),
                 json!({"event": "command", "topic": topic, "command": command.as_str()}),
             ),
             Report::Reading(_) | Report::Published { .. } | Report::Command { .. } => return None,
