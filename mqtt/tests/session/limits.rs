@@ -640,3 +640,28 @@ fn what_expires_behind_a_full_quota_is_not_sent() {
     assert_eq!(rig.broker.log().len(), 1);
     assert_eq!(rig.causes(), [] as [Cause; 0]);
 }
+
+/// A publication would be taken back of which half is with the broker, or the
+/// one behind it would not be found.
+#[test]
+fn what_is_going_out_is_not_unsent() {
+    let mut raw = Raw::connected(Version::V5);
+    // A subscription stands in front of them.
+    let subscribed = raw
+        .session
+        .subscribe("f", SubscribeOptions::default(), None);
+    subscribed.unwrap();
+    raw.sent();
+    let publication = Publication::new("t", b"x").qos(One);
+    let ids: Vec<PublicationId> = (0..2)
+        .map(|_| raw.session.publish(&publication, at(raw.now)).unwrap().id)
+        .collect();
+    assert_eq!(raw.session.oldest_unsent(), Some((ids[0], "t")));
+    assert!(raw.session.transmit(at(raw.now)).is_some());
+    raw.session.transmitted(1, at(raw.now));
+    assert_eq!(raw.session.oldest_unsent(), Some((ids[1], "t")));
+    assert!(!raw.session.withdraw(ids[0]));
+    assert!(raw.session.withdraw(ids[1]));
+    assert_eq!(raw.session.oldest_unsent(), None);
+    assert_eq!(raw.sent(), [7, 0, 1, b't', 0, 2, 0, b'x']);
+}
