@@ -72,7 +72,7 @@ pub(crate) struct Inbound {
     len: u8,
     /// The broker may have begun a new session.
     unsure: bool,
-    /// Acknowledgements may be due.
+    /// Acknowledgements, or another connection, may be due.
     due: bool,
     /// Some messages were left to be sent again.
     left: bool,
@@ -158,6 +158,13 @@ impl Inbound {
         Arrival::New
     }
 
+    /// Whether there may be something to acknowledge, or another connection to
+    /// be asked for.
+    #[inline]
+    pub const fn is_due(&self) -> bool {
+        self.due
+    }
+
     /// Whether there is room again for what was left to be sent again.
     pub fn wants_another_connection(&self) -> bool {
         self.left && self.len == 0
@@ -173,6 +180,7 @@ impl Inbound {
         {
             self.remove(at);
         }
+        self.due = true;
     }
 
     /// The application has handled a message.
@@ -199,9 +207,6 @@ impl Inbound {
     /// messages came, and PUBRECs likewise (MQTT-4.6.0-2, MQTT-4.6.0-3).
     #[inline]
     pub fn acknowledgement(&mut self) -> Option<(PacketId, QoS, ReasonCode)> {
-        if !self.due {
-            return None;
-        }
         let one = |slot: &Slot| matches!(slot.state, State::One | State::OneHandled);
         let two = |slot: &Slot| matches!(slot.state, State::Two | State::TwoHandled);
         let firsts = [
@@ -242,6 +247,7 @@ impl Inbound {
         if let Some(at) = at {
             self.remove(at);
         }
+        self.due |= self.left;
         at.is_some()
     }
 

@@ -249,13 +249,20 @@ impl Session<'_> {
             self.stage_ack(kind, packet_id, reason);
             return true;
         }
-        if let Some((packet_id, qos, reason)) = self.inbound.acknowledgement() {
-            let kind = match qos {
-                QoS::ExactlyOnce => kind::PUBREC,
-                _ => kind::PUBACK,
-            };
-            self.stage_ack(kind, packet_id, reason);
-            return true;
+        if self.inbound.is_due() {
+            if let Some((packet_id, qos, reason)) = self.inbound.acknowledgement() {
+                let kind = match qos {
+                    QoS::ExactlyOnce => kind::PUBREC,
+                    _ => kind::PUBACK,
+                };
+                self.stage_ack(kind, packet_id, reason);
+                return true;
+            }
+            if self.inbound.wants_another_connection() {
+                self.close(Cause::Protocol(Fault::ReceiveMaximum));
+                self.stage_disconnect(Cause::Stopped);
+                return true;
+            }
         }
         if self.ping == Ping::Due {
             self.transmit.control(What::Ping, &[kind::PINGREQ << 4, 0]);
@@ -276,11 +283,6 @@ impl Session<'_> {
                 return true;
             }
             self.releases = false;
-        }
-        if self.inbound.wants_another_connection() {
-            self.close(Cause::Protocol(Fault::ReceiveMaximum));
-            self.stage_disconnect(Cause::Stopped);
-            return true;
         }
         false
     }

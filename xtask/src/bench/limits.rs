@@ -8,13 +8,13 @@ use super::instructions::Instructions;
 use super::size::Size;
 
 /// Bytes of code in the program for the chip. The goal is 20,000.
-const TEXT: u64 = 21_446;
+const TEXT: u64 = 21_350;
 /// Bytes of state beside the buffers. The goal is 1,024.
 const STATE: u64 = 1_024;
 /// Instructions to publish at QoS 1 and take in the acknowledgement. The goal is 800.
-const PUBLISH: u64 = 1_173;
+const PUBLISH: u64 = 1_171;
 /// Instructions to receive a message at QoS 0. The goal is 400.
-const RECEIVE: u64 = 680;
+const RECEIVE: u64 = 677;
 
 /// Compares what was measured with the limits; the error names everything that is above.
 pub fn check(size: Option<&Size>, instructions: Option<&Instructions>) -> Result<()> {
