@@ -213,7 +213,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             Event::Message(message) => {
                 reaction.token = message.token;
                 reaction.command =
-                    self.message(message.topic, message.payload, message.retain, now, board);
+                    self.message(message.topic.as_str(), message.payload, message.retain, now, board);
             }
             Event::Delivered { id, .. } => {
                 self.told(id);
@@ -230,13 +230,13 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
                 result: Err(reason),
             } => {
                 board.notice(Notice::Refused {
-                    topic: filter,
+                    topic: filter.as_str(),
                     reason,
                 });
             }
             Event::Oversized { topic, .. } => {
                 board.notice(Notice::Ignored {
-                    topic,
+                    topic: topic.as_str(),
                     why: "larger than the device can receive",
                 });
             }

@@ -186,4 +186,4 @@ pub use session::{
     Transport, Versions,
 };
 pub use time::Instant;
-pub use wire::{QoS, ReasonCode, RetainHandling, SubscribeOptions, Version, Will};
+pub use wire::{QoS, ReasonCode, RetainHandling, SubscribeOptions, Text, Version, Will};

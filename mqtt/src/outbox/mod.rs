@@ -26,7 +26,7 @@ pub(crate) use slot::{Kind, State};
 
 use crate::shift::move_down;
 use crate::wire::{
-    HEADER_ROOM, PacketId, QoS, Reader, Version, Writer, id, text, varint_len, write_header,
+    HEADER_ROOM, MAX_REMAINING_LENGTH, PacketId, QoS, Reader, Text, Version, Writer, id, varint_len, write_header,
 };
 
 /// Which slot an entry has.
@@ -147,12 +147,14 @@ impl<'b> Outbox<'b> {
     /// reported, for which reason.
     pub fn mark(&mut self, at: Index, state: State, since: u32) {
         if let Some(slot) = self.slots.get_mut(at) {
-            self.in_flight -= u32::from(slot.in_flight());
+            if slot.is_publication() {
+                self.in_flight -= u32::from(slot.state.is_under_way());
+                self.in_flight += u32::from(state.is_under_way());
+            }
             slot.state = state;
             slot.since = since;
             // PUBREC came just now, in this session.
             slot.unsure &= state != State::Release;
-            self.in_flight += u32::from(slot.in_flight());
         }
     }
 
@@ -169,16 +171,20 @@ impl<'b> Outbox<'b> {
     #[inline]
     pub fn sent(&mut self, packet_id: PacketId) -> Option<(Index, Slot)> {
         // Acknowledgements come in order, as a rule: what is done is at the head.
-        while let Some(slot) = self.entry(self.head) {
-            if slot.state != State::Free && slot.is_publication() {
-                break;
+        let mut at = self.head;
+        let mut done = true;
+        loop {
+            let slot = *self.entry(at)?;
+            let is_publication = slot.state != State::Free && slot.is_publication();
+            if is_publication && slot.packet_id == Some(packet_id) {
+                return Some((at, slot));
             }
-            self.head += 1;
+            at += 1;
+            done &= !is_publication;
+            if done {
+                self.head = at;
+            }
         }
-        let at = self.find(self.head, &|slot| {
-            slot.packet_id == Some(packet_id) && slot.is_publication()
-        })?;
-        self.entry(at).map(|slot| (at, *slot))
     }
 
     /// Bytes of the entry at `at`, from `from` to `to` relative to it.
@@ -198,8 +204,8 @@ impl<'b> Outbox<'b> {
 
     /// The topic of a publication, or the filter of a subscription, even if it
     /// was just removed.
-    pub fn name(&self, at: Index) -> &str {
-        text(self.name_bytes(at)).unwrap_or("")
+    pub fn name(&self, at: Index) -> Text<'_> {
+        Text::checked(self.name_bytes(at))
     }
 
     pub fn name_bytes(&self, at: Index) -> &[u8] {
@@ -278,9 +284,9 @@ impl<'b> Outbox<'b> {
     }
 
     /// The client id that a broker assigned.
-    pub fn client_id(&self) -> Option<&str> {
+    pub fn client_id(&self) -> Option<&[u8]> {
         let at = self.find(0, &|slot| slot.kind == Kind::ClientId)?;
-        Reader::new(self.body(at)).string().ok()
+        Reader::new(self.body(at)).binary().ok()
     }
 
     /// Appends an entry with `len` bytes of body, which the caller writes.
@@ -323,7 +329,8 @@ impl<'b> Outbox<'b> {
 
     /// Whether a body of `len` bytes could ever have room.
     pub fn could_hold(&self, len: usize) -> bool {
-        let largest = self.arena.len().min(u32::MAX as usize);
+        // With a topic alias it grows by no more than the room for the header.
+        let largest = self.arena.len().min(MAX_REMAINING_LENGTH as usize);
         HEADER_ROOM
             .checked_add(len)
             .is_some_and(|size| size <= largest)
@@ -449,16 +456,17 @@ impl<'b> Outbox<'b> {
 
     /// Makes the entry at `at` ready to go out: writes the fixed header in
     /// front of its body, and what has to stand between its parts into `stage`.
+    ///
+    /// Gives the parts, and how many bytes they have with what is staged.
+    #[inline]
     pub fn prepare(
         &mut self,
         at: Index,
+        slot: &Slot,
         version: Version,
         alias: Option<Alias>,
         stage: &mut Stage,
-    ) -> Parts {
-        let Some(slot) = self.slots.get(at).copied() else {
-            return Parts::default();
-        };
+    ) -> (Parts, u32) {
         let first_byte = match slot.kind {
             Kind::Publication(qos) => {
                 0x30 | u8::from(slot.dup) << 3 | qos.bits() << 1 | u8::from(slot.retain)
@@ -486,7 +494,7 @@ impl<'b> Outbox<'b> {
                 let after = varint_len(properties) + 3 + (slot.size - layout.content) as usize;
                 // Nothing of this is longer than the stage.
                 let _ = if alias.known {
-                    let id = self.bytes(at, (layout.properties - id_len(&slot), layout.properties));
+                    let id = self.bytes(at, (layout.properties - id_len(slot), layout.properties));
                     w.byte(first_byte)
                         .and_then(|()| w.varint((2 + id.len() + after) as u32))
                         .and_then(|()| w.u16(0))
@@ -500,21 +508,23 @@ impl<'b> Outbox<'b> {
                     .and_then(|()| w.u16(alias.number));
                 stage.len = w.len() as u8;
                 if alias.known {
-                    return Parts {
+                    let parts = Parts {
                         first: (0, 0),
                         second: (layout.content, slot.size),
                     };
+                    return (parts, u32::from(stage.len) + slot.size - layout.content);
                 }
                 (layout.properties, layout.content)
             }
         };
-        let len = end as usize - HEADER_ROOM + usize::from(stage.len) + (slot.size - rest) as usize;
+        let body = end - HEADER_ROOM as u32 + u32::from(stage.len) + (slot.size - rest);
         let room = self.arena.get_mut(slot.start as usize..).unwrap_or(&mut []);
-        let start = write_header(room, first_byte, len).unwrap_or(0);
-        Parts {
-            first: (start as u32, end),
+        let start = write_header(room, first_byte, body) as u32;
+        let parts = Parts {
+            first: (start, end),
             second: (rest, slot.size),
-        }
+        };
+        (parts, HEADER_ROOM as u32 - start + body)
     }
 
     /// Writes what is left of a publication's expiry, in seconds, into its

@@ -37,6 +37,13 @@ pub(crate) enum State {
     Report,
 }
 
+impl State {
+    /// Sent, and its end has not come.
+    pub const fn is_under_way(self) -> bool {
+        matches!(self, Self::Sent | Self::Release | Self::Released)
+    }
+}
+
 /// Room for what a session has to know of one publication or subscription in
 /// its outbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,8 +106,7 @@ impl Slot {
 
     /// Whether it is a publication that takes part of the send quota.
     pub(crate) const fn in_flight(&self) -> bool {
-        self.is_publication()
-            && matches!(self.state, State::Sent | State::Release | State::Released)
+        self.is_publication() && self.state.is_under_way()
     }
 
     pub(crate) const fn is_publication(&self) -> bool {

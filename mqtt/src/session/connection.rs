@@ -22,6 +22,9 @@ const BRIEF: u8 = 3;
 const BRIEF_MS: u32 = 10_000;
 
 /// Where the session stands. None of these is the last.
+///
+/// With a tag of its own (`repr`), since it is looked at in every step.
+#[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     /// The application wants no connection.
@@ -193,25 +196,24 @@ impl Session<'_> {
             }
         }
         let agreed_len = w.len();
-        let assigned = self.outbox.client_id().unwrap_or("");
-        let client_id = if self.options.client_id.is_empty() {
-            assigned
-        } else {
-            self.options.client_id
+        let assigned = self.outbox.client_id().unwrap_or(&[]);
+        let client_id = match self.options.client_id {
+            "" => assigned,
+            configured => configured.as_bytes(),
         };
         let connect = Connect {
             clean_start: self.clean_start(),
             keep_alive: self.options.keep_alive_s,
             properties: Properties::checked(agreed.get(..agreed_len)?).and(self.options.properties),
-            client_id,
+            client_id: self.options.client_id,
             will: self.options.will,
             username: self.options.username,
             password: self.options.password,
         };
         let mut w = Writer::new(self.receive.get_mut(HEADER_ROOM..)?);
-        connect.write(self.version, &mut w).ok()?;
+        connect.write(client_id, self.version, &mut w).ok()?;
         let len = w.len();
-        let start = write_header(self.receive, kind::CONNECT << 4, len).ok()?;
+        let start = write_header(self.receive, kind::CONNECT << 4, len as u32);
         Some((start as u32, (HEADER_ROOM + len) as u32))
     }
 

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::wire::{Fault, PacketId, Properties, QoS, ReasonCode, Version};
+use crate::wire::{Fault, PacketId, Properties, QoS, ReasonCode, Text, Version};
 
 /// The handle of a publication at QoS 1 or 2, for [`Event::Delivered`] and
 /// [`Event::Dropped`].
@@ -22,7 +22,7 @@ pub struct Published {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message<'a> {
     /// Topic name.
-    pub topic: &'a str,
+    pub topic: Text<'a>,
     /// Application message.
     pub payload: &'a [u8],
     /// QoS at which it came.
@@ -97,7 +97,7 @@ pub enum Event<'a> {
     /// The broker answered a subscription. It does so again after each renewal.
     Subscribed {
         /// The topic filter.
-        filter: &'a str,
+        filter: Text<'a>,
         /// The QoS it granted, or why it refused. A refused subscription is
         /// tried again on the next connection.
         result: Result<QoS, ReasonCode>,
@@ -105,13 +105,13 @@ pub enum Event<'a> {
     /// A subscription has ended.
     Unsubscribed {
         /// The topic filter.
-        filter: &'a str,
+        filter: Text<'a>,
     },
     /// A message was larger than the receive buffer. It was acknowledged, so
     /// that the broker does not send it for ever, and is lost.
     Oversized {
         /// The topic name.
-        topic: &'a str,
+        topic: Text<'a>,
         /// Bytes of the whole packet.
         size: usize,
     },

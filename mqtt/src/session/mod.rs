@@ -31,7 +31,7 @@ use transmit::{Ping, Reply, Transmit};
 use crate::Instant;
 use crate::outbox::{Kind, Outbox, Slot, State as EntryState};
 use crate::wire::{
-    Properties, Property, QoS, ReasonCode, SubscribeOptions, Value, Version, id, valid_filter,
+    Properties, Property, QoS, ReasonCode, SubscribeOptions, Text, Value, Version, id, valid_filter,
     valid_topic, varint_len, write_property,
 };
 
@@ -290,7 +290,7 @@ impl<'b> Session<'b> {
 
     /// The oldest publication that was never sent, to make room by
     /// [`Session::withdraw`].
-    pub fn oldest_unsent(&self) -> Option<(PublicationId, &str)> {
+    pub fn oldest_unsent(&self) -> Option<(PublicationId, Text<'_>)> {
         let at = self.outbox.unsent(0, &|_| true)?;
         let id = self.outbox.entry(at)?.id;
         Some((PublicationId(id), self.outbox.name(at)))

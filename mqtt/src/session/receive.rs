@@ -8,7 +8,7 @@ use crate::outbox::{EXPIRED, Kind, SESSION_LOST, Slot, State as EntryState};
 use crate::shift::move_down;
 use crate::wire::{
     Ack, Disconnect, Fault, Frame, PacketId, Properties, PublishLayout, QoS, Reader, ReasonCode,
-    Version, frame, kind, text,
+    Text, Version, frame, kind,
 };
 
 /// Bytes of the receive buffer, from and to.
@@ -420,7 +420,8 @@ impl Session<'_> {
             },
             Pending::Oversized { body, size } => {
                 let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
-                let topic = Reader::new(bytes).string().unwrap_or("");
+                let topic = Reader::new(bytes).binary().unwrap_or(&[]);
+                let topic = Text::checked(topic);
                 Event::Oversized { topic, size }
             }
         }
@@ -440,8 +441,7 @@ impl Session<'_> {
             _ => self.connection,
         };
         Event::Message(Message {
-            // It was looked at when it came.
-            topic: text(topic).unwrap_or(""),
+            topic: Text::checked(topic),
             payload: bytes.get(layout.payload..).unwrap_or(&[]),
             qos,
             retain: first & 1 != 0,

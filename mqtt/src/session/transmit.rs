@@ -56,13 +56,14 @@ pub(crate) enum What {
     Control,
 }
 
-/// How far it has come: what is left of its parts.
+/// How far it has come.
 #[derive(Debug, Default)]
 pub(crate) struct Transmit {
     what: What,
     parts: Parts,
     stage: Stage,
-    staged: u8,
+    /// Bytes of it that are still to be written.
+    left: u32,
 }
 
 impl Transmit {
@@ -85,7 +86,7 @@ impl Transmit {
             second: (0, 0),
         };
         self.stage.len = 0;
-        self.staged = 0;
+        self.left = first.1 - first.0;
     }
 
     fn control(&mut self, what: What, bytes: &[u8]) {
@@ -93,23 +94,22 @@ impl Transmit {
         if let Some(room) = self.stage.bytes.get_mut(..bytes.len()) {
             room.copy_from_slice(bytes);
             self.stage.len = bytes.len() as u8;
+            self.left = bytes.len() as u32;
         }
     }
 
     /// Counts off what was written; says whether the packet is complete.
     #[inline]
-    fn count(&mut self, mut len: u32) -> bool {
-        let first = (self.parts.first.1 - self.parts.first.0).min(len);
-        self.parts.first.0 += first;
-        len -= first;
-        let staged = u32::from(self.stage.len - self.staged).min(len);
-        self.staged += staged as u8;
-        len -= staged;
-        let second = (self.parts.second.1 - self.parts.second.0).min(len);
-        self.parts.second.0 += second;
-        self.parts.first.0 == self.parts.first.1
-            && self.staged == self.stage.len
-            && self.parts.second.0 == self.parts.second.1
+    fn count(&mut self, len: usize) -> bool {
+        self.left = self.left.saturating_sub(len.min(u32::MAX as usize) as u32);
+        self.left == 0
+    }
+
+    /// What is left of the first part, if there is one: from and to.
+    const fn first(&self) -> (u32, u32) {
+        let (_, end) = self.parts.first;
+        let behind = self.stage.len as u32 + self.parts.second.1 - self.parts.second.0;
+        (end - (self.left - behind), end)
     }
 }
 
@@ -138,7 +138,7 @@ impl Session<'_> {
         self.receive_space();
         let what = self.transmit.what;
         if what == What::Connect {
-            let (from, to) = self.transmit.parts.first;
+            let (from, to) = self.transmit.first();
             return (
                 &mut [],
                 self.receive.get(from as usize..to as usize).unwrap_or(&[]),
@@ -158,7 +158,7 @@ impl Session<'_> {
     #[inline]
     fn chunk(&self) -> &[u8] {
         if self.transmit.what == What::Connect {
-            let (from, to) = self.transmit.parts.first;
+            let (from, to) = self.transmit.first();
             return self.receive.get(from as usize..to as usize).unwrap_or(&[]);
         }
         stored_chunk(&self.transmit, &self.outbox)
@@ -171,8 +171,7 @@ impl Session<'_> {
             return;
         }
         self.timers.set_now(now);
-        let complete = self.transmit.count(u32::try_from(len).unwrap_or(u32::MAX));
-        if !complete {
+        if !self.transmit.count(len) {
             self.timers
                 .arm_after(Timer::Write, self.options.timeouts.write_ms);
             return;
@@ -315,14 +314,14 @@ impl Session<'_> {
     fn next_entry(&mut self) -> bool {
         loop {
             let at = self.outbox.cursor();
-            let Some(entry) = self.outbox.entry(at) else {
+            let Some(&entry) = self.outbox.entry(at) else {
                 return false;
             };
             if entry.state != EntryState::Queued {
                 self.outbox.advance();
                 continue;
             }
-            if let Some(reason) = self.obstacle(at, entry) {
+            if let Some(reason) = self.obstacle(at, &entry) {
                 self.outbox.mark(at, EntryState::Report, reason);
                 self.outbox.advance();
                 self.reports = true;
@@ -338,17 +337,13 @@ impl Session<'_> {
                     return false;
                 }
             }
-            self.begin_entry(at);
+            self.begin_entry(at, &entry);
             return true;
         }
     }
 
     #[inline]
-    fn begin_entry(&mut self, at: usize) {
-        self.transmit.begin(What::Entry, (0, 0));
-        let Some(entry) = self.outbox.entry(at).copied() else {
-            return;
-        };
+    fn begin_entry(&mut self, at: usize, entry: &Slot) {
         let mut alias = None;
         if entry.is_publication() && self.version == Version::V5 {
             // What lasts for longer than can be counted is left as it was.
@@ -365,9 +360,11 @@ impl Session<'_> {
             }
         }
         let alias = alias.map(|(number, known)| Alias { number, known });
-        self.transmit.parts =
-            self.outbox
-                .prepare(at, self.version, alias, &mut self.transmit.stage);
+        let transmit = &mut self.transmit;
+        transmit.what = What::Entry;
+        transmit.stage.len = 0;
+        let stage = &mut transmit.stage;
+        (transmit.parts, transmit.left) = self.outbox.prepare(at, entry, self.version, alias, stage);
         self.outbox.lock();
     }
 
@@ -394,11 +391,11 @@ impl Session<'_> {
                 }
             }
             Kind::Subscription if self.version == Version::V5 => {
-                let filter = self.outbox.name(at);
-                if !limits.shared && filter.starts_with("$share/") {
+                let filter = self.outbox.name_bytes(at);
+                if !limits.shared && filter.starts_with(b"$share/") {
                     return refused(ReasonCode::SHARED_SUBSCRIPTIONS_NOT_SUPPORTED);
                 }
-                if !limits.wildcards && filter.bytes().any(|byte| matches!(byte, b'#' | b'+')) {
+                if !limits.wildcards && filter.iter().any(|byte| matches!(byte, b'#' | b'+')) {
                     return refused(ReasonCode::WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED);
                 }
                 if !limits.identifiers && self.outbox.has_properties(at) {
@@ -414,16 +411,16 @@ impl Session<'_> {
 /// What is left of the packet, as far as it stands in one piece.
 #[inline]
 fn stored_chunk<'s>(transmit: &'s Transmit, outbox: &'s crate::outbox::Outbox<'_>) -> &'s [u8] {
-    let parts = &transmit.parts;
-    if parts.first.0 < parts.first.1 {
-        return outbox.bytes(outbox.cursor(), parts.first);
+    let (from, to) = transmit.parts.second;
+    let (left, second) = (transmit.left, to - from);
+    let staged = u32::from(transmit.stage.len);
+    if left > second + staged {
+        return outbox.bytes(outbox.cursor(), transmit.first());
     }
-    if transmit.staged < transmit.stage.len {
-        let (from, to) = (
-            usize::from(transmit.staged),
-            usize::from(transmit.stage.len),
-        );
+    if left > second {
+        let from = (staged + second - left) as usize;
+        let to = staged as usize;
         return transmit.stage.bytes.get(from..to).unwrap_or(&[]);
     }
-    outbox.bytes(outbox.cursor(), parts.second)
+    outbox.bytes(outbox.cursor(), (to - left, to))
 }

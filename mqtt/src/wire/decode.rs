@@ -5,7 +5,8 @@ use super::packet::{
     Ack, Auth, ConnAck, Connect, Delivery, Disconnect, List, Packet, PacketId, Publish, QoS,
     SubAck, Subscribe, SubscribeOptions, UnsubAck, Unsubscribe, Will, kind,
 };
-use super::topic::{is_forbidden, valid_topic};
+use super::text::{Use, check};
+use super::topic::valid_topic;
 use super::{Fault, Properties, Reader, ReasonCode, Version};
 
 fn properties<'a>(
@@ -40,21 +41,7 @@ impl PublishLayout {
     pub fn scan(flags: u8, body: &[u8], version: Version) -> Result<Self, Fault> {
         let mut reader = Reader::new(body);
         let topic = reader.binary()?;
-        let mut seen = 0;
-        for &byte in topic {
-            if is_forbidden(byte) {
-                return Err(if byte == 0 {
-                    Fault::Malformed
-                } else {
-                    Fault::TopicName
-                });
-            }
-            seen |= byte;
-        }
-        // What is not plain ASCII is looked at once more.
-        if seen >= 0x80 && super::read::text(topic).is_none() {
-            return Err(Fault::Malformed);
-        }
+        check(topic, Use::TopicName)?;
         let packet_id = match flags & 0x0e {
             0 => None,
             2 | 4 | 10 | 12 => Some(packet_id(&mut reader)?),
@@ -113,12 +100,15 @@ impl<'a> Ack<'a> {
     pub(crate) fn decode(kind: u8, body: &'a [u8], version: Version) -> Result<Self, Fault> {
         let mut reader = Reader::new(body);
         let packet_id = packet_id(&mut reader)?;
-        let (reason, properties) = tail(&mut reader, version, kind)?;
-        Ok(Self {
+        let mut ack = Self {
             packet_id,
-            reason,
-            properties,
-        })
+            reason: ReasonCode::SUCCESS,
+            properties: Properties::NONE,
+        };
+        if !reader.is_empty() {
+            (ack.reason, ack.properties) = tail(&mut reader, version, kind)?;
+        }
+        Ok(ack)
     }
 }
 

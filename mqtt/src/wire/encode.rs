@@ -2,11 +2,16 @@
 
 use super::packet::{Ack, Auth, Connect, Disconnect, Packet, kind};
 use super::write::{NoRoom, Writer, varint_len};
-use super::{Properties, ReasonCode, Version};
+use super::{MAX_REMAINING_LENGTH, Properties, ReasonCode, Version};
 
 impl Connect<'_> {
-    /// Appends the body of the packet.
-    pub(crate) fn write(&self, version: Version, w: &mut Writer<'_>) -> Result<(), NoRoom> {
+    /// Appends the body of the packet, with this client identifier.
+    pub(crate) fn write(
+        &self,
+        client_id: &[u8],
+        version: Version,
+        w: &mut Writer<'_>,
+    ) -> Result<(), NoRoom> {
         let mut flags = u8::from(self.clean_start) << 1;
         if let Some(will) = &self.will {
             flags |= 4 | will.qos.bits() << 3 | u8::from(will.retain) << 5;
@@ -17,7 +22,7 @@ impl Connect<'_> {
         w.bytes(&[version.level(), flags])?;
         w.u16(self.keep_alive)?;
         properties_to(w, version, &self.properties)?;
-        w.string(self.client_id)?;
+        w.binary(client_id)?;
         if let Some(will) = &self.will {
             properties_to(w, version, &will.properties)?;
             w.string(will.topic)?;
@@ -42,14 +47,17 @@ impl Packet<'_> {
         let mut w = Writer::new(body);
         let first = self.write_body(version, &mut w)?;
         let len = w.len();
-        let start = write_header(buf, first, len)?;
+        if len > MAX_REMAINING_LENGTH as usize {
+            return Err(NoRoom);
+        }
+        let start = write_header(buf, first, len as u32);
         buf.get(start..HEADER_ROOM + len).ok_or(NoRoom)
     }
 
     fn write_body(&self, version: Version, w: &mut Writer<'_>) -> Result<u8, NoRoom> {
         let kind = match self {
             Self::Connect(connect) => {
-                connect.write(version, w)?;
+                connect.write(connect.client_id.as_bytes(), version, w)?;
                 kind::CONNECT
             }
             Self::ConnAck(ack) => {
@@ -143,13 +151,16 @@ pub(crate) const HEADER_ROOM: usize = 5;
 
 /// Writes a fixed header so that it ends where the body begins, at
 /// [`HEADER_ROOM`], and says where it starts.
-pub(crate) fn write_header(buf: &mut [u8], first: u8, len: usize) -> Result<usize, NoRoom> {
-    let len = u32::try_from(len).map_err(|_| NoRoom)?;
+pub(crate) fn write_header(buf: &mut [u8], first: u8, len: u32) -> usize {
     let start = HEADER_ROOM - 1 - varint_len(len);
-    let mut w = Writer::new(buf.get_mut(start..).ok_or(NoRoom)?);
-    w.byte(first)?;
-    w.varint(len)?;
-    Ok(start)
+    let mut rest = len;
+    let mut next = first;
+    for place in buf.get_mut(start..HEADER_ROOM).unwrap_or(&mut []) {
+        *place = next;
+        next = rest as u8 & 0x7f | u8::from(rest >= 0x80) << 7;
+        rest >>= 7;
+    }
+    start
 }
 
 fn ack_to(w: &mut Writer<'_>, version: Version, ack: &Ack<'_>, kind: u8) -> Result<u8, NoRoom> {

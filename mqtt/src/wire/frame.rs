@@ -34,23 +34,23 @@ pub fn frame(bytes: &[u8], version: Version) -> Result<Option<Frame>, Fault> {
         return Ok(None);
     };
     let mut remaining = 0usize;
-    let mut shift = 0;
-    for (index, &byte) in rest.iter().enumerate() {
-        remaining |= usize::from(byte & 0x7f) << shift;
+    let mut header = 1;
+    for &byte in rest {
+        remaining |= usize::from(byte & 0x7f) << (7 * (header - 1));
+        header += 1;
         if byte < 0x80 {
-            if byte == 0 && index > 0 && version == Version::V5 {
+            if byte == 0 && header > 2 && version == Version::V5 {
                 return Err(Fault::Malformed);
             }
             return Ok(Some(Frame {
                 first,
-                header: index + 2,
+                header,
                 remaining,
             }));
         }
-        if index == 3 {
+        if header == 5 {
             return Err(Fault::Malformed);
         }
-        shift += 7;
     }
     Ok(None)
 }

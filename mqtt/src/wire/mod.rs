@@ -17,6 +17,7 @@ mod packet;
 mod property;
 mod read;
 mod reason;
+mod text;
 mod topic;
 mod write;
 
@@ -28,6 +29,7 @@ pub use packet::{
 pub use property::{Properties, Property, PropertyIter};
 pub use read::Reader;
 pub use reason::ReasonCode;
+pub use text::Text;
 pub use topic::{valid_filter, valid_topic};
 pub use write::{NoRoom, Writer};
 
@@ -35,7 +37,6 @@ pub(crate) use decode::PublishLayout;
 pub(crate) use encode::{HEADER_ROOM, write_header};
 pub(crate) use packet::kind;
 pub(crate) use property::{Value, id, write as write_property};
-pub(crate) use read::text;
 pub(crate) use write::varint_len;
 
 /// The version of the protocol, as CONNECT names it.

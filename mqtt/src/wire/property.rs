@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::topic::valid_topic_bytes;
 use super::write::{NoRoom, Writer};
-use super::{Fault, MAX_REMAINING_LENGTH, Reader, kind};
+use super::{Fault, MAX_REMAINING_LENGTH, Reader, Text, kind};
 
 /// One property with its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,9 +154,9 @@ fn read<'a>(reader: &mut Reader<'a>) -> Result<(u8, Value<'a>), Fault> {
         Shape::U16 => Value::Number(u32::from(reader.u16()?)),
         Shape::U32 => Value::Number(reader.u32()?),
         Shape::Varint => Value::Number(reader.varint()?),
-        Shape::Text => Value::Bytes(reader.string()?.as_bytes()),
+        Shape::Text => Value::Bytes(reader.text()?.as_bytes()),
         Shape::Binary => Value::Bytes(reader.binary()?),
-        Shape::Pair => Value::Pair(reader.string()?.as_bytes(), reader.string()?.as_bytes()),
+        Shape::Pair => Value::Pair(reader.text()?.as_bytes(), reader.text()?.as_bytes()),
     };
     Ok((id, value))
 }
@@ -288,7 +288,7 @@ impl<'a> Property<'a> {
             Value::Number(_) => &[],
         };
         // Binary data are no text, and are not asked for it.
-        let text = super::read::text(bytes).unwrap_or("");
+        let text = Text::checked(bytes).as_str();
         let short = number as u16;
         let flag = number == 1;
         Some(match id {
@@ -316,7 +316,7 @@ impl<'a> Property<'a> {
             37 => Self::RetainAvailable(flag),
             38 => match value {
                 Value::Pair(_, value) => {
-                    Self::UserProperty(text, super::read::text(value).unwrap_or(""))
+                    Self::UserProperty(text, Text::checked(value).as_str())
                 }
                 _ => return None,
             },

@@ -1,16 +1,7 @@
 //! Reading the data types of section 1.5.
 
-use super::Fault;
-
-/// The bytes as text, if they are UTF-8.
-pub(crate) fn text(bytes: &[u8]) -> Option<&str> {
-    // Topics are short: byte by byte is less work than what prepares for more.
-    match bytes.utf8_chunks().next() {
-        Some(chunk) if chunk.invalid().is_empty() => Some(chunk.valid()),
-        Some(_) => None,
-        None => Some(""),
-    }
-}
+use super::text::{Use, check};
+use super::{Fault, Text};
 
 /// A cursor over bytes that were received.
 #[derive(Clone, Copy, Debug)]
@@ -66,19 +57,18 @@ impl<'a> Reader<'a> {
 
     /// A Variable Byte Integer in its shortest form (MQTT-1.5.5-1).
     pub fn varint(&mut self) -> Result<u32, Fault> {
-        let mut value = 0;
-        let mut shift = 0;
-        loop {
-            let byte = self.byte()?;
-            value |= u32::from(byte & 0x7f) << shift;
-            if byte < 0x80 && (byte > 0 || shift == 0) {
-                return Ok(value);
-            }
-            if byte < 0x80 || shift == 21 {
+        let mut byte = self.byte()?;
+        let mut value = u32::from(byte & 0x7f);
+        let mut shift = 7;
+        while byte >= 0x80 {
+            byte = self.byte()?;
+            if byte == 0 || shift > 21 {
                 return Err(Fault::Malformed);
             }
+            value |= u32::from(byte & 0x7f) << shift;
             shift += 7;
         }
+        Ok(value)
     }
 
     /// Binary Data: a length and that many bytes.
@@ -88,12 +78,15 @@ impl<'a> Reader<'a> {
     }
 
     /// A UTF-8 Encoded String, without U+0000 (MQTT-1.5.4-2).
+    pub fn text(&mut self) -> Result<Text<'a>, Fault> {
+        let bytes = self.binary()?;
+        check(bytes, Use::Any)?;
+        Ok(Text::checked(bytes))
+    }
+
+    /// The same, as a string slice.
     pub fn string(&mut self) -> Result<&'a str, Fault> {
-        let text = text(self.binary()?).ok_or(Fault::Malformed)?;
-        if text.bytes().any(|byte| byte == 0) {
-            return Err(Fault::Malformed);
-        }
-        Ok(text)
+        Ok(self.text()?.as_str())
     }
 
     /// The rest as a reader of its own, of a length that is read first as a

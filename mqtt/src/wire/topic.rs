@@ -1,5 +1,7 @@
 //! Topic names and topic filters (section 4.7).
 
+use super::text::{Use, check};
+
 /// Whether `topic` may be published to: not empty, no wildcards (MQTT-3.3.2-2),
 /// no NUL, and short enough to be sent.
 pub fn valid_topic(topic: &str) -> bool {
@@ -9,13 +11,7 @@ pub fn valid_topic(topic: &str) -> bool {
 pub(crate) fn valid_topic_bytes(topic: &[u8]) -> bool {
     !topic.is_empty()
         && topic.len() <= usize::from(u16::MAX)
-        && !topic.iter().any(|&byte| is_forbidden(byte))
-}
-
-/// Whether a byte has no place in a topic name.
-pub(crate) const fn is_forbidden(byte: u8) -> bool {
-    // One comparison for almost all of them.
-    byte <= b'+' && matches!(byte, b'#' | b'+' | 0)
+        && check(topic, Use::TopicName).is_ok()
 }
 
 /// Whether `filter` may be subscribed to: wildcards stand for whole levels, and
