@@ -47,16 +47,14 @@ pub(crate) const SESSION_LOST: u32 = 0x100;
 /// Likewise: the time it had has passed.
 pub(crate) const EXPIRED: u32 = 0x101;
 
-/// The store does not have the room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Full;
-
 #[derive(Debug)]
 pub(crate) struct Outbox<'b> {
     arena: &'b mut [u8],
     slots: &'b mut [Slot],
     /// How many slots are used, in the order of their bytes in the arena.
     len: usize,
+    /// Where the next entry begins in the arena.
+    tail: usize,
     /// No publication stands before this.
     head: Index,
     /// The first entry that has not been looked at on this connection.
@@ -113,6 +111,7 @@ impl<'b> Outbox<'b> {
             arena,
             slots,
             len: 0,
+            tail: 0,
             head: 0,
             cursor: 0,
             locked: false,
@@ -290,41 +289,29 @@ impl<'b> Outbox<'b> {
     }
 
     /// Appends an entry with `len` bytes of body, which the caller writes.
-    pub fn append(&mut self, slot: &Slot, len: usize) -> Result<Writer<'_>, Full> {
-        let size = HEADER_ROOM.checked_add(len).ok_or(Full)?;
+    #[inline]
+    pub fn append(&mut self, slot: &Slot, len: usize) -> Option<&mut [u8]> {
+        let size = HEADER_ROOM + len;
         if !self.has_room(size) {
             self.compact();
             if !self.has_room(size) {
-                return Err(Full);
+                return None;
             }
         }
-        let start = self.tail();
-        let body = self
-            .arena
-            .get_mut(start + HEADER_ROOM..start + size)
-            .ok_or(Full)?;
-        let room = self.slots.get_mut(self.len).ok_or(Full)?;
-        *room = Slot {
+        let start = self.tail;
+        *self.slots.get_mut(self.len)? = Slot {
             start: start as u32,
             size: size as u32,
             ..*slot
         };
         self.len += 1;
+        self.tail += size;
         self.publications += u32::from(slot.is_publication());
-        Ok(Writer::new(body))
-    }
-
-    /// Where the next entry begins in the arena.
-    fn tail(&self) -> usize {
-        let last = self
-            .len
-            .checked_sub(1)
-            .and_then(|last| self.slots.get(last));
-        last.map_or(0, |slot| (slot.start + slot.size) as usize)
+        self.arena.get_mut(start + HEADER_ROOM..start + size)
     }
 
     fn has_room(&self, size: usize) -> bool {
-        self.len < self.slots.len() && self.arena.len().saturating_sub(self.tail()) >= size
+        self.len < self.slots.len() && size <= self.arena.len() - self.tail
     }
 
     /// Whether a body of `len` bytes could ever have room.
@@ -338,20 +325,25 @@ impl<'b> Outbox<'b> {
 
     /// Takes the entry at `at` away. Its bytes stay until room is needed.
     pub fn remove(&mut self, at: Index) {
-        let publication = self.slots.get(at).is_some_and(Slot::is_publication);
-        self.publications -= u32::from(publication);
-        self.mark(at, State::Free, 0);
+        let Some(slot) = self.slots.get_mut(at) else {
+            return;
+        };
+        if slot.is_publication() {
+            self.publications -= 1;
+            self.in_flight -= u32::from(slot.state.is_under_way());
+        }
+        slot.state = State::Free;
         // The common case, one after the other: no gap arises.
         while let Some(last) = self.len.checked_sub(1)
+            && let Some(slot) = self.slots.get(last)
+            && slot.state == State::Free
             && !self.is_locked(last)
-            && self
-                .entry(last)
-                .is_some_and(|slot| slot.state == State::Free)
         {
             self.len = last;
-            self.cursor = self.cursor.min(last);
-            self.head = self.head.min(last);
+            self.tail = slot.start as usize;
         }
+        self.cursor = self.cursor.min(self.len);
+        self.head = self.head.min(self.len);
     }
 
     /// Closes the gaps that removed entries left.
@@ -388,6 +380,7 @@ impl<'b> Outbox<'b> {
         }
         self.cursor = cursor.unwrap_or(kept);
         self.len = kept;
+        self.tail = tail;
         self.head = 0;
     }
 

@@ -271,8 +271,8 @@ impl Session<'_> {
             let mut entry = Slot::new(Kind::ClientId, 0);
             entry.state = EntryState::Held;
             // Without room for it the next connection gets another id.
-            if let Ok(mut w) = self.outbox.append(&entry, 2 + id.len()) {
-                let _ = w.binary(id);
+            if let Some(body) = self.outbox.append(&entry, 2 + id.len()) {
+                let _ = Writer::new(body).binary(id);
             }
         }
         self.limits = limits;
@@ -350,6 +350,7 @@ impl Session<'_> {
 
     pub(super) fn close(&mut self, cause: Cause) {
         self.state = State::Closing(cause);
+        self.due = true;
         self.timers.stop_connection();
         self.timers
             .arm_after(Timer::Close, self.options.timeouts.write_ms);
@@ -439,6 +440,7 @@ impl Session<'_> {
     pub(super) fn on_deadline(&mut self) {
         let timeouts = self.options.timeouts;
         let due = self.timers.take_due();
+        self.due = true;
         if due.has(Timer::Expire) {
             self.expire();
         }

@@ -31,7 +31,7 @@ use transmit::{Ping, Reply, Transmit};
 use crate::Instant;
 use crate::outbox::{Kind, Outbox, Slot, State as EntryState};
 use crate::wire::{
-    Properties, Property, QoS, ReasonCode, SubscribeOptions, Text, Value, Version, id, valid_filter,
+    Properties, Property, QoS, ReasonCode, SubscribeOptions, Text, Value, Version, Writer, id, valid_filter,
     valid_topic, varint_len, write_property,
 };
 
@@ -98,6 +98,9 @@ pub struct Session<'b> {
     ping: Ping,
     reply: Option<Reply>,
 
+    /// There may be something to send: so after everything that could have
+    /// changed that, until it was found that there is nothing.
+    due: bool,
     /// What happened last; at first, that there is no connection.
     pending: Pending,
     /// That was the end of the connection, and is to be reported.
@@ -158,6 +161,7 @@ impl<'b> Session<'b> {
             proof_at: now,
             ping: Ping::Idle,
             reply: None,
+            due: false,
             pending: Pending::Disconnected {
                 cause: Cause::Stopped,
                 properties: (0, 0),
@@ -259,9 +263,10 @@ impl<'b> Session<'b> {
         if qos != QoS::AtMostOnce {
             entry.packet_id = Some(self.outbox.packet_id());
         }
-        let Ok(mut w) = self.outbox.append(&entry, len) else {
+        let Some(body) = self.outbox.append(&entry, len) else {
             return Err(PublishError::Full);
         };
+        let mut w = Writer::new(body);
         // The length was counted above: there is room.
         let _ = (|| {
             w.string(topic)?;
@@ -282,6 +287,7 @@ impl<'b> Session<'b> {
             self.timers.arm(Timer::Expire, entry.expires);
         }
         self.next_id = self.next_id.wrapping_add(1);
+        self.due = true;
         Ok(Published {
             id: PublicationId(entry.id),
             superseded: replaced,
@@ -370,9 +376,10 @@ impl<'b> Session<'b> {
         let size = properties.size();
         let len_of_len = varint_len(u32::try_from(size).unwrap_or(u32::MAX));
         let len = 2 + len_of_len + size + 2 + filter.len() + usize::from(options.is_some());
-        let Ok(mut w) = self.outbox.append(&entry, len) else {
+        let Some(body) = self.outbox.append(&entry, len) else {
             return Err(SubscribeError::Full);
         };
+        let mut w = Writer::new(body);
         // The length was counted above: there is room.
         let _ = (|| {
             w.u16(entry.packet_id.map_or(0, crate::wire::PacketId::get))?;
@@ -384,6 +391,7 @@ impl<'b> Session<'b> {
         if let Some(at) = old.and_then(|_| self.outbox.filter(filter)) {
             self.outbox.remove(at);
         }
+        self.due = true;
         Ok(())
     }
 
@@ -410,6 +418,7 @@ impl<'b> Session<'b> {
             };
             self.inbound.handled(token.packet_id, token.qos, reason);
             self.blocked = false;
+            self.due = true;
         }
     }
 

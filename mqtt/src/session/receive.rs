@@ -165,12 +165,14 @@ impl Session<'_> {
             return Ok(Arrival::New);
         };
         let qos = QoS::from_bits(first >> 1 & 3).unwrap_or_default();
+        self.due = true;
         Ok(self.inbound.arrive(packet_id, qos, first & 8 != 0))
     }
 
     /// Everything but PUBLISH.
     #[inline(never)]
     fn on_answer(&mut self, kind: u8, body: Range) -> Result<Progress, Fault> {
+        self.due = true;
         if kind == kind::CONNACK {
             return self.on_connack(body);
         }
@@ -326,6 +328,7 @@ impl Session<'_> {
                 _ => kind::PUBREC,
             };
             self.reply = Some(Reply::new(kind, id, true));
+            self.due = true;
         }
         self.skip = frame.size() - have;
         self.start = self.end;

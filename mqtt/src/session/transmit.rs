@@ -122,8 +122,15 @@ impl Session<'_> {
     #[inline]
     pub fn transmit(&mut self, now: Instant) -> Option<&[u8]> {
         self.timers.set_now(now);
-        if self.transmit.is_idle() && !self.next_packet() {
-            return None;
+        if self.transmit.is_idle() {
+            if !self.due {
+                debug_assert!(!self.next_packet(), "something was to be sent");
+                return None;
+            }
+            if !self.next_packet() {
+                self.due = false;
+                return None;
+            }
         }
         if !self.timers.is_armed(Timer::Write) {
             self.timers
@@ -178,6 +185,7 @@ impl Session<'_> {
         }
         self.timers.stop(Timer::Write);
         self.sent_at = now;
+        self.due = true;
         let what = core::mem::take(&mut self.transmit.what);
         match what {
             What::Entry => self.entry_sent(),

@@ -52,7 +52,7 @@ impl From<Event<'_>> for Seen {
             },
             Event::Disconnected { cause, .. } => Self::Disconnected(cause),
             Event::Message(message) => Self::Message(Received {
-                topic: message.topic.into(),
+                topic: message.topic.to_string(),
                 payload: message.payload.into(),
                 qos: message.qos,
                 retain: message.retain,
@@ -66,9 +66,9 @@ impl From<Event<'_>> for Seen {
             }),
             Event::Delivered { id, reason } => Self::Delivered(id, reason),
             Event::Dropped { id, reason } => Self::Dropped(id, reason),
-            Event::Subscribed { filter, result } => Self::Subscribed(filter.into(), result),
-            Event::Unsubscribed { filter } => Self::Unsubscribed(filter.into()),
-            Event::Oversized { topic, size } => Self::Oversized(topic.into(), size),
+            Event::Subscribed { filter, result } => Self::Subscribed(filter.to_string(), result),
+            Event::Unsubscribed { filter } => Self::Unsubscribed(filter.to_string()),
+            Event::Oversized { topic, size } => Self::Oversized(topic.to_string(), size),
         }
     }
 }

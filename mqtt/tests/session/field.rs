@@ -301,7 +301,7 @@ fn an_outage_fills_the_outbox_and_no_more() {
     assert_eq!(accepted, 2048 / (5 + 3 + 2 + 1 + 7));
     // The application may choose what to give up.
     let (oldest, topic) = rig.session.oldest_unsent().unwrap();
-    assert_eq!((oldest, topic), (rig.book[0].id, "t"));
+    assert_eq!((oldest, topic), (rig.book[0].id, "t".into()));
     assert!(rig.session.withdraw(oldest));
     assert!(!rig.session.withdraw(oldest), "it is gone");
     rig.end(oldest, End::Withdrawn);

@@ -656,10 +656,10 @@ fn what_is_going_out_is_not_unsent() {
     let ids: Vec<PublicationId> = (0..2)
         .map(|_| raw.session.publish(&publication, at(raw.now)).unwrap().id)
         .collect();
-    assert_eq!(raw.session.oldest_unsent(), Some((ids[0], "t")));
+    assert_eq!(raw.session.oldest_unsent(), Some((ids[0], "t".into())));
     assert!(raw.session.transmit(at(raw.now)).is_some());
     raw.session.transmitted(1, at(raw.now));
-    assert_eq!(raw.session.oldest_unsent(), Some((ids[1], "t")));
+    assert_eq!(raw.session.oldest_unsent(), Some((ids[1], "t".into())));
     assert!(!raw.session.withdraw(ids[0]));
     assert!(raw.session.withdraw(ids[1]));
     assert_eq!(raw.session.oldest_unsent(), None);
