@@ -212,8 +212,13 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             }
             Event::Message(message) => {
                 reaction.token = message.token;
-                reaction.command =
-                    self.message(message.topic.as_str(), message.payload, message.retain, now, board);
+                reaction.command = self.message(
+                    message.topic.as_str(),
+                    message.payload,
+                    message.retain,
+                    now,
+                    board,
+                );
             }
             Event::Delivered { id, .. } => {
                 self.told(id);

@@ -26,7 +26,8 @@ pub(crate) use slot::{Kind, State};
 
 use crate::shift::move_down;
 use crate::wire::{
-    HEADER_ROOM, MAX_REMAINING_LENGTH, PacketId, QoS, Reader, Text, Version, Writer, id, varint_len, write_header,
+    HEADER_ROOM, MAX_REMAINING_LENGTH, PacketId, QoS, Reader, Text, Version, Writer, id,
+    write_header,
 };
 
 /// Which slot an entry has.
@@ -447,25 +448,17 @@ impl<'b> Outbox<'b> {
         }
     }
 
-    /// Makes the entry at `at` ready to go out: writes the fixed header in
-    /// front of its body, and what has to stand between its parts into `stage`.
-    ///
-    /// Gives the parts, and how many bytes they have with what is staged.
-    #[inline]
-    pub fn prepare(
+    /// Which parts of the entry at `at` go out, where that is not all of it in
+    /// one piece, and what is staged between them.
+    pub fn split(
         &mut self,
         at: Index,
-        slot: &Slot,
         version: Version,
         alias: Option<Alias>,
         stage: &mut Stage,
-    ) -> (Parts, u32) {
-        let first_byte = match slot.kind {
-            Kind::Publication(qos) => {
-                0x30 | u8::from(slot.dup) << 3 | qos.bits() << 1 | u8::from(slot.retain)
-            }
-            Kind::Unsubscription => 0xa2,
-            _ => 0x82,
+    ) -> Parts {
+        let Some(slot) = self.slots.get(at).copied() else {
+            return Parts::default();
         };
         if slot.kind == Kind::Subscription
             && let Some(options) = self.arena.get_mut((slot.start + slot.size - 1) as usize)
@@ -474,50 +467,53 @@ impl<'b> Outbox<'b> {
             let mask = if version == Version::V4 { 3 } else { 0xff };
             *options = slot.id as u8 & mask;
         }
-        let (end, rest) = match (version, alias) {
-            (Version::V5, None) => (slot.size, slot.size),
-            (Version::V4, _) => {
-                let layout = self.layout(at);
-                (layout.properties, layout.rest)
+        let layout = self.layout(at);
+        let mut end = layout.properties;
+        let rest = match (version, alias) {
+            (Version::V4, _) => layout.rest,
+            (Version::V5, None) => {
+                end = slot.size;
+                end
             }
             (Version::V5, Some(alias)) => {
-                let layout = self.layout(at);
                 let mut w = Writer::new(&mut stage.bytes);
-                let properties = layout.rest - layout.content + 3;
-                let after = varint_len(properties) + 3 + (slot.size - layout.content) as usize;
                 // Nothing of this is longer than the stage.
-                let _ = if alias.known {
-                    let id = self.bytes(at, (layout.properties - id_len(slot), layout.properties));
-                    w.byte(first_byte)
-                        .and_then(|()| w.varint((2 + id.len() + after) as u32))
-                        .and_then(|()| w.u16(0))
-                        .and_then(|()| w.bytes(id))
-                } else {
-                    Ok(())
-                };
-                let _ = w
-                    .varint(properties)
-                    .and_then(|()| w.byte(id::TOPIC_ALIAS))
-                    .and_then(|()| w.u16(alias.number));
-                stage.len = w.len() as u8;
                 if alias.known {
-                    let parts = Parts {
-                        first: (0, 0),
-                        second: (layout.content, slot.size),
-                    };
-                    return (parts, u32::from(stage.len) + slot.size - layout.content);
+                    end = HEADER_ROOM as u32;
+                    let id = (layout.properties - id_len(&slot), layout.properties);
+                    let _ = w.u16(0);
+                    let _ = w.bytes(self.bytes(at, id));
                 }
-                (layout.properties, layout.content)
+                let _ = w.varint(layout.rest - layout.content + 3);
+                let _ = w.byte(id::TOPIC_ALIAS);
+                let _ = w.u16(alias.number);
+                stage.len = w.len() as u8;
+                layout.content
             }
         };
-        let body = end - HEADER_ROOM as u32 + u32::from(stage.len) + (slot.size - rest);
+        Parts {
+            first: (HEADER_ROOM as u32, end),
+            second: (rest, slot.size),
+        }
+    }
+
+    /// Writes the fixed header in front of the first part of an entry, which it
+    /// then begins with. Gives the size of the packet.
+    #[inline]
+    pub fn prepare(&mut self, slot: &Slot, parts: &mut Parts, staged: u8) -> u32 {
+        let first_byte = match slot.kind {
+            Kind::Publication(qos) => {
+                0x30 | u8::from(slot.dup) << 3 | qos.bits() << 1 | u8::from(slot.retain)
+            }
+            Kind::Unsubscription => 0xa2,
+            _ => 0x82,
+        };
+        let (first, second) = (parts.first, parts.second);
+        let body = first.1 - first.0 + u32::from(staged) + second.1 - second.0;
         let room = self.arena.get_mut(slot.start as usize..).unwrap_or(&mut []);
         let start = write_header(room, first_byte, body) as u32;
-        let parts = Parts {
-            first: (start, end),
-            second: (rest, slot.size),
-        };
-        (parts, HEADER_ROOM as u32 - start + body)
+        parts.first.0 = start;
+        first.0 - start + body
     }
 
     /// Writes what is left of a publication's expiry, in seconds, into its

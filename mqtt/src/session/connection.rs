@@ -33,7 +33,9 @@ pub(crate) enum State {
     Waiting,
     /// The driver opens the connection.
     Opening,
-    /// CONNECT is on its way; CONNACK is awaited.
+    /// CONNECT is being written.
+    Greeting,
+    /// CONNACK is awaited.
     Handshake,
     /// CONNACK came.
     Connected,
@@ -41,10 +43,25 @@ pub(crate) enum State {
     Closing(Cause),
 }
 
+impl State {
+    /// Whether received bytes are taken. While CONNECT is being written, it is
+    /// where they would go.
+    pub const fn may_receive(self) -> bool {
+        matches!(self, Self::Handshake | Self::Connected | Self::Closing(_))
+    }
+
+    /// Whether the broker may have seen something of CONNECT, and has not
+    /// answered.
+    const fn is_unanswered(self) -> bool {
+        matches!(self, Self::Greeting | Self::Handshake)
+    }
+}
+
 /// What the broker allows on this connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    pub receive_maximum: u16,
+    /// How many publications may be under way.
+    pub in_flight: u16,
     pub topic_alias_maximum: u16,
     pub maximum_packet_size: u32,
     pub maximum_qos: QoS,
@@ -58,7 +75,7 @@ pub(crate) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            receive_maximum: u16::MAX,
+            in_flight: u16::MAX,
             topic_alias_maximum: 0,
             maximum_packet_size: u32::MAX,
             maximum_qos: QoS::ExactlyOnce,
@@ -86,7 +103,7 @@ impl Session<'_> {
             return;
         }
         self.timers.set_now(now);
-        self.state = State::Handshake;
+        self.state = State::Greeting;
         self.sent_at = now;
         match self.write_connect() {
             Some((start, end)) => self.transmit.begin(What::Connect, (start, end)),
@@ -101,7 +118,7 @@ impl Session<'_> {
         match self.state {
             State::Stopped | State::Waiting => {}
             State::Closing(cause) => self.lose(cause),
-            State::Handshake => {
+            State::Greeting | State::Handshake => {
                 // Some brokers close without a word on a version they do not know.
                 if network == Network::Closed {
                     self.try_other_version();
@@ -251,7 +268,7 @@ impl Session<'_> {
                 _ => continue,
             };
             match property.0 {
-                id::RECEIVE_MAXIMUM => limits.receive_maximum = number as u16,
+                id::RECEIVE_MAXIMUM => limits.in_flight = number as u16,
                 id::MAXIMUM_PACKET_SIZE => limits.maximum_packet_size = number,
                 id::TOPIC_ALIAS_MAXIMUM => limits.topic_alias_maximum = number as u16,
                 id::SERVER_KEEP_ALIVE => limits.keep_alive_s = number as u16,
@@ -275,6 +292,7 @@ impl Session<'_> {
                 let _ = Writer::new(body).binary(id);
             }
         }
+        limits.in_flight = limits.in_flight.min(self.options.in_flight).max(1);
         self.limits = limits;
         let stale = session_present && !self.established;
         if self.options.clean_start == CleanStart::First
@@ -376,7 +394,7 @@ impl Session<'_> {
             _ => {}
         }
         let refused = matches!(cause, Cause::Refused(_));
-        self.unsure |= self.state == State::Handshake && !refused;
+        self.unsure |= self.state.is_unanswered() && !refused;
         self.timers.stop_connection();
         self.transmit.reset();
         self.outbox.disconnect();

@@ -31,8 +31,8 @@ use transmit::{Ping, Reply, Transmit};
 use crate::Instant;
 use crate::outbox::{Kind, Outbox, Slot, State as EntryState};
 use crate::wire::{
-    Properties, Property, QoS, ReasonCode, SubscribeOptions, Text, Value, Version, Writer, id, valid_filter,
-    valid_topic, varint_len, write_property,
+    Properties, Property, QoS, ReasonCode, SubscribeOptions, Text, Value, Version, Writer, id,
+    valid_filter, valid_topic, varint_len, write_property,
 };
 
 /// What the driver is to do with its connection.

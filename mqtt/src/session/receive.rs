@@ -56,12 +56,14 @@ impl Session<'_> {
     /// none: while CONNECT is on its way, and while the application has to
     /// acknowledge something first.
     pub fn receive_space(&mut self) -> &mut [u8] {
-        if self.transmit.is_connect() || matches!(self.state, State::Stopped | State::Waiting) {
+        if !self.state.may_receive() {
             return &mut [];
         }
         if self.start > 0 {
-            let used = self.receive.get_mut(..self.end).unwrap_or(&mut []);
-            move_down(used, self.start, 0);
+            if self.start < self.end {
+                let used = self.receive.get_mut(..self.end).unwrap_or(&mut []);
+                move_down(used, self.start, 0);
+            }
             self.end -= self.start;
             self.start = 0;
         }
@@ -71,9 +73,11 @@ impl Session<'_> {
     /// The driver has put `len` bytes into [`Session::receive_space`].
     pub fn received(&mut self, len: usize) {
         self.end = self.end.saturating_add(len).min(self.receive.len());
-        let skipped = self.skip.min(self.end - self.start);
-        self.skip -= skipped;
-        self.start += skipped;
+        if self.skip > 0 {
+            let skipped = self.skip.min(self.end - self.start);
+            self.skip -= skipped;
+            self.start += skipped;
+        }
     }
 
     /// Looks at the next packet, if it is all there.
@@ -83,8 +87,7 @@ impl Session<'_> {
         if bytes.is_empty() || self.reply.is_some() {
             return Progress::Nothing;
         }
-        if !matches!(self.state, State::Connected | State::Handshake) || self.transmit.is_connect()
-        {
+        if !matches!(self.state, State::Connected | State::Handshake) {
             return Progress::Nothing;
         }
         let have = bytes.len();
@@ -131,7 +134,13 @@ impl Session<'_> {
             if frame.first & 15 != expected {
                 return Err(Fault::Malformed);
             }
-            self.on_answer(kind, body)?
+            self.due = true;
+            match kind {
+                kind::PUBACK | kind::PUBREC | kind::PUBREL | kind::PUBCOMP => {
+                    self.on_acknowledgement(kind, body)?
+                }
+                _ => self.on_answer(kind, body)?,
+            }
         };
         // Unless the connection ended, which has emptied the buffer.
         if self.end >= body.1 {
@@ -169,28 +178,14 @@ impl Session<'_> {
         Ok(self.inbound.arrive(packet_id, qos, first & 8 != 0))
     }
 
-    /// Everything but PUBLISH.
+    /// Everything but PUBLISH and its acknowledgements.
     #[inline(never)]
     fn on_answer(&mut self, kind: u8, body: Range) -> Result<Progress, Fault> {
-        self.due = true;
         if kind == kind::CONNACK {
             return self.on_connack(body);
         }
         let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
         match kind {
-            kind::PUBACK | kind::PUBREC | kind::PUBREL | kind::PUBCOMP => {
-                let Ack {
-                    packet_id, reason, ..
-                } = Ack::decode(kind, bytes, self.version)?;
-                if kind == kind::PUBREL {
-                    let known = self.inbound.release(packet_id);
-                    self.reply = Some(Reply::new(kind::PUBCOMP, packet_id, known));
-                    self.blocked = false;
-                    return Ok(Progress::More);
-                }
-                self.proof_at = self.timers.now();
-                self.on_acknowledgement(kind, packet_id, reason)
-            }
             kind::SUBACK | kind::UNSUBACK => self.on_suback(kind, body),
             kind::PINGRESP if bytes.is_empty() => {
                 self.on_pingresp();
@@ -214,12 +209,19 @@ impl Session<'_> {
         }
     }
 
-    fn on_acknowledgement(
-        &mut self,
-        kind: u8,
-        packet_id: PacketId,
-        reason: ReasonCode,
-    ) -> Result<Progress, Fault> {
+    #[inline(never)]
+    fn on_acknowledgement(&mut self, kind: u8, body: Range) -> Result<Progress, Fault> {
+        let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
+        let Ack {
+            packet_id, reason, ..
+        } = Ack::decode(kind, bytes, self.version)?;
+        if kind == kind::PUBREL {
+            let known = self.inbound.release(packet_id);
+            self.reply = Some(Reply::new(kind::PUBCOMP, packet_id, known));
+            self.blocked = false;
+            return Ok(Progress::More);
+        }
+        self.proof_at = self.timers.now();
         let Some((at, entry)) = self.outbox.sent(packet_id) else {
             // Nothing of ours: an exchange at QoS 2 is brought to its end.
             if kind == kind::PUBREC && !reason.is_error() {

@@ -71,10 +71,6 @@ impl Transmit {
         self.what == What::Nothing
     }
 
-    pub fn is_connect(&self) -> bool {
-        self.what == What::Connect
-    }
-
     pub fn reset(&mut self) {
         self.what = What::Nothing;
     }
@@ -155,9 +151,9 @@ impl Session<'_> {
             What::Nothing => &[][..],
             _ => stored_chunk(&self.transmit, &self.outbox),
         };
-        let space = match self.state {
-            State::Stopped | State::Waiting => &mut [],
-            _ => self.receive.get_mut(self.end..).unwrap_or(&mut []),
+        let space = match self.state.may_receive() {
+            true => self.receive.get_mut(self.end..).unwrap_or(&mut []),
+            false => &mut [],
         };
         (space, chunk)
     }
@@ -189,6 +185,7 @@ impl Session<'_> {
         let what = core::mem::take(&mut self.transmit.what);
         match what {
             What::Entry => self.entry_sent(),
+            What::Connect => self.state = State::Handshake,
             What::Ping => {
                 self.ping = Ping::Sent;
                 let answer = now.after(self.options.timeouts.answer_ms);
@@ -335,15 +332,10 @@ impl Session<'_> {
                 self.reports = true;
                 continue;
             }
-            if entry.qos() != QoS::AtMostOnce {
-                let quota = self
-                    .limits
-                    .receive_maximum
-                    .min(self.options.in_flight)
-                    .max(1);
-                if self.outbox.in_flight() >= u32::from(quota) {
-                    return false;
-                }
+            if entry.qos() != QoS::AtMostOnce
+                && self.outbox.in_flight() >= u32::from(self.limits.in_flight)
+            {
+                return false;
             }
             self.begin_entry(at, &entry);
             return true;
@@ -352,6 +344,25 @@ impl Session<'_> {
 
     #[inline]
     fn begin_entry(&mut self, at: usize, entry: &Slot) {
+        let transmit = &mut self.transmit;
+        transmit.begin(What::Entry, (HEADER_ROOM as u32, entry.size));
+        let as_it_stands = self.version == Version::V5
+            && self.limits.topic_alias_maximum == 0
+            && entry.is_publication()
+            && entry.expires == Instant::NEVER;
+        if !as_it_stands {
+            self.adapt_entry(at, entry);
+        }
+        let transmit = &mut self.transmit;
+        transmit.left = self
+            .outbox
+            .prepare(entry, &mut transmit.parts, transmit.stage.len);
+        self.outbox.lock();
+    }
+
+    /// Lets an entry go out as this connection wants it.
+    #[inline(never)]
+    fn adapt_entry(&mut self, at: usize, entry: &Slot) {
         let mut alias = None;
         if entry.is_publication() && self.version == Version::V5 {
             // What lasts for longer than can be counted is left as it was.
@@ -368,12 +379,9 @@ impl Session<'_> {
             }
         }
         let alias = alias.map(|(number, known)| Alias { number, known });
-        let transmit = &mut self.transmit;
-        transmit.what = What::Entry;
-        transmit.stage.len = 0;
-        let stage = &mut transmit.stage;
-        (transmit.parts, transmit.left) = self.outbox.prepare(at, entry, self.version, alias, stage);
-        self.outbox.lock();
+        self.transmit.parts = self
+            .outbox
+            .split(at, self.version, alias, &mut self.transmit.stage);
     }
 
     /// Why an entry cannot be sent on this connection, if so.
@@ -381,10 +389,12 @@ impl Session<'_> {
     fn obstacle(&self, at: usize, entry: &Slot) -> Option<u32> {
         let limits = &self.limits;
         let refused = |reason: ReasonCode| Some(u32::from(reason.0));
-        let body = entry.size as usize - HEADER_ROOM;
-        let size = 1 + varint_len(body as u32) + body;
-        if size > limits.maximum_packet_size as usize {
-            return refused(ReasonCode::PACKET_TOO_LARGE);
+        if entry.size > limits.maximum_packet_size {
+            // Not all of the room for the header is needed.
+            let body = entry.size - HEADER_ROOM as u32;
+            if 1 + varint_len(body) as u32 + body > limits.maximum_packet_size {
+                return refused(ReasonCode::PACKET_TOO_LARGE);
+            }
         }
         match entry.kind {
             Kind::Publication(qos) => {
@@ -397,20 +407,27 @@ impl Session<'_> {
                 if entry.retain && !limits.retain {
                     return refused(ReasonCode::RETAIN_NOT_SUPPORTED);
                 }
+                None
             }
             Kind::Subscription if self.version == Version::V5 => {
-                let filter = self.outbox.name_bytes(at);
-                if !limits.shared && filter.starts_with(b"$share/") {
-                    return refused(ReasonCode::SHARED_SUBSCRIPTIONS_NOT_SUPPORTED);
-                }
-                if !limits.wildcards && filter.iter().any(|byte| matches!(byte, b'#' | b'+')) {
-                    return refused(ReasonCode::WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED);
-                }
-                if !limits.identifiers && self.outbox.has_properties(at) {
-                    return refused(ReasonCode::SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED);
-                }
+                self.obstacle_to_subscription(at).and_then(refused)
             }
-            _ => {}
+            _ => None,
+        }
+    }
+
+    #[inline(never)]
+    fn obstacle_to_subscription(&self, at: usize) -> Option<ReasonCode> {
+        let limits = &self.limits;
+        let filter = self.outbox.name_bytes(at);
+        if !limits.shared && filter.starts_with(b"$share/") {
+            return Some(ReasonCode::SHARED_SUBSCRIPTIONS_NOT_SUPPORTED);
+        }
+        if !limits.wildcards && filter.iter().any(|byte| matches!(byte, b'#' | b'+')) {
+            return Some(ReasonCode::WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED);
+        }
+        if !limits.identifiers && self.outbox.has_properties(at) {
+            return Some(ReasonCode::SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED);
         }
         None
     }

@@ -315,9 +315,7 @@ impl<'a> Property<'a> {
             36 => Self::MaximumQos(flag),
             37 => Self::RetainAvailable(flag),
             38 => match value {
-                Value::Pair(_, value) => {
-                    Self::UserProperty(text, Text::checked(value).as_str())
-                }
+                Value::Pair(_, value) => Self::UserProperty(text, Text::checked(value).as_str()),
                 _ => return None,
             },
             39 => Self::MaximumPacketSize(number),
