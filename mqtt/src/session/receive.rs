@@ -157,8 +157,9 @@ impl Session<'_> {
         layout: &PublishLayout,
     ) -> Result<Arrival, Fault> {
         if let Some(alias) = layout.alias {
-            let name = self.receive.get(body.0 + 2..body.0 + 2 + layout.topic);
+            let name = self.receive.get(body.0 + 2..body.0 + 2 + usize::from(layout.topic));
             let name = name.unwrap_or(&[]);
+            let alias = alias.get();
             if alias > self.inbound_aliases.maximum() {
                 return Err(Fault::TopicAlias);
             }
@@ -385,14 +386,23 @@ impl Session<'_> {
     /// What [`Session::step`] came to, with its text.
     #[inline]
     pub(crate) fn event(&self) -> Event<'_> {
+        if let Pending::Message {
+            first,
+            body,
+            ref layout,
+        } = self.pending
+            && let Some(message) = self.message(first, body, layout)
+        {
+            return Event::Message(message);
+        }
+        self.other_event()
+    }
+
+    #[inline]
+    fn other_event(&self) -> Event<'_> {
         let properties =
             |(from, to): Range| Properties::checked(self.receive.get(from..to).unwrap_or(&[]));
         match self.pending {
-            Pending::Message {
-                first,
-                body,
-                ref layout,
-            } => self.message(first, body, layout),
             Pending::Connected {
                 session_present,
                 properties: range,
@@ -423,35 +433,42 @@ impl Session<'_> {
             Pending::Unsubscribed { at } => Event::Unsubscribed {
                 filter: self.outbox.name(at),
             },
-            Pending::Oversized { body, size } => {
+            Pending::Message { body, .. } | Pending::Oversized { body, .. } => {
                 let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
                 let topic = Reader::new(bytes).binary().unwrap_or(&[]);
                 let topic = Text::checked(topic);
+                let size = match self.pending {
+                    Pending::Oversized { size, .. } => size,
+                    // Not so: a message's parts were found when it came.
+                    _ => bytes.len(),
+                };
                 Event::Oversized { topic, size }
             }
         }
     }
 
     #[inline]
-    fn message(&self, first: u8, body: Range, layout: &PublishLayout) -> Event<'_> {
-        let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
-        let topic = bytes.get(2..2 + layout.topic).unwrap_or(&[]);
-        let topic = match layout.alias {
-            Some(alias) if topic.is_empty() => self.inbound_aliases.topic(alias).unwrap_or(&[]),
-            _ => topic,
-        };
+    fn message(&self, first: u8, body: Range, layout: &PublishLayout) -> Option<Message<'_>> {
+        let bytes = self.receive.get(..body.1)?.get(body.0..)?;
+        let (head, payload) = bytes.split_at_checked(layout.payload as usize)?;
+        let mut topic = head.get(2..)?.get(..usize::from(layout.topic))?;
+        if let Some(alias) = layout.alias
+            && topic.is_empty()
+        {
+            topic = self.inbound_aliases.topic(alias.get())?;
+        }
         let qos = QoS::from_bits(first >> 1 & 3).unwrap_or_default();
         let epoch = match qos {
             QoS::ExactlyOnce => self.epoch,
             _ => self.connection,
         };
-        Event::Message(Message {
+        Some(Message {
             topic: Text::checked(topic),
-            payload: bytes.get(layout.payload..).unwrap_or(&[]),
+            payload,
             qos,
             retain: first & 1 != 0,
             dup: first & 8 != 0,
-            properties: layout.properties_in(bytes),
+            properties: Properties::checked(head.get(layout.properties as usize..)?),
             token: layout.packet_id.map(|packet_id| Token {
                 packet_id,
                 qos,

@@ -1,5 +1,7 @@
 //! Bytes to packets.
 
+use core::num::NonZeroU16;
+
 use super::frame::{Frame, frame};
 use super::packet::{
     Ack, Auth, ConnAck, Connect, Delivery, Disconnect, List, Packet, PacketId, Publish, QoS,
@@ -28,12 +30,12 @@ fn packet_id(reader: &mut Reader<'_>) -> Result<PacketId, Fault> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PublishLayout {
     /// Bytes of the topic name, which begins behind its length.
-    pub topic: usize,
+    pub topic: u16,
     pub packet_id: Option<PacketId>,
+    pub alias: Option<NonZeroU16>,
     /// Where the properties begin; the payload follows them.
-    pub properties: usize,
-    pub payload: usize,
-    pub alias: Option<u16>,
+    pub properties: u32,
+    pub payload: u32,
 }
 
 impl PublishLayout {
@@ -55,24 +57,19 @@ impl PublishLayout {
         let mut alias = None;
         if !block.is_empty() {
             Properties::check(block, kind::PUBLISH)?;
-            alias = Properties::checked(block).topic_alias();
+            alias = NonZeroU16::new(Properties::checked(block).topic_alias().unwrap_or(0));
         }
         if topic.is_empty() && alias.is_none() {
             return Err(Fault::Protocol);
         }
         let payload = body.len() - reader.rest().len();
         Ok(Self {
-            topic: topic.len(),
+            topic: topic.len() as u16,
             packet_id,
-            properties: payload - block.len(),
-            payload,
             alias,
+            properties: (payload - block.len()) as u32,
+            payload: payload as u32,
         })
-    }
-
-    /// The properties in the body that was looked through.
-    pub fn properties_in<'a>(&self, body: &'a [u8]) -> Properties<'a> {
-        Properties::checked(body.get(self.properties..self.payload).unwrap_or(&[]))
     }
 }
 
@@ -90,8 +87,11 @@ impl<'a> Publish<'a> {
             delivery,
             retain: flags & 1 != 0,
             topic: Reader::new(body).string()?,
-            properties: layout.properties_in(body),
-            payload: body.get(layout.payload..).unwrap_or(&[]),
+            properties: Properties::checked(
+                body.get(layout.properties as usize..layout.payload as usize)
+                    .unwrap_or(&[]),
+            ),
+            payload: body.get(layout.payload as usize..).unwrap_or(&[]),
         })
     }
 }
