@@ -5,6 +5,7 @@ use core::cell::Cell;
 /// Moves the items from `from` on down to `to`, one by one.
 ///
 /// Gaps are rare and short, so this is not worth the size of `memmove`.
+#[inline(never)]
 pub(crate) fn move_down<T: Copy>(items: &mut [T], from: usize, to: usize) {
     let items = Cell::from_mut(items).as_slice_of_cells();
     let source = items.get(from..).unwrap_or(&[]);

@@ -159,6 +159,7 @@ impl<'b> Outbox<'b> {
     }
 
     /// The first entry from `at` on of which `wanted` is true.
+    #[inline(never)]
     pub fn find(&self, at: Index, wanted: &dyn Fn(&Slot) -> bool) -> Option<Index> {
         let rest = self.slots.get(..self.len)?.get(at..)?;
         let found = rest

@@ -1,6 +1,6 @@
 //! Connecting, losing the connection, and when to try again.
 
-use super::receive::{Pending, Range};
+use super::receive::{Pending, Range, part};
 use super::timers::Timer;
 use super::transmit::{Ping, What};
 use super::{Cause, CleanStart, Network, OptionsError, Progress, Session, Transport, Versions};
@@ -236,7 +236,7 @@ impl Session<'_> {
 
     /// A CONNACK came.
     pub(super) fn on_connack(&mut self, body: Range) -> Result<Progress, Fault> {
-        let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
+        let bytes = part(self.receive, body);
         let ack = ConnAck::decode(bytes, self.version)?;
         let properties = (body.1 - ack.properties.size(), body.1);
         if ack.reason != ReasonCode::SUCCESS {
@@ -443,7 +443,7 @@ impl Session<'_> {
         }
     }
 
-    /// A random number from zero to `bound`.
+    /// A random number from zero to `bound`, which itself it is not.
     fn jitter(&mut self, bound: u32) -> u32 {
         // A Weyl sequence, mixed: small, and any seed will do.
         self.random = self.random.wrapping_add(0x9e37_79b9);
@@ -451,7 +451,7 @@ impl Session<'_> {
         z = (z ^ z >> 16).wrapping_mul(0x85eb_ca6b);
         z = (z ^ z >> 13).wrapping_mul(0xc2b2_ae35);
         let random = u64::from(z ^ z >> 16);
-        ((random * (u64::from(bound) + 1)) >> 32) as u32
+        (random * u64::from(bound) >> 32) as u32
     }
 
     /// Does what is due.

@@ -14,6 +14,12 @@ use crate::wire::{
 /// Bytes of the receive buffer, from and to.
 pub(crate) type Range = (usize, usize);
 
+/// These bytes of the buffer.
+#[inline(never)]
+pub(super) fn part(buffer: &[u8], (from, to): Range) -> &[u8] {
+    buffer.get(from..to).unwrap_or(&[])
+}
+
 /// An event whose text is still in the buffers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pending {
@@ -157,7 +163,9 @@ impl Session<'_> {
         layout: &PublishLayout,
     ) -> Result<Arrival, Fault> {
         if let Some(alias) = layout.alias {
-            let name = self.receive.get(body.0 + 2..body.0 + 2 + usize::from(layout.topic));
+            let name = self
+                .receive
+                .get(body.0 + 2..body.0 + 2 + usize::from(layout.topic));
             let name = name.unwrap_or(&[]);
             let alias = alias.get();
             if alias > self.inbound_aliases.maximum() {
@@ -185,7 +193,7 @@ impl Session<'_> {
         if kind == kind::CONNACK {
             return self.on_connack(body);
         }
-        let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
+        let bytes = part(self.receive, body);
         match kind {
             kind::SUBACK | kind::UNSUBACK => self.on_suback(kind, body),
             kind::PINGRESP if bytes.is_empty() => {
@@ -212,7 +220,7 @@ impl Session<'_> {
 
     #[inline(never)]
     fn on_acknowledgement(&mut self, kind: u8, body: Range) -> Result<Progress, Fault> {
-        let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
+        let bytes = part(self.receive, body);
         let Ack {
             packet_id, reason, ..
         } = Ack::decode(kind, bytes, self.version)?;
@@ -269,7 +277,7 @@ impl Session<'_> {
     }
 
     fn on_suback(&mut self, kind: u8, body: Range) -> Result<Progress, Fault> {
-        let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
+        let bytes = part(self.receive, body);
         let mut reader = Reader::new(bytes);
         let packet_id = PacketId::new(reader.u16()?).ok_or(Fault::Protocol)?;
         if self.version == Version::V5 {
@@ -322,7 +330,7 @@ impl Session<'_> {
             return Ok(Progress::Nothing);
         }
         let body = (self.start + frame.header, self.end);
-        let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
+        let bytes = part(self.receive, body);
         let layout = PublishLayout::scan(frame.first & 15, bytes, self.version);
         let layout = layout.map_err(|_| Fault::TooLarge)?;
         if let Some(id) = layout.packet_id {
@@ -400,8 +408,7 @@ impl Session<'_> {
 
     #[inline]
     fn other_event(&self) -> Event<'_> {
-        let properties =
-            |(from, to): Range| Properties::checked(self.receive.get(from..to).unwrap_or(&[]));
+        let properties = |range: Range| Properties::checked(part(self.receive, range));
         match self.pending {
             Pending::Connected {
                 session_present,
@@ -434,7 +441,7 @@ impl Session<'_> {
                 filter: self.outbox.name(at),
             },
             Pending::Message { body, .. } | Pending::Oversized { body, .. } => {
-                let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
+                let bytes = part(self.receive, body);
                 let topic = Reader::new(bytes).binary().unwrap_or(&[]);
                 let topic = Text::checked(topic);
                 let size = match self.pending {
