@@ -6,45 +6,46 @@ use super::topic::valid_topic_bytes;
 use super::write::{NoRoom, Writer};
 use super::{Fault, MAX_REMAINING_LENGTH, Reader, Text, kind};
 
-/// One property with its value.
+/// One property with its value. The discriminants are the identifiers.
+#[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names are those of table 2.4")]
 pub enum Property<'a> {
     /// `true`: the payload is UTF-8 text.
-    PayloadFormatIndicator(bool),
+    PayloadFormatIndicator(bool) = 1,
     /// Seconds.
-    MessageExpiryInterval(u32),
-    ContentType(&'a str),
-    ResponseTopic(&'a str),
-    CorrelationData(&'a [u8]),
+    MessageExpiryInterval(u32) = 2,
+    ContentType(&'a str) = 3,
+    ResponseTopic(&'a str) = 8,
+    CorrelationData(&'a [u8]) = 9,
     /// 1 to 268,435,455.
-    SubscriptionIdentifier(u32),
+    SubscriptionIdentifier(u32) = 11,
     /// Seconds; `u32::MAX`: the session does not expire.
-    SessionExpiryInterval(u32),
-    AssignedClientIdentifier(&'a str),
+    SessionExpiryInterval(u32) = 17,
+    AssignedClientIdentifier(&'a str) = 18,
     /// Seconds.
-    ServerKeepAlive(u16),
-    AuthenticationMethod(&'a str),
-    AuthenticationData(&'a [u8]),
-    RequestProblemInformation(bool),
+    ServerKeepAlive(u16) = 19,
+    AuthenticationMethod(&'a str) = 21,
+    AuthenticationData(&'a [u8]) = 22,
+    RequestProblemInformation(bool) = 23,
     /// Seconds.
-    WillDelayInterval(u32),
-    RequestResponseInformation(bool),
-    ResponseInformation(&'a str),
-    ServerReference(&'a str),
-    ReasonString(&'a str),
-    ReceiveMaximum(u16),
-    TopicAliasMaximum(u16),
-    TopicAlias(u16),
+    WillDelayInterval(u32) = 24,
+    RequestResponseInformation(bool) = 25,
+    ResponseInformation(&'a str) = 26,
+    ServerReference(&'a str) = 28,
+    ReasonString(&'a str) = 31,
+    ReceiveMaximum(u16) = 33,
+    TopicAliasMaximum(u16) = 34,
+    TopicAlias(u16) = 35,
     /// `false`: QoS 0 only, `true`: QoS 1; absent: QoS 2.
-    MaximumQos(bool),
-    RetainAvailable(bool),
-    UserProperty(&'a str, &'a str),
+    MaximumQos(bool) = 36,
+    RetainAvailable(bool) = 37,
+    UserProperty(&'a str, &'a str) = 38,
     /// Bytes.
-    MaximumPacketSize(u32),
-    WildcardSubscriptionAvailable(bool),
-    SubscriptionIdentifierAvailable(bool),
-    SharedSubscriptionAvailable(bool),
+    MaximumPacketSize(u32) = 39,
+    WildcardSubscriptionAvailable(bool) = 40,
+    SubscriptionIdentifierAvailable(bool) = 41,
+    SharedSubscriptionAvailable(bool) = 42,
 }
 
 /// What a packet may carry: one bit for each packet type, bit 0 for the will.
@@ -60,19 +61,20 @@ mod place {
     pub const ALL: u16 = !(1 << 12 | 1 << 13);
 }
 
-/// How a value is written.
+/// How a value is written. That of a number is how many bytes it takes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shape {
-    /// There is no such property.
-    None,
+    /// As many as it needs.
+    Varint = 0,
     /// One byte, 0 or 1.
-    Flag,
-    U16,
-    U32,
-    Varint,
+    Flag = 1,
+    U16 = 2,
+    U32 = 4,
     Text,
     Binary,
     Pair,
+    /// There is no such property.
+    None,
 }
 
 /// Shape and places of every property, by its identifier (table 2.4).
@@ -148,14 +150,16 @@ pub(crate) mod id {
 /// Reads one property.
 fn read<'a>(reader: &mut Reader<'a>) -> Result<(u8, Value<'a>), Fault> {
     let id = reader.byte()?;
-    let value = match shape(id).0 {
+    let shape = shape(id).0;
+    let value = match shape {
         Shape::None => return Err(Fault::Malformed),
-        Shape::Flag => Value::Number(u32::from(reader.byte()?)),
-        Shape::U16 => Value::Number(u32::from(reader.u16()?)),
-        Shape::U32 => Value::Number(reader.u32()?),
         Shape::Varint => Value::Number(reader.varint()?),
-        Shape::Text => Value::Bytes(reader.text()?.as_bytes()),
+        Shape::Flag | Shape::U16 | Shape::U32 => {
+            let bytes = reader.bytes(shape as usize)?;
+            Value::Number(bytes.iter().fold(0, |n, &byte| n << 8 | u32::from(byte)))
+        }
         Shape::Binary => Value::Bytes(reader.binary()?),
+        Shape::Text => Value::Bytes(reader.text()?.as_bytes()),
         Shape::Pair => Value::Pair(reader.text()?.as_bytes(), reader.text()?.as_bytes()),
     };
     Ok((id, value))
@@ -164,13 +168,17 @@ fn read<'a>(reader: &mut Reader<'a>) -> Result<(u8, Value<'a>), Fault> {
 /// Appends one property.
 pub(crate) fn write(w: &mut Writer<'_>, id: u8, value: Value<'_>) -> Result<(), NoRoom> {
     w.byte(id)?;
-    match (shape(id).0, value) {
-        (Shape::Flag, Value::Number(number)) => w.byte(number as u8),
-        (Shape::U16, Value::Number(number)) => w.u16(number as u16),
-        (Shape::U32, Value::Number(number)) => w.u32(number),
-        (_, Value::Number(number)) => w.varint(number),
-        (_, Value::Bytes(bytes)) => w.binary(bytes),
-        (_, Value::Pair(name, value)) => {
+    match value {
+        Value::Number(number) => match shape(id).0 {
+            Shape::Varint => w.varint(number),
+            shape => {
+                let bytes = number.to_be_bytes();
+                let (_, bytes) = bytes.split_at_checked(4 - shape as usize).ok_or(NoRoom)?;
+                w.bytes(bytes)
+            }
+        },
+        Value::Bytes(bytes) => w.binary(bytes),
+        Value::Pair(name, value) => {
             w.binary(name)?;
             w.binary(value)
         }
@@ -179,22 +187,36 @@ pub(crate) fn write(w: &mut Writer<'_>, id: u8, value: Value<'_>) -> Result<(), 
 
 /// Bytes of identifier and value.
 fn size(id: u8, value: Value<'_>) -> usize {
-    1 + match (shape(id).0, value) {
-        (Shape::Flag, Value::Number(_)) => 1,
-        (Shape::U16, Value::Number(_)) => 2,
-        (Shape::U32, Value::Number(_)) => 4,
-        (_, Value::Number(number)) => super::write::varint_len(number),
-        (_, Value::Bytes(bytes)) => 2 + bytes.len(),
-        (_, Value::Pair(name, value)) => 4 + name.len() + value.len(),
+    1 + match value {
+        Value::Number(number) => match shape(id).0 {
+            Shape::Varint => super::write::varint_len(number),
+            shape => shape as usize,
+        },
+        Value::Bytes(bytes) => 2 + bytes.len(),
+        Value::Pair(name, value) => 4 + name.len() + value.len(),
     }
 }
+
+/// The bit that stands for a property in a set of those of one packet: no two
+/// that a packet can have share one.
+const fn bit(id: u8) -> u32 {
+    1 << (id % 31)
+}
+
+const _: () = {
+    let mut id = 31;
+    while id < TABLE.len() {
+        assert!(TABLE[id].1 & TABLE[id - 31].1 == 0);
+        id += 1;
+    }
+};
 
 /// Finds out whether properties may stand together in a packet of this type
 /// (0: a will): known, allowed there, none twice that may stand but once,
 /// values in range.
 struct Check {
     packet: u8,
-    seen: u64,
+    seen: u32,
 }
 
 impl Check {
@@ -209,7 +231,7 @@ impl Check {
         }
         let many = id == id::USER_PROPERTY
             || (id == id::SUBSCRIPTION_IDENTIFIER && self.packet == kind::PUBLISH);
-        let bit = 1u64 << (id & 63);
+        let bit = bit(id);
         if self.seen & bit != 0 && !many {
             return Err(Fault::Protocol);
         }
@@ -235,7 +257,7 @@ impl Check {
 
     /// Sections 3.1.2.11.10 and 3.15.2.2.2: authentication data need a method.
     fn end(&self) -> Result<(), Fault> {
-        let has = |id: u8| self.seen >> id & 1 == 1;
+        let has = |id: u8| self.seen & bit(id) != 0;
         let needs_method = matches!(self.packet, kind::CONNECT | kind::AUTH);
         if needs_method && has(id::AUTHENTICATION_DATA) && !has(id::AUTHENTICATION_METHOD) {
             return Err(Fault::Protocol);
@@ -245,35 +267,66 @@ impl Check {
 }
 
 impl<'a> Property<'a> {
-    const fn parts(&self) -> (u8, Value<'a>) {
+    const fn id(&self) -> u8 {
+        match self {
+            Self::PayloadFormatIndicator(..) => 1,
+            Self::MessageExpiryInterval(..) => 2,
+            Self::ContentType(..) => 3,
+            Self::ResponseTopic(..) => 8,
+            Self::CorrelationData(..) => 9,
+            Self::SubscriptionIdentifier(..) => 11,
+            Self::SessionExpiryInterval(..) => 17,
+            Self::AssignedClientIdentifier(..) => 18,
+            Self::ServerKeepAlive(..) => 19,
+            Self::AuthenticationMethod(..) => 21,
+            Self::AuthenticationData(..) => 22,
+            Self::RequestProblemInformation(..) => 23,
+            Self::WillDelayInterval(..) => 24,
+            Self::RequestResponseInformation(..) => 25,
+            Self::ResponseInformation(..) => 26,
+            Self::ServerReference(..) => 28,
+            Self::ReasonString(..) => 31,
+            Self::ReceiveMaximum(..) => 33,
+            Self::TopicAliasMaximum(..) => 34,
+            Self::TopicAlias(..) => 35,
+            Self::MaximumQos(..) => 36,
+            Self::RetainAvailable(..) => 37,
+            Self::UserProperty(..) => 38,
+            Self::MaximumPacketSize(..) => 39,
+            Self::WildcardSubscriptionAvailable(..) => 40,
+            Self::SubscriptionIdentifierAvailable(..) => 41,
+            Self::SharedSubscriptionAvailable(..) => 42,
+        }
+    }
+
+    const fn value(&self) -> Value<'a> {
         match *self {
-            Self::PayloadFormatIndicator(v) => (1, Value::Number(v as u32)),
-            Self::MessageExpiryInterval(v) => (2, Value::Number(v)),
-            Self::ContentType(v) => (3, Value::Bytes(v.as_bytes())),
-            Self::ResponseTopic(v) => (8, Value::Bytes(v.as_bytes())),
-            Self::CorrelationData(v) => (9, Value::Bytes(v)),
-            Self::SubscriptionIdentifier(v) => (11, Value::Number(v)),
-            Self::SessionExpiryInterval(v) => (17, Value::Number(v)),
-            Self::AssignedClientIdentifier(v) => (18, Value::Bytes(v.as_bytes())),
-            Self::ServerKeepAlive(v) => (19, Value::Number(v as u32)),
-            Self::AuthenticationMethod(v) => (21, Value::Bytes(v.as_bytes())),
-            Self::AuthenticationData(v) => (22, Value::Bytes(v)),
-            Self::RequestProblemInformation(v) => (23, Value::Number(v as u32)),
-            Self::WillDelayInterval(v) => (24, Value::Number(v)),
-            Self::RequestResponseInformation(v) => (25, Value::Number(v as u32)),
-            Self::ResponseInformation(v) => (26, Value::Bytes(v.as_bytes())),
-            Self::ServerReference(v) => (28, Value::Bytes(v.as_bytes())),
-            Self::ReasonString(v) => (31, Value::Bytes(v.as_bytes())),
-            Self::ReceiveMaximum(v) => (33, Value::Number(v as u32)),
-            Self::TopicAliasMaximum(v) => (34, Value::Number(v as u32)),
-            Self::TopicAlias(v) => (35, Value::Number(v as u32)),
-            Self::MaximumQos(v) => (36, Value::Number(v as u32)),
-            Self::RetainAvailable(v) => (37, Value::Number(v as u32)),
-            Self::UserProperty(name, v) => (38, Value::Pair(name.as_bytes(), v.as_bytes())),
-            Self::MaximumPacketSize(v) => (39, Value::Number(v)),
-            Self::WildcardSubscriptionAvailable(v) => (40, Value::Number(v as u32)),
-            Self::SubscriptionIdentifierAvailable(v) => (41, Value::Number(v as u32)),
-            Self::SharedSubscriptionAvailable(v) => (42, Value::Number(v as u32)),
+            Self::PayloadFormatIndicator(v)
+            | Self::RequestProblemInformation(v)
+            | Self::RequestResponseInformation(v)
+            | Self::MaximumQos(v)
+            | Self::RetainAvailable(v)
+            | Self::WildcardSubscriptionAvailable(v)
+            | Self::SubscriptionIdentifierAvailable(v)
+            | Self::SharedSubscriptionAvailable(v) => Value::Number(v as u32),
+            Self::ServerKeepAlive(v)
+            | Self::ReceiveMaximum(v)
+            | Self::TopicAliasMaximum(v)
+            | Self::TopicAlias(v) => Value::Number(v as u32),
+            Self::MessageExpiryInterval(v)
+            | Self::SubscriptionIdentifier(v)
+            | Self::SessionExpiryInterval(v)
+            | Self::WillDelayInterval(v)
+            | Self::MaximumPacketSize(v) => Value::Number(v),
+            Self::ContentType(v)
+            | Self::ResponseTopic(v)
+            | Self::AssignedClientIdentifier(v)
+            | Self::AuthenticationMethod(v)
+            | Self::ResponseInformation(v)
+            | Self::ServerReference(v)
+            | Self::ReasonString(v) => Value::Bytes(v.as_bytes()),
+            Self::CorrelationData(v) | Self::AuthenticationData(v) => Value::Bytes(v),
+            Self::UserProperty(name, v) => Value::Pair(name.as_bytes(), v.as_bytes()),
         }
     }
 
@@ -328,14 +381,12 @@ impl<'a> Property<'a> {
 
     /// Appends identifier and value.
     pub fn write(&self, w: &mut Writer<'_>) -> Result<(), NoRoom> {
-        let (id, value) = self.parts();
-        write(w, id, value)
+        write(w, self.id(), self.value())
     }
 
     /// Bytes of identifier and value.
     pub fn size(&self) -> usize {
-        let (id, value) = self.parts();
-        size(id, value)
+        size(self.id(), self.value())
     }
 }
 
@@ -393,32 +444,34 @@ impl<'a> Properties<'a> {
     /// Whether those of the list may stand together in a packet of this type
     /// (0: a will), can be written, and are none of which the session decides.
     pub(crate) fn allowed_in(&self, packet: u8) -> bool {
-        let decided: u64 = match packet {
+        let decided = match packet {
             kind::PUBLISH => {
-                1 << id::TOPIC_ALIAS
-                    | 1 << id::MESSAGE_EXPIRY_INTERVAL
-                    | 1 << id::SUBSCRIPTION_IDENTIFIER
+                bit(id::TOPIC_ALIAS)
+                    | bit(id::MESSAGE_EXPIRY_INTERVAL)
+                    | bit(id::SUBSCRIPTION_IDENTIFIER)
             }
             kind::CONNECT => {
-                1 << id::SESSION_EXPIRY_INTERVAL
-                    | 1 << id::RECEIVE_MAXIMUM
-                    | 1 << id::MAXIMUM_PACKET_SIZE
-                    | 1 << id::TOPIC_ALIAS_MAXIMUM
-                    | 1 << id::AUTHENTICATION_METHOD
-                    | 1 << id::AUTHENTICATION_DATA
+                bit(id::SESSION_EXPIRY_INTERVAL)
+                    | bit(id::RECEIVE_MAXIMUM)
+                    | bit(id::MAXIMUM_PACKET_SIZE)
+                    | bit(id::TOPIC_ALIAS_MAXIMUM)
+                    | bit(id::AUTHENTICATION_METHOD)
+                    | bit(id::AUTHENTICATION_DATA)
             }
             _ => 0,
         };
         let mut check = Check::new(packet);
-        let text = |bytes: &[u8]| bytes.iter().all(|&byte| byte != 0);
-        let fits = |bytes: &[u8]| bytes.len() <= usize::from(u16::MAX);
         self.list.iter().all(|property| {
-            let (id, value) = property.parts();
-            let writable = match value {
-                Value::Number(_) => true,
-                Value::Bytes(bytes) => fits(bytes) && (shape(id).0 == Shape::Binary || text(bytes)),
-                Value::Pair(name, value) => fits(name) && fits(value) && text(name) && text(value),
+            let (id, value) = (property.id(), property.value());
+            let texts: [&[u8]; 2] = match value {
+                Value::Number(_) => [&[], &[]],
+                Value::Bytes(bytes) => [bytes, &[]],
+                Value::Pair(name, value) => [name, value],
             };
+            let writable = texts.iter().all(|bytes| {
+                bytes.len() <= usize::from(u16::MAX)
+                    && (shape(id).0 == Shape::Binary || bytes.iter().all(|&byte| byte != 0))
+            });
             writable && check.add(id, value).is_ok()
         }) && check.seen & decided == 0
     }
