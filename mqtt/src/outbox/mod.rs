@@ -143,6 +143,11 @@ impl<'b> Outbox<'b> {
         self.slots.get(..self.len)?.get(at)
     }
 
+    /// All entries, those that are gone among them.
+    pub fn entries(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().take(self.len)
+    }
+
     /// The entry at `at` has come to `state`: since when or, if that is to be
     /// reported, for which reason.
     pub fn mark(&mut self, at: Index, state: State, since: u32) {

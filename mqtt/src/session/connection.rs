@@ -8,7 +8,7 @@ use crate::Instant;
 use crate::outbox::{EXPIRED, Kind, Slot, State as EntryState};
 use crate::wire::{
     ConnAck, Connect, Fault, HEADER_ROOM, Properties, QoS, ReasonCode, Value, Version, Writer, id,
-    kind, valid_topic, write_header, write_property,
+    kind, property_bit, valid_topic, write_header, write_property,
 };
 
 /// How soon to look again for an answer that may have come already.
@@ -65,10 +65,8 @@ pub(crate) struct Limits {
     pub topic_alias_maximum: u16,
     pub maximum_packet_size: u32,
     pub maximum_qos: QoS,
-    pub retain: bool,
-    pub wildcards: bool,
-    pub shared: bool,
-    pub identifiers: bool,
+    /// What it does not offer, by the properties that say so.
+    lacking: u32,
     pub keep_alive_s: u16,
 }
 
@@ -79,12 +77,16 @@ impl Default for Limits {
             topic_alias_maximum: 0,
             maximum_packet_size: u32::MAX,
             maximum_qos: QoS::ExactlyOnce,
-            retain: true,
-            wildcards: true,
-            shared: true,
-            identifiers: true,
+            lacking: 0,
             keep_alive_s: 0,
         }
+    }
+}
+
+impl Limits {
+    /// Whether the broker offers what this property is about.
+    pub const fn offers(&self, id: u8) -> bool {
+        self.lacking & property_bit(id) == 0
     }
 }
 
@@ -274,10 +276,8 @@ impl Session<'_> {
                 id::SERVER_KEEP_ALIVE => limits.keep_alive_s = number as u16,
                 id::MAXIMUM_QOS if number == 0 => limits.maximum_qos = QoS::AtMostOnce,
                 id::MAXIMUM_QOS => limits.maximum_qos = QoS::AtLeastOnce,
-                id::RETAIN_AVAILABLE => limits.retain = number == 1,
-                id::WILDCARD_SUBSCRIPTION_AVAILABLE => limits.wildcards = number == 1,
-                id::SHARED_SUBSCRIPTION_AVAILABLE => limits.shared = number == 1,
-                id::SUBSCRIPTION_IDENTIFIER_AVAILABLE => limits.identifiers = number == 1,
+                // Of the others, those that can be zero say what is not offered.
+                id if number == 0 => limits.lacking |= property_bit(id),
                 _ => {}
             }
         }
@@ -493,13 +493,11 @@ impl Session<'_> {
                 true => timeouts.answer_ms,
                 false => LOOK_AGAIN_MS,
             };
-            for (timer, fired) in [
-                (Timer::Answer, &mut silent),
-                (Timer::Acknowledge, &mut unanswered),
-            ] {
-                if core::mem::take(fired) {
-                    self.timers.arm_after(timer, wait);
-                }
+            if core::mem::take(&mut silent) {
+                self.timers.arm_after(Timer::Answer, wait);
+            }
+            if core::mem::take(&mut unanswered) {
+                self.timers.arm_after(Timer::Acknowledge, wait);
             }
         }
         silent |= unanswered && self.is_unanswered();
@@ -517,17 +515,17 @@ impl Session<'_> {
     fn is_unanswered(&mut self) -> bool {
         let bound = self.options.timeouts.answer_ms;
         let present = self.timers.now().as_millis() as u32;
-        let mut oldest = None;
-        let mut at = 0;
-        while let Some(found) = self.outbox.find(at, &Slot::awaits_answer) {
-            let since = self.outbox.entry(found).map_or(present, |slot| slot.since);
-            oldest = oldest.max(Some(present.wrapping_sub(since)));
-            at = found + 1;
+        let mut wait = None;
+        for slot in self.outbox.entries().filter(|slot| slot.awaits_answer()) {
+            let Some(left) = bound.checked_sub(present.wrapping_sub(slot.since)) else {
+                return true;
+            };
+            wait = Some(wait.unwrap_or(bound).min(left));
         }
-        if let Some(age) = oldest.filter(|age| *age < bound) {
-            self.timers.arm_after(Timer::Acknowledge, bound - age);
+        if let Some(wait) = wait {
+            self.timers.arm_after(Timer::Acknowledge, wait);
         }
-        oldest.is_some_and(|age| age >= bound)
+        wait == Some(0)
     }
 
     /// Marks what has expired, and waits for what will.

@@ -5,7 +5,7 @@ use super::timers::Timer;
 use super::{Cause, Session};
 use crate::Instant;
 use crate::outbox::{Alias, EXPIRED, Kind, Parts, Slot, Stage, State as EntryState};
-use crate::wire::{Fault, HEADER_ROOM, PacketId, QoS, ReasonCode, Version, kind, varint_len};
+use crate::wire::{Fault, HEADER_ROOM, PacketId, QoS, ReasonCode, Version, id, kind, varint_len};
 
 /// Whether the broker was asked for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -404,7 +404,7 @@ impl Session<'_> {
                 if qos > limits.maximum_qos {
                     return refused(ReasonCode::QOS_NOT_SUPPORTED);
                 }
-                if entry.retain && !limits.retain {
+                if entry.retain && !limits.offers(id::RETAIN_AVAILABLE) {
                     return refused(ReasonCode::RETAIN_NOT_SUPPORTED);
                 }
                 None
@@ -420,13 +420,15 @@ impl Session<'_> {
     fn obstacle_to_subscription(&self, at: usize) -> Option<ReasonCode> {
         let limits = &self.limits;
         let filter = self.outbox.name_bytes(at);
-        if !limits.shared && filter.starts_with(b"$share/") {
+        if !limits.offers(id::SHARED_SUBSCRIPTION_AVAILABLE) && filter.starts_with(b"$share/") {
             return Some(ReasonCode::SHARED_SUBSCRIPTIONS_NOT_SUPPORTED);
         }
-        if !limits.wildcards && filter.iter().any(|byte| matches!(byte, b'#' | b'+')) {
+        if !limits.offers(id::WILDCARD_SUBSCRIPTION_AVAILABLE)
+            && filter.iter().any(|byte| matches!(byte, b'#' | b'+'))
+        {
             return Some(ReasonCode::WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED);
         }
-        if !limits.identifiers && self.outbox.has_properties(at) {
+        if !limits.offers(id::SUBSCRIPTION_IDENTIFIER_AVAILABLE) && self.outbox.has_properties(at) {
             return Some(ReasonCode::SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED);
         }
         None

@@ -36,7 +36,7 @@ pub use write::{NoRoom, Writer};
 pub(crate) use decode::PublishLayout;
 pub(crate) use encode::{HEADER_ROOM, write_header};
 pub(crate) use packet::kind;
-pub(crate) use property::{Value, id, write as write_property};
+pub(crate) use property::{Value, bit as property_bit, id, write as write_property};
 pub(crate) use write::varint_len;
 
 /// The version of the protocol, as CONNECT names it.

@@ -199,7 +199,7 @@ fn size(id: u8, value: Value<'_>) -> usize {
 
 /// The bit that stands for a property in a set of those of one packet: no two
 /// that a packet can have share one.
-const fn bit(id: u8) -> u32 {
+pub(crate) const fn bit(id: u8) -> u32 {
     1 << (id % 31)
 }
 
