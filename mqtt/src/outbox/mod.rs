@@ -365,22 +365,21 @@ impl<'b> Outbox<'b> {
                 cursor.get_or_insert(kept);
             }
             let locked = self.is_locked(at);
-            let Some(slot) = self.slots.get(at).copied() else {
+            let Some(slot) = self.slots.get_mut(at) else {
                 break;
             };
             if slot.state == State::Free && !locked {
                 continue;
             }
             let (start, size) = (slot.start as usize, slot.size as usize);
+            slot.start = tail as u32;
+            let slot = *slot;
             if start != tail {
                 let used = self.arena.get_mut(..start + size).unwrap_or(&mut []);
                 move_down(used, start, tail);
             }
             if let Some(room) = self.slots.get_mut(kept) {
-                *room = Slot {
-                    start: tail as u32,
-                    ..slot
-                };
+                *room = slot;
             }
             tail += size;
             kept += 1;

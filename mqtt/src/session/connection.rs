@@ -423,24 +423,23 @@ impl Session<'_> {
     /// How long to wait before the next attempt, in milliseconds.
     fn back_off(&mut self, cause: Cause) -> u32 {
         let backoff = self.options.backoff;
-        let bound = backoff
-            .base_ms
-            .checked_shl(u32::from(self.attempts))
-            .filter(|bound| bound >> self.attempts == backoff.base_ms)
-            .map_or(backoff.cap_ms, |bound| bound.min(backoff.cap_ms));
         if cause == Cause::Protocol(Fault::ReceiveMaximum) {
             // There is room for what the broker could not be rid of.
             return 0;
         }
-        self.attempts = self.attempts.saturating_add(1).min(31);
-        match cause {
-            // Most brokers take a session over without a word.
-            cause if cause == Cause::TakenOver || self.brief >= BRIEF => {
-                let least = backoff.taken_over_ms;
-                least.saturating_add(self.jitter(least))
-            }
-            _ => self.jitter(bound),
+        let mut bound = backoff.base_ms;
+        for _ in 0..self.attempts {
+            bound = bound.saturating_add(bound);
         }
+        let mut bound = bound.min(backoff.cap_ms);
+        let mut least = 0;
+        self.attempts = self.attempts.saturating_add(1).min(32);
+        // Most brokers take a session over without a word.
+        if cause == Cause::TakenOver || self.brief >= BRIEF {
+            least = backoff.taken_over_ms;
+            bound = least;
+        }
+        least.saturating_add(self.jitter(bound))
     }
 
     /// A random number from zero to `bound`, which itself it is not.

@@ -18,7 +18,7 @@ fn properties<'a>(
 ) -> Result<Properties<'a>, Fault> {
     match version {
         Version::V4 => Ok(Properties::NONE),
-        Version::V5 => Properties::take(reader, kind),
+        Version::V5 => Ok(Properties::checked(Properties::take(reader, kind)?)),
     }
 }
 
@@ -106,7 +106,9 @@ impl<'a> Ack<'a> {
             properties: Properties::NONE,
         };
         if !reader.is_empty() {
-            (ack.reason, ack.properties) = tail(&mut reader, version, kind)?;
+            let (reason, properties) = tail(reader.rest(), version, kind)?;
+            ack.reason = reason;
+            ack.properties = Properties::checked(properties);
         }
         Ok(ack)
     }
@@ -114,34 +116,35 @@ impl<'a> Ack<'a> {
 
 impl<'a> Disconnect<'a> {
     pub(crate) fn decode(body: &'a [u8], version: Version) -> Result<Self, Fault> {
-        let (reason, properties) = tail(&mut Reader::new(body), version, kind::DISCONNECT)?;
+        let (reason, properties) = tail(body, version, kind::DISCONNECT)?;
+        let properties = Properties::checked(properties);
         Ok(Self { reason, properties })
     }
 }
 
 /// Reason code and properties, both of which may be left out at the end of
 /// acknowledgements, DISCONNECT and AUTH.
-fn tail<'a>(
-    reader: &mut Reader<'a>,
-    version: Version,
-    kind: u8,
-) -> Result<(ReasonCode, Properties<'a>), Fault> {
-    if reader.is_empty() {
-        return Ok((ReasonCode::SUCCESS, Properties::NONE));
-    }
+fn tail(bytes: &[u8], version: Version, kind: u8) -> Result<(ReasonCode, &[u8]), Fault> {
+    let Some((&reason, rest)) = bytes.split_first() else {
+        return Ok((ReasonCode::SUCCESS, &[]));
+    };
     if version == Version::V4 {
         return Err(Fault::Malformed);
     }
-    let reason = ReasonCode(reader.byte()?);
-    let properties = if reader.is_empty() {
-        Properties::NONE
-    } else {
-        Properties::take(reader, kind)?
+    let properties = match rest {
+        [] => rest,
+        rest => last_properties(rest, kind)?,
     };
-    if reader.is_empty() {
-        Ok((reason, properties))
-    } else {
-        Err(Fault::Malformed)
+    Ok((ReasonCode(reason), properties))
+}
+
+/// Properties behind which nothing comes.
+fn last_properties(bytes: &[u8], kind: u8) -> Result<&[u8], Fault> {
+    let mut reader = Reader::new(bytes);
+    let properties = Properties::take(&mut reader, kind)?;
+    match reader.is_empty() {
+        true => Ok(properties),
+        false => Err(Fault::Malformed),
     }
 }
 
@@ -149,37 +152,29 @@ impl<'a> ConnAck<'a> {
     /// Reads the body of a CONNACK. A broker that does not speak the version
     /// asked for answers in its own, so the shape decides, not `version`.
     pub(crate) fn decode(body: &'a [u8], version: Version) -> Result<Self, Fault> {
-        let mut reader = Reader::new(body);
-        let flags = reader.byte()?;
-        let code = reader.byte()?;
-        if flags > 1 {
+        let Some((&[flags, code], rest)) = body.split_first_chunk() else {
             return Err(Fault::Malformed);
-        }
-        let (reason, properties) = match version {
-            _ if reader.is_empty() => {
-                // Success in the shape of another version is no success.
-                if version == Version::V5 && code == 0 {
-                    return Err(Fault::Malformed);
-                }
-                (ReasonCode::from_connect_return_code(code), Properties::NONE)
-            }
-            Version::V5 => (
-                ReasonCode(code),
-                Properties::take(&mut reader, kind::CONNACK)?,
-            ),
-            Version::V4 if code >= 0x80 => (
-                ReasonCode(code),
-                Properties::take(&mut reader, kind::CONNACK)?,
-            ),
-            Version::V4 => return Err(Fault::Malformed),
         };
-        if !reader.is_empty() || (flags == 1 && reason != ReasonCode::SUCCESS) {
+        let success = code == ReasonCode::SUCCESS.0;
+        // Success in the shape of another version is no success.
+        let foreign = match version {
+            Version::V4 => !rest.is_empty(),
+            Version::V5 => rest.is_empty(),
+        };
+        if flags > 1 || (flags == 1 && !success) || (success && foreign) {
             return Err(Fault::Malformed);
         }
+        let (reason, properties) = match rest {
+            [] => (ReasonCode::from_connect_return_code(code), rest),
+            rest if version == Version::V5 || code >= 0x80 => {
+                (ReasonCode(code), last_properties(rest, kind::CONNACK)?)
+            }
+            _ => return Err(Fault::Malformed),
+        };
         Ok(Self {
             session_present: flags == 1,
             reason,
-            properties,
+            properties: Properties::checked(properties),
         })
     }
 }
@@ -361,8 +356,9 @@ impl<'a> Packet<'a> {
                 return Ok(Self::Disconnect(Disconnect::decode(body, version)?));
             }
             kind::AUTH if version == Version::V5 => {
-                let (reason, properties) = tail(&mut reader, version, kind)?;
-                Self::Auth(Auth { reason, properties })
+                let (reason, properties) = tail(body, version, kind)?;
+                let properties = Properties::checked(properties);
+                return Ok(Self::Auth(Auth { reason, properties }));
             }
             _ => return Err(Fault::Malformed),
         };

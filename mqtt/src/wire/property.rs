@@ -410,12 +410,10 @@ impl<'a> Properties<'a> {
     /// Takes the block of properties of a packet of type `packet` (0: a will),
     /// with its length in front, and checks it: known, allowed there, none
     /// twice that may stand but once, values in range.
-    pub(crate) fn take(reader: &mut Reader<'a>, packet: u8) -> Result<Self, Fault> {
+    pub(crate) fn take(reader: &mut Reader<'a>, packet: u8) -> Result<&'a [u8], Fault> {
         let block = reader.block()?;
-        if !block.is_empty() {
-            Self::check(block, packet)?;
-        }
-        Ok(Self::checked(block))
+        Self::check(block, packet)?;
+        Ok(block)
     }
 
     /// Properties whose bytes were checked before.
