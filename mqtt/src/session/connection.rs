@@ -7,7 +7,7 @@ use super::{Cause, CleanStart, Network, OptionsError, Progress, Session, Transpo
 use crate::Instant;
 use crate::outbox::{EXPIRED, Kind, Slot, State as EntryState};
 use crate::wire::{
-    ConnAck, Connect, Fault, HEADER_ROOM, Properties, QoS, ReasonCode, Value, Version, Writer, id,
+    Connect, Fault, HEADER_ROOM, Properties, QoS, ReasonCode, Value, Version, Writer, connack, id,
     kind, property_bit, valid_topic, write_header, write_property,
 };
 
@@ -239,10 +239,9 @@ impl Session<'_> {
     /// A CONNACK came.
     pub(super) fn on_connack(&mut self, body: Range) -> Result<Progress, Fault> {
         let bytes = part(self.receive, body);
-        let ack = ConnAck::decode(bytes, self.version)?;
-        let properties = (body.1 - ack.properties.size(), body.1);
-        if ack.reason != ReasonCode::SUCCESS {
-            let reason = ack.reason;
+        let (session_present, reason, block) = connack(bytes, self.version)?;
+        let properties = (body.1 - block.len(), body.1);
+        if reason != ReasonCode::SUCCESS {
             if reason == ReasonCode::UNSUPPORTED_PROTOCOL_VERSION {
                 self.try_other_version();
             }
@@ -251,7 +250,6 @@ impl Session<'_> {
             self.tell(Pending::Disconnected { cause, properties });
             return Ok(Progress::More);
         }
-        let session_present = ack.session_present;
         if session_present && self.clean_start() {
             return Err(Fault::Protocol);
         }
@@ -260,7 +258,7 @@ impl Session<'_> {
             ..Limits::default()
         };
         let mut assigned = None;
-        for property in ack.properties.raw() {
+        for property in Properties::checked(block).raw() {
             let number = match property {
                 (id::ASSIGNED_CLIENT_IDENTIFIER, Value::Bytes(id)) => {
                     assigned = Some(id);

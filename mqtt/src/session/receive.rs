@@ -7,8 +7,8 @@ use super::{Cause, Dropped, Event, Message, Progress, PublicationId, Session, To
 use crate::outbox::{EXPIRED, Kind, SESSION_LOST, Slot, State as EntryState};
 use crate::shift::move_down;
 use crate::wire::{
-    Ack, Disconnect, Fault, Frame, PacketId, Properties, PublishLayout, QoS, Reader, ReasonCode,
-    Text, Version, frame, kind,
+    Fault, Frame, PacketId, Properties, PublishLayout, QoS, Reader, ReasonCode, Text, Version,
+    acknowledgement, frame, kind, tail,
 };
 
 /// Bytes of the receive buffer, from and to.
@@ -201,8 +201,8 @@ impl Session<'_> {
                 Ok(Progress::More)
             }
             kind::DISCONNECT if self.version == Version::V5 => {
-                let Disconnect { reason, properties } = Disconnect::decode(bytes, self.version)?;
-                let properties = (body.1 - properties.size(), body.1);
+                let (reason, properties) = tail(bytes, self.version, kind)?;
+                let properties = (body.1 - properties.len(), body.1);
                 let cause = match reason {
                     ReasonCode::SESSION_TAKEN_OVER => Cause::TakenOver,
                     reason => Cause::Disconnected(reason),
@@ -221,9 +221,7 @@ impl Session<'_> {
     #[inline(never)]
     fn on_acknowledgement(&mut self, kind: u8, body: Range) -> Result<Progress, Fault> {
         let bytes = part(self.receive, body);
-        let Ack {
-            packet_id, reason, ..
-        } = Ack::decode(kind, bytes, self.version)?;
+        let (packet_id, reason, _) = acknowledgement(kind, bytes, self.version)?;
         if kind == kind::PUBREL {
             let known = self.inbound.release(packet_id);
             self.reply = Some(Reply::new(kind::PUBCOMP, packet_id, known));

@@ -97,25 +97,35 @@ impl<'a> Publish<'a> {
 }
 
 impl<'a> Ack<'a> {
-    pub(crate) fn decode(kind: u8, body: &'a [u8], version: Version) -> Result<Self, Fault> {
-        let mut reader = Reader::new(body);
-        let packet_id = packet_id(&mut reader)?;
-        let mut ack = Self {
+    fn decode(kind: u8, body: &'a [u8], version: Version) -> Result<Self, Fault> {
+        let (packet_id, reason, properties) = acknowledgement(kind, body, version)?;
+        Ok(Self {
             packet_id,
-            reason: ReasonCode::SUCCESS,
-            properties: Properties::NONE,
-        };
-        if !reader.is_empty() {
-            let (reason, properties) = tail(reader.rest(), version, kind)?;
-            ack.reason = reason;
-            ack.properties = Properties::checked(properties);
-        }
-        Ok(ack)
+            reason,
+            properties: Properties::checked(properties),
+        })
     }
 }
 
+/// Reads the body of an acknowledgement: packet identifier, reason code and the
+/// bytes of its properties.
+#[inline]
+pub(crate) fn acknowledgement(
+    kind: u8,
+    body: &[u8],
+    version: Version,
+) -> Result<(PacketId, ReasonCode, &[u8]), Fault> {
+    let (id, rest) = body.split_first_chunk().ok_or(Fault::Malformed)?;
+    let packet_id = PacketId::new(u16::from_be_bytes(*id)).ok_or(Fault::Protocol)?;
+    if rest.is_empty() {
+        return Ok((packet_id, ReasonCode::SUCCESS, rest));
+    }
+    let (reason, properties) = tail(rest, version, kind)?;
+    Ok((packet_id, reason, properties))
+}
+
 impl<'a> Disconnect<'a> {
-    pub(crate) fn decode(body: &'a [u8], version: Version) -> Result<Self, Fault> {
+    fn decode(body: &'a [u8], version: Version) -> Result<Self, Fault> {
         let (reason, properties) = tail(body, version, kind::DISCONNECT)?;
         let properties = Properties::checked(properties);
         Ok(Self { reason, properties })
@@ -124,7 +134,7 @@ impl<'a> Disconnect<'a> {
 
 /// Reason code and properties, both of which may be left out at the end of
 /// acknowledgements, DISCONNECT and AUTH.
-fn tail(bytes: &[u8], version: Version, kind: u8) -> Result<(ReasonCode, &[u8]), Fault> {
+pub(crate) fn tail(bytes: &[u8], version: Version, kind: u8) -> Result<(ReasonCode, &[u8]), Fault> {
     let Some((&reason, rest)) = bytes.split_first() else {
         return Ok((ReasonCode::SUCCESS, &[]));
     };
@@ -149,34 +159,42 @@ fn last_properties(bytes: &[u8], kind: u8) -> Result<&[u8], Fault> {
 }
 
 impl<'a> ConnAck<'a> {
-    /// Reads the body of a CONNACK. A broker that does not speak the version
-    /// asked for answers in its own, so the shape decides, not `version`.
-    pub(crate) fn decode(body: &'a [u8], version: Version) -> Result<Self, Fault> {
-        let Some((&[flags, code], rest)) = body.split_first_chunk() else {
-            return Err(Fault::Malformed);
-        };
-        let success = code == ReasonCode::SUCCESS.0;
-        // Success in the shape of another version is no success.
-        let foreign = match version {
-            Version::V4 => !rest.is_empty(),
-            Version::V5 => rest.is_empty(),
-        };
-        if flags > 1 || (flags == 1 && !success) || (success && foreign) {
-            return Err(Fault::Malformed);
-        }
-        let (reason, properties) = match rest {
-            [] => (ReasonCode::from_connect_return_code(code), rest),
-            rest if version == Version::V5 || code >= 0x80 => {
-                (ReasonCode(code), last_properties(rest, kind::CONNACK)?)
-            }
-            _ => return Err(Fault::Malformed),
-        };
+    fn decode(body: &'a [u8], version: Version) -> Result<Self, Fault> {
+        let (session_present, reason, properties) = connack(body, version)?;
         Ok(Self {
-            session_present: flags == 1,
+            session_present,
             reason,
             properties: Properties::checked(properties),
         })
     }
+}
+
+/// Reads the body of a CONNACK: whether the session is present, reason code and
+/// the bytes of its properties.
+///
+/// A broker that does not speak the version asked for answers in its own, so the
+/// shape decides, not `version`.
+pub(crate) fn connack(body: &[u8], version: Version) -> Result<(bool, ReasonCode, &[u8]), Fault> {
+    let Some((&[flags, code], rest)) = body.split_first_chunk() else {
+        return Err(Fault::Malformed);
+    };
+    let success = code == ReasonCode::SUCCESS.0;
+    // Success in the shape of another version is no success.
+    let foreign = match version {
+        Version::V4 => !rest.is_empty(),
+        Version::V5 => rest.is_empty(),
+    };
+    if flags > 1 || (flags == 1 && !success) || (success && foreign) {
+        return Err(Fault::Malformed);
+    }
+    let (reason, properties) = match rest {
+        [] => (ReasonCode::from_connect_return_code(code), rest),
+        rest if version == Version::V5 || code >= 0x80 => {
+            (ReasonCode(code), last_properties(rest, kind::CONNACK)?)
+        }
+        _ => return Err(Fault::Malformed),
+    };
+    Ok((flags == 1, reason, properties))
 }
 
 impl<'a> Will<'a> {

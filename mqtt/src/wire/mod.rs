@@ -33,7 +33,7 @@ pub use text::Text;
 pub use topic::{valid_filter, valid_topic};
 pub use write::{NoRoom, Writer};
 
-pub(crate) use decode::PublishLayout;
+pub(crate) use decode::{PublishLayout, acknowledgement, connack, tail};
 pub(crate) use encode::{HEADER_ROOM, write_header};
 pub(crate) use packet::kind;
 pub(crate) use property::{Value, bit as property_bit, id, write as write_property};
