@@ -89,41 +89,39 @@ impl Session<'_> {
     /// Looks at the next packet, if it is all there.
     #[inline]
     pub(super) fn receive_packet(&mut self) -> Progress {
-        let bytes = self.receive.get(self.start..self.end).unwrap_or(&[]);
-        if bytes.is_empty() || self.reply.is_some() {
+        if self.start == self.end || self.reply.is_some() {
             return Progress::Nothing;
         }
         if !matches!(self.state, State::Connected | State::Handshake) {
             return Progress::Nothing;
         }
-        let have = bytes.len();
-        let result = match frame(bytes, self.version) {
-            Ok(None) => return Progress::Nothing,
-            Ok(Some(frame)) if frame.size() <= have => {
-                let body = (self.start + frame.header, self.start + frame.size());
-                self.on_packet(frame, body)
-            }
-            Ok(Some(frame)) if frame.size() > self.receive.len() => self.on_oversized(frame),
-            Ok(Some(_)) => return Progress::Nothing,
-            Err(fault) => Err(fault),
-        };
-        result.unwrap_or_else(|fault| {
+        self.on_packet().unwrap_or_else(|fault| {
             self.fail(fault);
             Progress::More
         })
     }
 
     #[inline]
-    fn on_packet(&mut self, frame: Frame, body: Range) -> Result<Progress, Fault> {
-        let kind = frame.first >> 4;
-        if (self.state == State::Connected) == (kind == kind::CONNACK) {
-            return Err(Fault::Protocol);
-        }
-        let progress = if kind == kind::PUBLISH {
-            let first = frame.first;
-            let bytes = self.receive.get(body.0..body.1).unwrap_or(&[]);
+    fn on_packet(&mut self) -> Result<Progress, Fault> {
+        let bytes = self.receive.get(..self.end).unwrap_or(&[]);
+        let bytes = bytes.get(self.start..).unwrap_or(&[]);
+        let Some(frame) = frame(bytes, self.version)? else {
+            return Ok(Progress::Nothing);
+        };
+        let Some(packet) = bytes.get(..frame.size()) else {
+            if frame.size() > self.receive.len() {
+                return self.on_oversized(frame);
+            }
+            return Ok(Progress::Nothing);
+        };
+        let first = frame.first;
+        let before = self.start;
+        let body = (before + frame.header, before + frame.size());
+        if first >> 4 == kind::PUBLISH && self.state == State::Connected {
+            let bytes = packet.get(frame.header..).unwrap_or(&[]);
             let layout = PublishLayout::scan(first & 15, bytes, self.version)?;
-            match self.on_publish(first, body, &layout)? {
+            self.start = body.1;
+            return Ok(match self.on_publish(first, body, &layout)? {
                 Arrival::New => self.tell(Pending::Message {
                     first,
                     body,
@@ -131,28 +129,27 @@ impl Session<'_> {
                 }),
                 Arrival::Ignored => Progress::More,
                 Arrival::Wait => {
+                    self.start = before;
                     self.blocked = true;
-                    return Ok(Progress::Nothing);
+                    Progress::Nothing
                 }
-            }
-        } else {
-            let expected = if kind == kind::PUBREL { 2 } else { 0 };
-            if frame.first & 15 != expected {
-                return Err(Fault::Malformed);
-            }
-            self.due = true;
-            match kind {
-                kind::PUBACK | kind::PUBREC | kind::PUBREL | kind::PUBCOMP => {
-                    self.on_acknowledgement(kind, body)?
-                }
-                _ => self.on_answer(kind, body)?,
-            }
-        };
-        // Unless the connection ended, which has emptied the buffer.
-        if self.end >= body.1 {
-            self.start = body.1;
+            });
         }
-        Ok(progress)
+        let kind = first >> 4;
+        if (self.state == State::Connected) == (kind == kind::CONNACK) {
+            return Err(Fault::Protocol);
+        }
+        if first & 15 != if kind == kind::PUBREL { 2 } else { 0 } {
+            return Err(Fault::Malformed);
+        }
+        self.start = body.1;
+        self.due = true;
+        match kind {
+            kind::PUBACK | kind::PUBREC | kind::PUBREL | kind::PUBCOMP => {
+                self.on_acknowledgement(kind, body)
+            }
+            _ => self.on_answer(kind, body),
+        }
     }
 
     #[inline]
@@ -329,13 +326,18 @@ impl Session<'_> {
         }
         let body = (self.start + frame.header, self.end);
         let bytes = part(self.receive, body);
-        let layout = PublishLayout::scan(frame.first & 15, bytes, self.version);
-        let layout = layout.map_err(|_| Fault::TooLarge)?;
-        if let Some(id) = layout.packet_id {
-            let kind = match frame.first & 4 {
-                0 => kind::PUBACK,
-                _ => kind::PUBREC,
-            };
+        let mut reader = Reader::new(bytes);
+        // Where the buffer does not even hold the topic, there is no answer.
+        reader.text().map_err(|_| Fault::TooLarge)?;
+        let kind = match frame.first & 6 {
+            0 => None,
+            2 => Some(kind::PUBACK),
+            4 => Some(kind::PUBREC),
+            _ => return Err(Fault::Malformed),
+        };
+        if let Some(kind) = kind {
+            let id = reader.u16().map_err(|_| Fault::TooLarge)?;
+            let id = PacketId::new(id).ok_or(Fault::Protocol)?;
             self.reply = Some(Reply::new(kind, id, true));
             self.due = true;
         }
