@@ -163,6 +163,20 @@ impl<'b> Outbox<'b> {
         }
     }
 
+    /// The entry at `at` was sent.
+    pub fn sent_at(&mut self, at: Index, since: u32) {
+        if let Some(slot) = self.slots.get_mut(at) {
+            self.in_flight += u32::from(slot.is_publication());
+            slot.state = State::Sent;
+            slot.since = since;
+        }
+    }
+
+    /// Whether there are entries behind `at`.
+    pub const fn has_after(&self, at: Index) -> bool {
+        at + 1 < self.len
+    }
+
     /// The first entry from `at` on of which `wanted` is true.
     #[inline(never)]
     pub fn find(&self, at: Index, wanted: &dyn Fn(&Slot) -> bool) -> Option<Index> {

@@ -181,7 +181,6 @@ impl Session<'_> {
         }
         self.timers.stop(Timer::Write);
         self.sent_at = now;
-        self.due = true;
         let what = core::mem::take(&mut self.transmit.what);
         match what {
             What::Entry => self.entry_sent(),
@@ -216,8 +215,7 @@ impl Session<'_> {
             self.outbox.remove(at);
             return;
         }
-        self.outbox
-            .mark(at, EntryState::Sent, self.timers.now().as_millis() as u32);
+        self.outbox.sent_at(at, self.timers.now().as_millis() as u32);
         self.await_answer();
     }
 
@@ -338,6 +336,8 @@ impl Session<'_> {
                 return false;
             }
             self.begin_entry(at, &entry);
+            // No acknowledgement was due, or it would go first.
+            self.due = self.outbox.has_after(at);
             return true;
         }
     }

@@ -30,6 +30,19 @@ impl Frame {
 /// a sender pad it.
 #[inline]
 pub fn frame(bytes: &[u8], version: Version) -> Result<Option<Frame>, Fault> {
+    match *bytes {
+        [first, len @ 0..0x80, ..] => Ok(Some(Frame {
+            first,
+            header: 2,
+            remaining: usize::from(len),
+        })),
+        _ => long_frame(bytes, version),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn long_frame(bytes: &[u8], version: Version) -> Result<Option<Frame>, Fault> {
     let Some((&first, rest)) = bytes.split_first() else {
         return Ok(None);
     };
