@@ -377,13 +377,10 @@ impl Session<'_> {
         match (self.state, cause) {
             (State::Connected, Cause::Network(Network::Closed)) => {
                 let stable_at = self.timers.deadline(Timer::Stable);
-                if stable_at
-                    > self
-                        .timers
-                        .now()
-                        .after(self.options.backoff.stable_ms.saturating_sub(BRIEF_MS))
-                    && stable_at != Instant::NEVER
-                {
+                let ms = |at: Instant| at.as_millis() as u32;
+                let left = ms(stable_at).wrapping_sub(ms(self.timers.now()));
+                let lasted = self.options.backoff.stable_ms.wrapping_sub(left);
+                if stable_at != Instant::NEVER && lasted < BRIEF_MS {
                     self.brief = self.brief.saturating_add(1);
                 }
             }
