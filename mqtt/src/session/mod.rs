@@ -51,34 +51,50 @@ pub enum Transport {
 /// for, carries bytes between it and [`Session::receive_space`] and
 /// [`Session::transmit`], and comes back when [`Session::deadline`] has passed.
 /// The application calls [`Session::poll`] for what happened.
+///
+/// What each step looks at comes first (`repr`): a chip's short instructions do
+/// not reach far.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Session<'b> {
-    options: Options<'b>,
     outbox: Outbox<'b>,
-    inbound: Inbound,
-    inbound_aliases: Aliases<'b>,
-    outbound_aliases: Aliases<'b>,
-    timers: Timers,
-    limits: Limits,
-    transmit: Transmit,
-
     /// Received bytes that were not looked at: `start..end`.
     receive: &'b mut [u8],
     start: usize,
     end: usize,
     /// Bytes of an oversized packet that are still to come.
     skip: usize,
-    /// The application must acknowledge something before more can be taken.
-    blocked: bool,
-
+    /// When a packet was last sent, and when the last answer to one came.
+    sent_at: Instant,
+    proof_at: Instant,
+    transmit: Transmit,
+    /// What happened last; at first, that there is no connection.
+    pending: Pending,
+    limits: Limits,
+    timers: Timers,
     state: State,
     version: Version,
+    ping: Ping,
+    /// There may be something to send: so after everything that could have
+    /// changed that, until it was found that there is nothing.
+    due: bool,
+    /// That was the end of the connection, and is to be reported.
+    lost: bool,
+    /// Some entries of the outbox are to be reported.
+    reports: bool,
+    /// Some PUBRELs are to be sent.
+    releases: bool,
+    /// The application must acknowledge something before more can be taken.
+    blocked: bool,
+    /// A broker has accepted a connection of this session before.
+    established: bool,
+    reply: Option<Reply>,
+    next_id: u32,
+    random: u32,
     /// Counts connections, so that what belongs to one is not taken for another's.
     connection: u16,
     /// Counts sessions at the broker, likewise.
     epoch: u16,
-    /// A broker has accepted a connection of this session before.
-    established: bool,
     /// An attempt ended without CONNACK: the broker may have begun a new session
     /// there, and would call it present on the next connection.
     unsure: bool,
@@ -90,26 +106,10 @@ pub struct Session<'b> {
     attempts: u8,
     /// Connections in a row that the broker accepted and soon closed.
     brief: u8,
-    random: u32,
-
-    /// When a packet was last sent, and when the last answer to one came.
-    sent_at: Instant,
-    proof_at: Instant,
-    ping: Ping,
-    reply: Option<Reply>,
-
-    /// There may be something to send: so after everything that could have
-    /// changed that, until it was found that there is nothing.
-    due: bool,
-    /// What happened last; at first, that there is no connection.
-    pending: Pending,
-    /// That was the end of the connection, and is to be reported.
-    lost: bool,
-    /// Some entries of the outbox are to be reported.
-    reports: bool,
-    /// Some PUBRELs are to be sent.
-    releases: bool,
-    next_id: u32,
+    inbound_aliases: Aliases<'b>,
+    outbound_aliases: Aliases<'b>,
+    options: Options<'b>,
+    inbound: Inbound,
 }
 
 impl<'b> Session<'b> {
