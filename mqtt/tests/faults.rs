@@ -169,7 +169,7 @@ async fn counter(port: u16) -> JoinHandle<Counts> {
                 return None;
             };
             let number = std::str::from_utf8(message.payload).unwrap();
-            let key = (message.topic.to_owned(), number.parse().unwrap());
+            let key = (message.topic.to_string(), number.parse().unwrap());
             *counts.entry(key).or_default() += 1;
             (message.topic == "n/end").then_some(())
         })

@@ -21,9 +21,9 @@ async fn messages_of_every_qos_and_size_come_back() {
             .unwrap();
         until(&mut link, |event| match event {
             Event::Subscribed {
-                filter: "back/#",
+                filter,
                 result: Ok(QoS::ExactlyOnce),
-            } => Some(()),
+            } if filter == "back/#" => Some(()),
             _ => None,
         })
         .await;
@@ -39,7 +39,10 @@ async fn messages_of_every_qos_and_size_come_back() {
                 until(&mut link, |event| {
                     match event {
                         Event::Message(message) => {
-                            assert_eq!((message.topic, message.payload), ("back/to", payload));
+                            assert_eq!(
+                                (message.topic, message.payload),
+                                ("back/to".into(), payload)
+                            );
                             assert_eq!(message.qos, qos);
                             back += 1;
                         }

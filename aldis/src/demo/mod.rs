@@ -233,7 +233,7 @@ impl Scene {
             let mut model = lock(&model);
             match seen {
                 Seen::Message(message) => {
-                    model.message(at, message.topic, message.payload, message.retain);
+                    model.message(at, message.topic.as_str(), message.payload, message.retain);
                 }
                 Seen::Oversized { topic, size } => {
                     model.note(at, format!("a message of {size} bytes on {topic}"));
@@ -273,7 +273,7 @@ impl Scene {
         };
         let seen = |seen: Seen<'_>| {
             let (topic, payload) = match seen {
-                Seen::Message(message) => (message.topic, readable(message.payload)),
+                Seen::Message(message) => (message.topic.as_str(), readable(message.payload)),
                 Seen::Oversized { topic, size } => (topic, format!("({size} bytes)")),
             };
             lines.write(words.borrow().message(&printable(topic), &payload));

@@ -92,6 +92,7 @@ impl Watcher {
                             message.token
                         }
                         Event::Oversized { topic, size } => {
+                            let topic = topic.as_str();
                             seen(Seen::Oversized { topic, size });
                             None
                         }

@@ -251,7 +251,7 @@ impl Field {
                 let found = find(|p| matches!(p, Property::SubscriptionIdentifier(_)));
                 self.number(found.map(|p| number(&p)), out)
             }
-            b't' => self.text(message.topic, out),
+            b't' => self.text(message.topic.as_str(), out),
             b'U' => {
                 let at = arrival.at.timestamp();
                 write!(out, "{}.{:09}", at.as_second(), at.subsec_nanosecond())

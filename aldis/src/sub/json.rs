@@ -66,7 +66,7 @@ fn head(arrival: &Arrival<'_>) -> String {
     let mut json = String::from("{");
     let at = arrival.at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ%z").to_string();
     entry(&mut json, "tst", &at);
-    entry(&mut json, "topic", message.topic);
+    entry(&mut json, "topic", message.topic.as_str());
     number(&mut json, "qos", message.qos.bits().into());
     number(&mut json, "retain", message.retain.into());
     number(&mut json, "payloadlen", message.payload.len() as u64);

@@ -253,7 +253,7 @@ impl Subscriber<'_> {
                     acknowledge = message.token;
                 }
                 Event::Subscribed { filter, result } => {
-                    let known = self.answers.insert(filter.to_owned(), result);
+                    let known = self.answers.insert(filter.to_string(), result);
                     if let Err(reason) = result
                         && known != Some(result)
                         && !quiet
@@ -306,7 +306,7 @@ impl Subscriber<'_> {
         let left_out = args
             .filter_out
             .iter()
-            .any(|filter| matches(filter, message.topic));
+            .any(|filter| matches(filter, message.topic.as_str()));
         if (args.no_retained && message.retain) || left_out {
             return Ok(After::More);
         }

@@ -253,10 +253,8 @@ impl Session<'_> {
         if session_present && self.clean_start() {
             return Err(Fault::Protocol);
         }
-        let mut limits = Limits {
-            keep_alive_s: self.options.keep_alive_s,
-            ..Limits::default()
-        };
+        let limits = &mut self.limits;
+        limits.keep_alive_s = self.options.keep_alive_s;
         let mut assigned = None;
         for property in Properties::checked(block).raw() {
             let number = match property {
@@ -279,6 +277,7 @@ impl Session<'_> {
                 _ => {}
             }
         }
+        limits.in_flight = limits.in_flight.min(self.options.in_flight).max(1);
         if let Some(id) = assigned
             && self.options.client_id.is_empty()
             && self.outbox.client_id().is_none()
@@ -290,8 +289,6 @@ impl Session<'_> {
                 let _ = Writer::new(body).binary(id);
             }
         }
-        limits.in_flight = limits.in_flight.min(self.options.in_flight).max(1);
-        self.limits = limits;
         let stale = session_present && !self.established;
         if self.options.clean_start == CleanStart::First
             && self.version == Version::V4
@@ -324,6 +321,7 @@ impl Session<'_> {
         }))
     }
 
+    #[inline(never)]
     fn arm_ping(&mut self, from: Instant) {
         if self.limits.keep_alive_s > 0 {
             let keep_alive_ms = u32::from(self.limits.keep_alive_s) * 1_000;
@@ -437,7 +435,7 @@ impl Session<'_> {
         least.saturating_add(self.jitter(bound))
     }
 
-    /// A random number from zero to `bound`, which itself it is not.
+    /// A random number below `bound`, or zero.
     fn jitter(&mut self, bound: u32) -> u32 {
         // A Weyl sequence, mixed: small, and any seed will do.
         self.random = self.random.wrapping_add(0x9e37_79b9);
@@ -445,7 +443,7 @@ impl Session<'_> {
         z = (z ^ z >> 16).wrapping_mul(0x85eb_ca6b);
         z = (z ^ z >> 13).wrapping_mul(0xc2b2_ae35);
         let random = u64::from(z ^ z >> 16);
-        (random * u64::from(bound) >> 32) as u32
+        ((random * u64::from(bound)) >> 32) as u32
     }
 
     /// Does what is due.

@@ -7,6 +7,8 @@ use crate::Instant;
 pub(crate) enum Timer {
     /// The next attempt to connect.
     Reconnect,
+    /// A publication expires.
+    Expire,
     /// An attempt must have come to CONNACK.
     Connect,
     /// The connection has lasted long enough to be trusted.
@@ -19,13 +21,14 @@ pub(crate) enum Timer {
     Write,
     /// Every other answer must have come.
     Acknowledge,
-    /// A publication expires.
-    Expire,
     /// DISCONNECT must have been written.
     Close,
 }
 
 const COUNT: usize = 9;
+
+/// From here on they end with the connection.
+const OF_CONNECTION: usize = Timer::Connect as usize;
 
 /// Timers whose deadline has come.
 #[derive(Clone, Copy, Debug)]
@@ -88,16 +91,8 @@ impl Timers {
 
     /// Stops all but those that outlive a connection.
     pub fn stop_connection(&mut self) {
-        for timer in [
-            Timer::Connect,
-            Timer::Stable,
-            Timer::Ping,
-            Timer::Answer,
-            Timer::Write,
-            Timer::Acknowledge,
-            Timer::Close,
-        ] {
-            self.stop(timer);
+        for deadline in self.deadlines.iter_mut().skip(OF_CONNECTION) {
+            *deadline = Instant::NEVER;
         }
     }
 

@@ -215,7 +215,8 @@ impl Session<'_> {
             self.outbox.remove(at);
             return;
         }
-        self.outbox.sent_at(at, self.timers.now().as_millis() as u32);
+        self.outbox
+            .sent_at(at, self.timers.now().as_millis() as u32);
         self.await_answer();
     }
 

@@ -179,12 +179,9 @@ pub(crate) fn connack(body: &[u8], version: Version) -> Result<(bool, ReasonCode
         return Err(Fault::Malformed);
     };
     let success = code == ReasonCode::SUCCESS.0;
-    // Success in the shape of another version is no success.
-    let foreign = match version {
-        Version::V4 => !rest.is_empty(),
-        Version::V5 => rest.is_empty(),
-    };
-    if flags > 1 || (flags == 1 && !success) || (success && foreign) {
+    // Only with success there is a session, and success in the shape of another
+    // version is none.
+    if flags > u8::from(success) || (success && rest.is_empty() == (version == Version::V5)) {
         return Err(Fault::Malformed);
     }
     let (reason, properties) = match rest {
