@@ -496,7 +496,10 @@ impl Rig<'_> {
                     None
                 }
                 Some(Event::Subscribed { filter, .. } | Event::Unsubscribed { filter }) => {
-                    assert!(FILTERS.contains(&filter.as_str()), "{filter:?} was never subscribed");
+                    assert!(
+                        FILTERS.contains(&filter.as_str()),
+                        "{filter:?} was never subscribed"
+                    );
                     None
                 }
                 Some(Event::Oversized { .. }) => None,
