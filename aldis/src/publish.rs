@@ -20,6 +20,7 @@ use tokio::time::sleep;
 
 use crate::client::{
     self, BrokerArgs, Client, ClientLink, Contact, ENVIRONMENT, Failure, SessionArgs, TIMED_OUT,
+    TOGETHER,
 };
 
 /// Publish a message, or several
@@ -209,12 +210,15 @@ async fn publish_all(args: &Args) -> Result<u8, Failure> {
     let (mut receive, mut outbox) = (vec![0; RECEIVE + will], vec![0; room]);
     // More than is soon to go out only makes the session look through more.
     let mut slots = vec![Slot::EMPTY; 2 * usize::from(args.max_inflight)];
-    let mut link = client.link(
-        args.session.session_expiry_interval,
-        &mut receive,
-        &mut outbox,
-        &mut slots,
-    )?;
+    let mut together = [0; TOGETHER];
+    let mut link = client
+        .link(
+            args.session.session_expiry_interval,
+            &mut receive,
+            &mut outbox,
+            &mut slots,
+        )?
+        .gather(&mut together);
     let mut publisher = Publisher {
         args,
         topic,

@@ -87,6 +87,10 @@ async fn copy(
     let mut buf = [0; 4096];
     let mut passed = 0;
     loop {
+        if from.readable().await.is_err() {
+            return;
+        }
+        // What the fault is now, not what it was before there was something to pass.
         let going = faults.wait_for(|fault| !fault.stall[direction]).await;
         let Ok(fault) = going.map(|fault| *fault) else {
             return;
@@ -99,12 +103,6 @@ async fn copy(
                 return;
             }
             most = most.min(end - passed);
-        }
-        if from.readable().await.is_err() {
-            return;
-        }
-        if faults.borrow().stall[direction] {
-            continue;
         }
         let len = match from.try_read(&mut buf[..most]) {
             Ok(0) => return,

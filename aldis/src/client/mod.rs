@@ -25,6 +25,9 @@ pub use tap::Tap;
 const FAILED: u8 = 1;
 /// Their exit code when `-W` has ended them.
 pub const TIMED_OUT: u8 = 27;
+/// How many bytes of packets are written together.
+pub const TOGETHER: usize = 4_096;
+
 /// How long leaving may take.
 const LEAVING: Duration = Duration::from_secs(2);
 

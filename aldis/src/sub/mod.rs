@@ -30,6 +30,7 @@ use tokio::time::sleep;
 
 use crate::client::{
     self, BrokerArgs, Client, ClientLink, Contact, ENVIRONMENT, Failure, SessionArgs, TIMED_OUT,
+    TOGETHER,
 };
 use crate::{duration, signals};
 use format::{Arrival, Format, Output};
@@ -150,12 +151,15 @@ async fn subscribe(args: &Args) -> Result<u8, Failure> {
     let room = topics.iter().map(|topic| topic.len() + PER_TOPIC).sum();
     let (mut receive, mut outbox) = (vec![0; RECEIVE], vec![0; room]);
     let mut slots = vec![Slot::EMPTY; topics.len()];
-    let mut link = client.link(
-        args.session.session_expiry_interval,
-        &mut receive,
-        &mut outbox,
-        &mut slots,
-    )?;
+    let mut together = [0; TOGETHER];
+    let mut link = client
+        .link(
+            args.session.session_expiry_interval,
+            &mut receive,
+            &mut outbox,
+            &mut slots,
+        )?
+        .gather(&mut together);
     let options = SubscribeOptions {
         qos: args.qos,
         ..SubscribeOptions::default()

@@ -1,12 +1,16 @@
-//! Round trips per second through mosquitto on the loopback interface.
+//! Round trips per second on the loopback interface.
 //!
-//! Every client does the same two exercises, in turns within one run, so that whatever else the
-//! machine does meets all of them alike:
+//! Every client does the same exercises, in turns within one run, so that whatever else the
+//! machine does meets all of them alike. Through mosquitto, which bounds what clients can reach:
 //! - `acknowledged`: publish at QoS 1, wait for the acknowledgement, again;
 //! - `echoed`: publish at QoS 1 to a topic that the client itself subscribes to at QoS 1, wait
 //!   for the message, again;
 //! - `windowed`: as `acknowledged` with several publications under way at once, which leaves less
 //!   waiting and more of the clients' own work.
+//!
+//! With a broker that only answers, so that the clients are the bound:
+//! - `answered`: as `acknowledged`;
+//! - `pipelined`: as `windowed`.
 //!
 //! `bench-roundtrip [ROUNDS] [MILLISECONDS]` prints one JSON object per client and exercise with
 //! the rate of every round.
@@ -14,6 +18,7 @@
 mod bare;
 mod broker;
 mod ours;
+mod reflex;
 mod rumqttc;
 
 use std::time::{Duration, Instant};
@@ -52,16 +57,19 @@ enum Exercise {
     Acknowledged,
     Echoed,
     Windowed,
+    Answered,
+    Pipelined,
 }
 
 impl Exercise {
-    const ALL: [Self; 3] = [Self::Acknowledged, Self::Echoed, Self::Windowed];
+    const THROUGH_MOSQUITTO: [Self; 3] = [Self::Acknowledged, Self::Echoed, Self::Windowed];
+    const ONLY_ANSWERED: [Self; 2] = [Self::Answered, Self::Pipelined];
 
     /// Round trips in one go.
     fn trips(self) -> u32 {
         match self {
-            Self::Acknowledged | Self::Echoed => 1,
-            Self::Windowed => WINDOW,
+            Self::Acknowledged | Self::Echoed | Self::Answered => 1,
+            Self::Windowed | Self::Pipelined => WINDOW,
         }
     }
 
@@ -70,6 +78,8 @@ impl Exercise {
             Self::Acknowledged => "acknowledged",
             Self::Echoed => "echoed",
             Self::Windowed => "windowed",
+            Self::Answered => "answered",
+            Self::Pipelined => "pipelined",
         }
     }
 }
@@ -86,19 +96,26 @@ fn main() -> Result<()> {
     let length = Duration::from_millis(number(250)?);
 
     let broker = Mosquitto::start()?;
+    let reflex = reflex::start()?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
-        .block_on(compare(broker.port(), rounds, length))
+        .block_on(async {
+            let exercises = &Exercise::THROUGH_MOSQUITTO;
+            compare(broker.port(), exercises, rounds, length).await?;
+            compare(reflex, &Exercise::ONLY_ANSWERED, rounds, length).await
+        })
 }
 
-async fn compare(port: u16, rounds: u64, length: Duration) -> Result<()> {
-    let (mut receive, mut outbox) = ([0; BUFFER], [0; BUFFER]);
+/// Lets the clients take turns at each exercise with the broker at `port`.
+async fn compare(port: u16, exercises: &[Exercise], rounds: u64, length: Duration) -> Result<()> {
+    let (mut receive, mut outbox, mut gather) = ([0; BUFFER], [0; BUFFER], [0; BUFFER]);
     let mut slots = [aldis_mqtt::Slot::EMPTY; 12];
-    let mut ours = ours::Device::connect(port, &mut receive, &mut outbox, &mut slots).await?;
+    let mut ours =
+        ours::Device::connect(port, &mut receive, &mut outbox, &mut slots, &mut gather).await?;
     let mut rumqttc = rumqttc::Device::connect(port).await?;
     let mut bare = bare::Device::connect(port).await?;
-    for exercise in Exercise::ALL {
+    for &exercise in exercises {
         let mut rates = [vec![], vec![], vec![]];
         // The first round is to warm up.
         for round in 0..=rounds {
@@ -127,9 +144,9 @@ async fn rate(client: &mut impl Client, exercise: Exercise, length: Duration) ->
     while start.elapsed() < length {
         let trip = async {
             match exercise {
-                Exercise::Acknowledged => client.acknowledged().await,
+                Exercise::Acknowledged | Exercise::Answered => client.acknowledged().await,
                 Exercise::Echoed => client.echoed().await,
-                Exercise::Windowed => client.windowed().await,
+                Exercise::Windowed | Exercise::Pipelined => client.windowed().await,
             }
         };
         tokio::time::timeout(PATIENCE, trip)

@@ -32,6 +32,7 @@ impl<'b> Device<'b> {
         receive: &'b mut [u8],
         outbox: &'b mut [u8],
         slots: &'b mut [Slot],
+        gather: &'b mut [u8],
     ) -> Result<Self> {
         let mut options = Options::new("bench-aldis");
         options.keep_alive_s = 60;
@@ -47,7 +48,7 @@ impl<'b> Device<'b> {
         session.subscribe(ECHO, subscription, None)?;
         let connector = TcpConnector::new("127.0.0.1", port);
         let mut device = Self {
-            link: Link::new(session, connector, clock),
+            link: Link::new(session, connector, clock).gather(gather),
         };
         tokio::time::timeout(PATIENCE, async {
             while !matches!(device.next().await?, Happened::Subscribed) {}

@@ -25,6 +25,9 @@ use crate::sensor::{Choice, PulseSource, RecordingError};
 use crate::state::{StateDir, StateError};
 use crate::{BrokerUrl, Config, Secret};
 
+/// What goes out together: as much as one segment of a local network holds.
+const SEGMENT: usize = 1_400;
+
 /// What a virtual device tells the program that runs it.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs, reason = "the fields are those of the device's notices")]
@@ -252,7 +255,8 @@ impl VirtualDevice {
             .session(&settings, self.seed, now)
             .map_err(DeviceError::Options)?;
         device.subscribe(&mut session).map_err(DeviceError::Topic)?;
-        let mut link = Link::new(session, connector, clock);
+        let mut segment = [0; SEGMENT];
+        let mut link = Link::new(session, connector, clock).gather(&mut segment);
         run(&mut device, &mut link, &mut board, sensor, stop).await;
         Ok(())
     }

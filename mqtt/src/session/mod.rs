@@ -193,7 +193,9 @@ impl<'b> Session<'b> {
 
     /// Whether everything that could be sent was sent.
     pub fn is_flushed(&self) -> bool {
-        self.transmit.is_idle() && self.outbox.entry(self.outbox.cursor()).is_none()
+        self.transmit.is_idle()
+            && !self.timers.is_armed(Timer::Write)
+            && self.outbox.entry(self.outbox.cursor()).is_none()
     }
 
     /// When something is due: [`Session::poll`] must be called then.

@@ -135,6 +135,28 @@ impl Session<'_> {
         Some(self.chunk())
     }
 
+    /// Whether DISCONNECT is the next to go out.
+    pub(crate) fn is_leaving(&self) -> bool {
+        matches!(self.state, State::Closing(_))
+    }
+
+    /// The driver has not written all that counts as transmitted: from now on
+    /// the bound on writing holds for the rest.
+    pub(crate) fn hold_back(&mut self, now: Instant) {
+        self.timers.set_now(now);
+        self.timers
+            .arm_after(Timer::Write, self.options.timeouts.write_ms);
+    }
+
+    /// The driver has written what it held back.
+    pub(crate) fn let_go(&mut self, now: Instant) {
+        if self.transmit.is_idle() {
+            self.timers.stop(Timer::Write);
+        } else {
+            self.hold_back(now);
+        }
+    }
+
     /// Where received bytes go and, while a packet is going out, what is to be
     /// written next: for drivers that do both at once.
     pub(crate) fn io(&mut self) -> (&mut [u8], &[u8]) {

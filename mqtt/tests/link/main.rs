@@ -9,7 +9,7 @@ use aldis_mqtt::{
 use aldis_world::broker::Message;
 use aldis_world::broker::codec::Qos;
 use embedded_io_async::ErrorKind;
-use rig::{Net, Opening, Shared, TestLink, link, poll_next, tell, until};
+use rig::{Net, Opening, Shared, TestLink, link, poll_next, poll_still, tell, until};
 
 fn options() -> Options<'static> {
     Options {
@@ -133,13 +133,14 @@ fn endless_output_does_not_starve_input() {
 /// each call of `next` is dropped, or that none is.
 fn conversation<const BUFFERED: bool>(
     grain: usize,
+    gather: usize,
     mut drops: impl FnMut(u32) -> u32,
 ) -> (Vec<String>, u32) {
     let net = Net::new();
     net.borrow_mut().hesitant = true;
     net.borrow_mut().grain = grain;
     net.borrow_mut().openings.push_back(Opening::After(3));
-    let mut link = link::<BUFFERED>(&net, session());
+    let mut link = link::<BUFFERED>(&net, session()).gather(vec![0; gather].leak());
     subscribe(&mut link);
     let (mut told, mut polls, mut said, mut rounds) = (Vec::new(), 0, false, 0);
     while told.len() < 10 || link.session().pending() > 0 {
@@ -180,22 +181,20 @@ fn conversation<const BUFFERED: bool>(
     (told, polls)
 }
 
-fn dropped_everywhere<const BUFFERED: bool>() {
+fn dropped_everywhere<const BUFFERED: bool>(gather: usize) {
     for grain in [1, 7, usize::MAX] {
-        let (want, _) = conversation::<BUFFERED>(grain, |_| 100_000);
+        let (want, _) = conversation::<BUFFERED>(grain, gather, |_| 100_000);
         // Every call, after the same number of polls.
         for polls in 1..40 {
-            let (told, _) = conversation::<BUFFERED>(grain, |_| polls);
+            let (told, _) = conversation::<BUFFERED>(grain, gather, |_| polls);
             assert_eq!(told, want, "polled {polls} times each");
         }
-        let (_, all) = conversation::<BUFFERED>(grain, |_| 1);
+        let (_, all) = conversation::<BUFFERED>(grain, gather, |_| 1);
         // One call, at each point of the conversation.
         for at in 1..all {
-            let (told, _) =
-                conversation::<BUFFERED>(
-                    grain,
-                    |polls| if polls < at { at - polls } else { 100_000 },
-                );
+            let (told, _) = conversation::<BUFFERED>(grain, gather, |polls| {
+                if polls < at { at - polls } else { 100_000 }
+            });
             assert_eq!(told, want, "dropped at poll {at}");
         }
     }
@@ -205,13 +204,99 @@ fn dropped_everywhere<const BUFFERED: bool>() {
 /// lost or doubled when the future is dropped just there.
 #[test]
 fn dropping_next_anywhere_loses_nothing() {
-    dropped_everywhere::<false>();
+    dropped_everywhere::<false>(0);
 }
 
 /// The same where written bytes wait for a flush.
 #[test]
 fn dropping_next_anywhere_loses_nothing_behind_a_flush() {
-    dropped_everywhere::<true>();
+    dropped_everywhere::<true>(0);
+}
+
+/// The same where packets are gathered: some fit together, some do not fit at all.
+#[test]
+fn dropping_next_anywhere_loses_nothing_that_was_gathered() {
+    dropped_everywhere::<false>(64);
+    dropped_everywhere::<false>(12);
+    dropped_everywhere::<true>(64);
+}
+
+/// A link that has accepted a connection and gathers so many bytes.
+fn gathering(bytes: usize) -> (TestLink<false>, Shared) {
+    let (link, net) = connected::<false>();
+    (link.gather(vec![0; bytes].leak()), net)
+}
+
+/// Packet by packet, a backlog costs a segment and a call of the system each.
+#[test]
+fn what_can_go_out_together_is_written_together() {
+    let (mut link, net) = gathering(1_024);
+    for _ in 0..8 {
+        publish(&mut link, b"eight", QoS::AtLeastOnce);
+    }
+    let writes = net.borrow().writes;
+    for _ in 0..8 {
+        until(&mut link, &net, "delivered");
+    }
+    assert_eq!(net.borrow().writes - writes, 1);
+    assert_eq!(net.borrow().broker.log().len(), 8);
+}
+
+/// What was gathered counts as sent; were that all, a network that takes nothing would be
+/// noticed later, or, after QoS 0, by the next ping only.
+#[test]
+fn what_was_gathered_and_is_not_written_is_a_stalled_write() {
+    let (mut link, net) = gathering(1_024);
+    net.borrow_mut().stalled = true;
+    publish(&mut link, b"a", QoS::AtMostOnce);
+    publish(&mut link, b"b", QoS::AtLeastOnce);
+    let start = net.borrow().now;
+    assert!(!poll_still(&mut link) && !link.session().is_flushed());
+    until(&mut link, &net, "disconnected Stalled");
+    assert_eq!(net.borrow().now, start + 3_000);
+    net.borrow_mut().stalled = false;
+    until(&mut link, &net, "delivered");
+    assert!(link.session().is_flushed());
+    let net = net.borrow();
+    assert_eq!(net.got[1][0], 0x10, "CONNECT comes first");
+    assert_eq!(net.broker.log().len(), 1, "QoS 0 ends with its connection");
+}
+
+/// A slow network that takes some bytes now and then is not a stalled one.
+#[test]
+fn each_gathered_byte_that_is_written_begins_the_bound_anew() {
+    let (mut link, net) = gathering(1_024);
+    publish(&mut link, b"a slow one", QoS::AtMostOnce);
+    net.borrow_mut().grain = 1;
+    net.borrow_mut().hesitant = true;
+    let start = net.borrow().now;
+    while net.borrow().broker.log().is_empty() {
+        assert!(!poll_still(&mut link), "{}", net.borrow().now - start);
+        // Of the three seconds that there are for each.
+        net.borrow_mut().now += 1_000;
+    }
+    assert!(net.borrow().now - start > 10_000);
+    assert_eq!(net.borrow().broker.log().len(), 1);
+}
+
+/// DISCONNECT that counted as sent while it waited would end the connection before it went out,
+/// and what waits in front of it with it.
+#[test]
+fn stopping_writes_what_was_gathered_and_then_disconnect() {
+    let (mut link, net) = gathering(1_024);
+    net.borrow_mut().stalled = true;
+    publish(&mut link, b"last", QoS::AtMostOnce);
+    assert!(!poll_still(&mut link));
+    let (session, now) = link.parts();
+    session.stop(now);
+    assert!(!poll_still(&mut link));
+    net.borrow_mut().stalled = false;
+    net.borrow_mut().hesitant = true;
+    // The future is dropped again and again, also where DISCONNECT is about to be written.
+    while !poll_still(&mut link) {}
+    let net = net.borrow();
+    assert!(net.got[0].ends_with(&[0xe0, 0]), "no DISCONNECT");
+    assert_eq!(net.broker.log().len(), 1);
 }
 
 /// An error that is passed over leaves the device with a dead connection.

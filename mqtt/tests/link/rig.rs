@@ -326,6 +326,14 @@ pub fn poll_next<const BUFFERED: bool, R>(
     None
 }
 
+/// Polls `next` once, then drops it, while time stands still. Says whether something happened.
+pub fn poll_still<const BUFFERED: bool>(link: &mut TestLink<BUFFERED>) -> bool {
+    let mut next = pin!(link.next());
+    next.as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()))
+        .is_ready()
+}
+
 /// An event that outlives the link's borrow.
 pub fn tell(event: &Event<'_>) -> (String, Option<Token>) {
     match event {

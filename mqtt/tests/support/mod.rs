@@ -125,7 +125,7 @@ pub fn link_by(connector: TcpConnector, options: Options<'static>) -> TestLink {
     let clock = TokioClock::new();
     let now = aldis_mqtt::link::Clock::now(&clock);
     let session = Session::new(options, buffers, 1, now).unwrap();
-    Link::new(session, connector, clock)
+    Link::new(session, connector, clock).gather(vec![0; 4_096].leak())
 }
 
 /// Carries on until `wanted` gives something.
