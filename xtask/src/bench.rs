@@ -211,9 +211,14 @@ impl Bench {
             acknowledged,
             echoed,
             windowed,
+            answered,
+            pipelined,
         }) = bare
         {
-            println!("\nA socket without any client: {acknowledged}/s, {echoed}/s, {windowed}/s.");
+            println!(
+                "\nA socket without any client: {acknowledged}/s, {echoed}/s, {windowed}/s; \
+                 only answered: {answered}/s, {pipelined}/s."
+            );
         }
         Ok(())
     }

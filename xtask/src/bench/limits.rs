@@ -1,20 +1,19 @@
-//! What our own client may cost: exact figures, so that what was gained is not lost unnoticed.
-//!
-//! A figure that a change makes smaller is to be made the new limit, down to the goal.
+//! What our own client may cost. The figures are exact, so that what was gained is not lost
+//! unnoticed.
 
 use anyhow::{Result, bail};
 
 use super::instructions::Instructions;
 use super::size::Size;
 
-/// Bytes of code in the program for the chip. The goal is 20,000.
-const TEXT: u64 = 21_350;
-/// Bytes of state beside the buffers. The goal is 1,024.
+/// Bytes of code in the program for the chip.
+const TEXT: u64 = 20_000;
+/// Bytes of state beside the buffers.
 const STATE: u64 = 1_024;
-/// Instructions to publish at QoS 1 and take in the acknowledgement. The goal is 800.
-const PUBLISH: u64 = 1_171;
-/// Instructions to receive a message at QoS 0. The goal is 400.
-const RECEIVE: u64 = 677;
+/// Instructions to publish at QoS 1 and take in the acknowledgement.
+const PUBLISH: u64 = 800;
+/// Instructions to receive a message at QoS 0.
+const RECEIVE: u64 = 400;
 
 /// Compares what was measured with the limits; the error names everything that is above.
 pub fn check(size: Option<&Size>, instructions: Option<&Instructions>) -> Result<()> {

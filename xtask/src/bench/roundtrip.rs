@@ -1,4 +1,4 @@
-//! Round trips per second through a real broker.
+//! Round trips per second, through a real broker and with one that only answers.
 
 use std::process::{Command, Stdio};
 
@@ -16,6 +16,10 @@ pub struct Rates {
     pub echoed: u64,
     /// As `acknowledged`, with several under way at once.
     pub windowed: u64,
+    /// As `acknowledged`, with a broker that only answers.
+    pub answered: u64,
+    /// As `windowed`, likewise.
+    pub pipelined: u64,
 }
 
 /// The rates of all clients.
@@ -44,6 +48,8 @@ impl AllRates {
             acknowledged: self.median(client, "acknowledged")?,
             echoed: self.median(client, "echoed")?,
             windowed: self.median(client, "windowed")?,
+            answered: self.median(client, "answered")?,
+            pipelined: self.median(client, "pipelined")?,
         })
     }
 

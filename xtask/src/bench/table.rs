@@ -5,7 +5,7 @@ use serde_json::json;
 use super::size::Size;
 use super::{Figures, OptLevel};
 
-const HEADINGS: [&str; 8] = [
+const HEADINGS: [&str; 10] = [
     "",
     ".text",
     "state beside buffers",
@@ -14,6 +14,8 @@ const HEADINGS: [&str; 8] = [
     "acknowledged/s",
     "echoed/s",
     "windowed/s",
+    "answered/s",
+    "pipelined/s",
 ];
 
 /// Prints one line per client; ratios are against the first.
@@ -48,9 +50,11 @@ pub fn print(figures: &[Figures], opt_level: OptLevel) {
             cell(4, ""),
             cell(5, ""),
             cell(6, ""),
+            cell(7, ""),
+            cell(8, ""),
         ]);
     }
-    let widths: [usize; 8] = std::array::from_fn(|column| {
+    let widths: [usize; 10] = std::array::from_fn(|column| {
         let cells = rows.iter().skip(1).map(|row| row[column].len());
         match cells.max() {
             // A column that was not measured is left out.
@@ -95,12 +99,14 @@ pub fn print_json(figures: &[Figures], opt_level: OptLevel) {
             "acknowledged_per_second": rates.map(|r| r.acknowledged),
             "echoed_per_second": rates.map(|r| r.echoed),
             "windowed_per_second": rates.map(|r| r.windowed),
+            "answered_per_second": rates.map(|r| r.answered),
+            "pipelined_per_second": rates.map(|r| r.pipelined),
         });
         println!("{line}");
     }
 }
 
-fn numbers(figures: &Figures) -> [Option<u64>; 7] {
+fn numbers(figures: &Figures) -> [Option<u64>; 9] {
     let size = figures.size.as_ref();
     let instructions = figures.instructions.as_ref();
     let rates = figures.rates.as_ref();
@@ -112,6 +118,8 @@ fn numbers(figures: &Figures) -> [Option<u64>; 7] {
         rates.map(|r| r.acknowledged),
         rates.map(|r| r.echoed),
         rates.map(|r| r.windowed),
+        rates.map(|r| r.answered),
+        rates.map(|r| r.pipelined),
     ]
 }
 
