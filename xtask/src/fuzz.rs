@@ -1,11 +1,16 @@
 //! Runs the fuzz targets of `mqtt/fuzz`, each for a while.
 
-use std::process::Command;
+use std::env;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::root;
+use crate::{root, target_dir};
+
+/// The version of cargo-fuzz that is installed where there is none.
+const VERSION: &str = "0.13.2";
 
 const TARGETS: [&str; 3] = ["decode", "roundtrip", "session"];
 
@@ -60,19 +65,61 @@ pub fn run(seconds: u64) -> Result<()> {
     Ok(())
 }
 
+/// Installs what is missing: a nightly toolchain by rustup, and cargo-fuzz among our own builds.
+/// Where that fails, [`check`] says what to type.
+pub fn set_up() {
+    let install = |program: &str, arguments: &[&str], missing: Result<()>| {
+        if missing.is_err() {
+            println!("{program} {}", arguments.join(" "));
+            let mut command = clean(program);
+            let _ = command.args(arguments).stdin(Stdio::null()).status();
+        }
+    };
+    let nightly = ["toolchain", "install", "nightly", "--profile", "minimal"];
+    install("rustup", &nightly, has_nightly());
+    let tools = tools().display().to_string();
+    let fuzz = ["install", "cargo-fuzz", "--version", VERSION, "--locked"];
+    let fuzz = [&fuzz[..], &["--quiet", "--root", &tools]].concat();
+    install("cargo", &fuzz, has_cargo_fuzz());
+}
+
 /// Says what to type where something is missing.
 pub fn check() -> Result<()> {
+    has_nightly()?;
+    has_cargo_fuzz()
+}
+
+fn has_nightly() -> Result<()> {
     require(
         &["+nightly", "--version"],
         "rustup toolchain install nightly --profile minimal",
-    )?;
+    )
+}
+
+fn has_cargo_fuzz() -> Result<()> {
     require(&["fuzz", "--version"], "cargo install cargo-fuzz --locked")
 }
 
-/// Cargo through rustup's proxy: `+nightly` is meant for that, and the variables
-/// that an outer cargo sets would bind it to its own toolchain.
+/// Where our own tools are installed.
+fn tools() -> PathBuf {
+    target_dir().join("tools")
+}
+
+/// Cargo with our own tools.
 fn cargo() -> Command {
-    let mut command = Command::new("cargo");
+    let mut command = clean("cargo");
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = env::split_paths(&path).chain([tools().join("bin")]);
+    if let Ok(path) = env::join_paths(folders) {
+        command.env("PATH", path);
+    }
+    command
+}
+
+/// A program through rustup's proxy: `+nightly` is meant for that, and the
+/// variables that an outer cargo sets would bind it to its own toolchain.
+fn clean(program: &str) -> Command {
+    let mut command = Command::new(program);
     command.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO");
     command
 }

@@ -39,6 +39,9 @@ impl Test {
     pub fn run(self) -> Result<()> {
         let start = Instant::now();
         setup::run()?;
+        if !self.quick {
+            fuzz::set_up();
+        }
         let mut steps = self.steps()?;
         let mut failed = Vec::new();
         for step in &mut steps {
@@ -65,9 +68,9 @@ impl Test {
         }
         steps.extend([documentation(), chip_release(), benchmarks()]);
         let ourselves = env::current_exe().context("cannot find this program's file")?;
-        let mut size = Command::new(&ourselves);
-        size.args(["bench", "size", "--check", "--json"]);
-        steps.push(Step::new("size", [size]).noting(step::sizes));
+        let mut costs = Command::new(&ourselves);
+        costs.args(["bench", "--check", "--json"]);
+        steps.push(Step::new("size, instructions", [costs]).noting(step::costs));
         steps.push(match fuzz::check() {
             Ok(()) => {
                 let mut fuzzing = Command::new(ourselves);

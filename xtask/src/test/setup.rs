@@ -16,13 +16,14 @@ pub const TARGETS: [&str; 2] = [
 ];
 
 /// Programs that tests start, and Debian's packages with them.
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 7] = [
     ("mosquitto", "mosquitto"),
     ("mosquitto_passwd", "mosquitto"),
     ("mosquitto_pub", "mosquitto-clients"),
     ("mosquitto_sub", "mosquitto-clients"),
     ("stdbuf", "coreutils"),
     ("kill", "procps"),
+    ("valgrind", "valgrind"),
 ];
 
 /// Installs what is missing, or says what to type.
@@ -171,6 +172,7 @@ mod tests {
             "mosquitto_passwd",
             "stdbuf",
             "kill",
+            "valgrind",
             "mosquitto_sub",
         ] {
             std::fs::write(folder.join(program), "").unwrap();

@@ -135,16 +135,23 @@ pub fn tests(output: &str) -> String {
     note
 }
 
-/// The sizes in the benchmark's JSON.
-pub fn sizes(output: &str) -> String {
+/// The figures in the benchmark's JSON.
+pub fn costs(output: &str) -> String {
     let figures = output
         .lines()
         .find_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let number = |name| figures.as_ref().and_then(|f| f[name].as_u64());
-    match (number("text"), number("state_client")) {
-        (Some(text), Some(state)) => format!(".text {text} B, state {state} B"),
-        _ => String::new(),
-    }
+    let figures = [
+        (".text", "text"),
+        ("state", "state_client"),
+        ("publish", "instructions_publish"),
+        ("receive", "instructions_receive"),
+    ];
+    let figures: Vec<_> = figures
+        .into_iter()
+        .filter_map(|(what, name)| Some(format!("{what} {}", number(name)?)))
+        .collect();
+    figures.join(", ")
 }
 
 #[cfg(test)]
@@ -164,10 +171,10 @@ mod tests {
 
     /// A changed name in the benchmark's JSON leaves the note without figures.
     #[test]
-    fn the_sizes_are_found_among_other_lines() {
-        let output = "building\n{\"text\":20000,\"state_client\":900}\n";
-        assert_eq!(sizes(output), ".text 20000 B, state 900 B");
-        assert_eq!(sizes("nothing"), "");
+    fn the_figures_are_found_among_other_lines() {
+        let output = "building\n{\"text\":20000,\"instructions_publish\":800}\n";
+        assert_eq!(costs(output), ".text 20000, publish 800");
+        assert_eq!(costs("nothing"), "");
     }
 
     /// A failure that is taken for success.
