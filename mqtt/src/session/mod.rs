@@ -325,6 +325,8 @@ impl<'b> Session<'b> {
         match found {
             Some(at) if !self.outbox.is_locked(at) => {
                 self.outbox.remove(at);
+                // What waited behind it for the send quota may need none.
+                self.due = true;
                 true
             }
             _ => false,

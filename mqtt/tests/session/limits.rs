@@ -617,6 +617,26 @@ fn flushed_means_that_nothing_is_left_to_write() {
     assert!(!rig.session.is_flushed(), "behind a full quota");
 }
 
+/// A subscription needs no send quota; it waits for one only as long as something in front of it
+/// does.
+#[test]
+fn what_stood_behind_a_withdrawn_publication_is_sent() {
+    let mut rig = Setup::with(Options {
+        in_flight: 1,
+        ..options(Version::V5)
+    })
+    .connected();
+    rig.deaf = true;
+    rig.send("t", b"1", One);
+    let waiting = rig.send("t", b"2", One);
+    rig.subscribe("in", One);
+    rig.settle();
+    assert!(!rig.session.is_flushed());
+    assert!(rig.session.withdraw(waiting));
+    rig.settle();
+    assert!(rig.session.is_flushed());
+}
+
 #[test]
 fn what_expires_behind_a_full_quota_is_not_sent() {
     let mut rig = Setup::with(Options {
