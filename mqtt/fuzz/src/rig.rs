@@ -153,6 +153,7 @@ pub fn record(bytes: &[u8]) -> Record {
         number: None,
         conn: None,
         inbox: VecDeque::new(),
+        moved: 0,
         sent: Vec::new(),
         version: None,
         tokens: Vec::new(),
@@ -188,6 +189,8 @@ struct Rig<'b> {
     conn: Option<ConnId>,
     /// Bytes on their way to the session.
     inbox: VecDeque<u8>,
+    /// How many bytes went either way.
+    moved: usize,
     /// Bytes that the session sent and that are not yet a packet.
     sent: Vec<u8>,
     /// As its CONNECT said.
@@ -388,6 +391,7 @@ impl Rig<'_> {
                 return;
             }
             self.sent.extend_from_slice(&chunk[..len]);
+            self.moved += len;
             self.broker.receive(conn, &chunk[..len], self.now);
             self.session.transmitted(len, now);
             most -= len;
@@ -448,6 +452,7 @@ impl Rig<'_> {
                 *place = byte;
             }
             self.session.received(len);
+            self.moved += len;
             most -= len;
             self.poll();
             self.follow();
@@ -524,6 +529,24 @@ impl Rig<'_> {
         self.follow();
     }
 
+    /// Carries bytes for as long as there are any, which takes no time, and
+    /// acknowledges what comes.
+    fn calm(&mut self) {
+        for round in 0.. {
+            assert!(round < BOUND, "it never comes to rest");
+            let before = self.moved;
+            self.settle();
+            self.carry();
+            for token in std::mem::take(&mut self.tokens) {
+                self.session.acknowledge(token);
+            }
+            self.settle();
+            if self.moved == before {
+                return;
+            }
+        }
+    }
+
     /// The network, the broker and the application behave from now on: the
     /// session connects, and every publication comes to its end.
     fn heal(&mut self) {
@@ -540,14 +563,7 @@ impl Rig<'_> {
         self.number = None;
         self.session.start(self.instant());
         for _ in 0..200 {
-            self.settle();
-            self.carry();
-            for token in std::mem::take(&mut self.tokens) {
-                self.session.acknowledge(token);
-            }
-            self.settle();
-            self.carry();
-            self.settle();
+            self.calm();
             if self.session.is_connected() && self.outstanding.is_empty() {
                 return;
             }
