@@ -685,3 +685,22 @@ fn what_is_going_out_is_not_unsent() {
     assert_eq!(raw.session.oldest_unsent(), None);
     assert_eq!(raw.sent(), [7, 0, 1, b't', 0, 2, 0, b'x']);
 }
+
+/// A broker may answer in another order than it was asked (MQTT-4.6.0), and twice where it is not
+/// sure. An answer that is not found would leave its publication under way until the connection is
+/// lost, and one that is taken for another's would end the connection.
+#[test]
+fn answers_are_found_in_any_order_and_passed_over_when_they_come_again() {
+    let mut raw = Raw::connected(Version::V5);
+    let ids: Vec<PublicationId> = (0..4).map(|_| raw.publish("t", One)).collect();
+    raw.sent();
+    for packet_id in [3, 1, 2, 1, 3, 4, 2, 4] {
+        let events = raw.receive(&[0x40, 2, 0, packet_id]);
+        let ends = raw.seen.iter().filter(|(_, seen)| {
+            matches!(seen, Seen::Delivered(id, _) if *id == ids[usize::from(packet_id) - 1])
+        });
+        assert_eq!(ends.count(), 1, "{packet_id}: {events:?}");
+        assert!(raw.session.is_connected());
+    }
+    assert_eq!(raw.session.pending(), 0);
+}
