@@ -6,33 +6,13 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::Output;
 
-use aldis_hub::{
-    Access, Action, Effect, Hub, HubConfig, HubError, Rule, TlsConfig, User, hash_password,
-};
+use aldis_hub::{Access, Action, Effect, Hub, HubConfig, HubError, Rule, TlsConfig};
 use common::raw::{self, Connect};
-use common::{PATIENCE, Program, VERSIONS, finish, hub, mosquitto, publish};
+use common::{PATIENCE, Program, VERSIONS, allow, finish, hub, hub_with, mosquitto, publish, user};
 use tungstenite::client::IntoClientRequest;
 use tungstenite::{Message, WebSocket};
 
 const LOCAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-
-fn user(name: &str, password: &str) -> User {
-    let password = hash_password(password).expect("a password can be hashed");
-    User {
-        name: name.to_owned(),
-        password,
-    }
-}
-
-fn allow(action: Option<Action>, topic: &str) -> Rule {
-    Rule {
-        effect: Effect::Allow,
-        action,
-        user: None,
-        client: None,
-        topics: vec![topic.to_owned()],
-    }
-}
 
 fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -45,12 +25,7 @@ async fn wrong_passwords_are_refused_with_the_code_that_says_so() {
         users: vec![user("kitchen", "right")],
         ..Access::default()
     };
-    let hub = Hub::start(HubConfig {
-        access,
-        ..HubConfig::ephemeral()
-    })
-    .await
-    .expect("the hub starts");
+    let hub = hub_with(access).await;
     let addr = hub.mqtt_addr();
     // mosquitto_pub ends with the CONNACK's code.
     for (version, bad_password, not_authorized) in [("mqttv311", 4, 5), ("mqttv5", 0x86, 0x87)] {
@@ -83,12 +58,7 @@ async fn anonymous_clients_may_be_allowed_beside_users() {
         users: vec![user("kitchen", "right")],
         ..Access::default()
     };
-    let hub = Hub::start(HubConfig {
-        access,
-        ..HubConfig::ephemeral()
-    })
-    .await
-    .expect("the hub starts");
+    let hub = hub_with(access).await;
     publish(hub.mqtt_addr(), &["-t", "t", "-m", "x", "-q", "1"]);
     let wrong = ["-u", "kitchen", "-P", "wrong", "-t", "t", "-m", "x"];
     let wrong = finish(&mut mosquitto("mosquitto_pub", hub.mqtt_addr(), &wrong));
@@ -107,12 +77,7 @@ async fn forbidden_topics_cannot_be_published_to() {
         rules,
         ..Access::default()
     };
-    let hub = Hub::start(HubConfig {
-        access,
-        ..HubConfig::ephemeral()
-    })
-    .await
-    .expect("the hub starts");
+    let hub = hub_with(access).await;
     let addr = hub.mqtt_addr();
     let mut witness = Program::subscriber(addr, &["-t", "#"]);
     for version in VERSIONS {
@@ -158,12 +123,7 @@ async fn forbidden_topics_cannot_be_subscribed_to() {
         rules: vec![deny, allow(None, "#")],
         ..Access::default()
     };
-    let hub = Hub::start(HubConfig {
-        access,
-        ..HubConfig::ephemeral()
-    })
-    .await
-    .expect("the hub starts");
+    let hub = hub_with(access).await;
     let addr = hub.mqtt_addr();
     for version in VERSIONS {
         for filter in ["secret/door", "#", "+/door", "$share/g/secret/#"] {

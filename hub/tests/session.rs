@@ -1,23 +1,19 @@
 //! The project's own client session on the embedded broker, in both versions.
 
-use std::time::Duration;
+mod common;
+#[path = "../../mqtt/tests/support/mod.rs"]
+mod support;
 
-use aldis_hub::{Access, Action, Effect, Hub, HubConfig, Rule, User, hash_password};
-use aldis_mqtt::link::tokio::{TcpConnector, TokioClock};
-use aldis_mqtt::link::{Clock, Link};
+use aldis_hub::{Access, Action, RunningHub};
 use aldis_mqtt::{
-    Backoff, Buffers, Cause, Dropped, Event, Options, Publication, QoS, ReasonCode, Session, Slot,
-    SubscribeOptions, Version, Versions,
+    Backoff, Cause, Dropped, Event, Options, Publication, QoS, ReasonCode, SubscribeOptions,
+    Version, Versions,
 };
-use tokio::time::timeout;
-
-/// How long anything may take before a test gives up.
-const PATIENCE: Duration = Duration::from_secs(20);
+use common::{allow, hub, hub_with, user};
+use support::{TestLink, until};
 
 const BOTH: [Version; 2] = [Version::V4, Version::V5];
 const ALL: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
-
-type TestLink = Link<'static, TcpConnector, TokioClock>;
 
 fn options(version: Version, client_id: &'static str) -> Options<'static> {
     Options {
@@ -31,18 +27,8 @@ fn options(version: Version, client_id: &'static str) -> Options<'static> {
     }
 }
 
-fn link(hub: &aldis_hub::RunningHub, options: Options<'static>) -> TestLink {
-    let slots = vec![Slot::EMPTY; 512].leak();
-    let buffers = Buffers::new(vec![0; 8_192].leak(), vec![0; 65_536].leak(), slots);
-    let clock = TokioClock::new();
-    let now = clock.now();
-    let session = Session::new(options, buffers, 1, now).expect("the options are good");
-    let addr = hub.mqtt_addr();
-    Link::new(
-        session,
-        TcpConnector::new(addr.ip().to_string(), addr.port()),
-        clock,
-    )
+fn link(hub: &RunningHub, options: Options<'static>) -> TestLink {
+    support::link(hub.mqtt_addr().port(), options)
 }
 
 fn subscription(qos: QoS) -> SubscribeOptions {
@@ -50,28 +36,6 @@ fn subscription(qos: QoS) -> SubscribeOptions {
         qos,
         ..SubscribeOptions::default()
     }
-}
-
-/// Carries on, acknowledging what comes, until `wanted` gives something.
-async fn until<T>(link: &mut TestLink, mut wanted: impl FnMut(&Event<'_>) -> Option<T>) -> T {
-    timeout(PATIENCE, async {
-        loop {
-            let event = link.next().await;
-            let found = wanted(&event);
-            let token = match event {
-                Event::Message(message) => message.token,
-                _ => None,
-            };
-            if let Some(token) = token {
-                link.session().acknowledge(token);
-            }
-            if let Some(found) = found {
-                return found;
-            }
-        }
-    })
-    .await
-    .expect("the event did not come")
 }
 
 async fn subscribed(link: &mut TestLink) {
@@ -82,9 +46,7 @@ async fn subscribed(link: &mut TestLink) {
 /// A packet that one side writes and the other reads differently.
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_of_every_qos_come_back() {
-    let hub = Hub::start(HubConfig::ephemeral())
-        .await
-        .expect("the hub starts");
+    let hub = hub().await;
     for version in BOTH {
         let mut link = link(&hub, options(version, "echo"));
         let session = link.session();
@@ -120,9 +82,7 @@ async fn messages_of_every_qos_come_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_waits_for_a_client_that_was_away() {
     const COUNT: u32 = 100;
-    let hub = Hub::start(HubConfig::ephemeral())
-        .await
-        .expect("the hub starts");
+    let hub = hub().await;
     for version in BOTH {
         let mut receiver = link(&hub, options(version, "receiver"));
         let session = receiver.session();
@@ -167,31 +127,15 @@ async fn a_queue_waits_for_a_client_that_was_away() {
 /// Access rules that the client is not told of, or that end its connection for good.
 #[tokio::test(flavor = "multi_thread")]
 async fn access_rules_and_passwords_are_told() {
-    let password = hash_password("right").expect("a password can be hashed");
-    let rule = |action, topic: &str| Rule {
-        effect: Effect::Allow,
-        action,
-        user: None,
-        client: None,
-        topics: vec![topic.to_owned()],
-    };
     let access = Access {
-        users: vec![User {
-            name: "kitchen".to_owned(),
-            password,
-        }],
+        users: vec![user("kitchen", "right")],
         rules: vec![
-            rule(Some(Action::Publish), "open/#"),
-            rule(Some(Action::Subscribe), "open/#"),
+            allow(Some(Action::Publish), "open/#"),
+            allow(Some(Action::Subscribe), "open/#"),
         ],
         ..Access::default()
     };
-    let hub = Hub::start(HubConfig {
-        access,
-        ..HubConfig::ephemeral()
-    })
-    .await
-    .expect("the hub starts");
+    let hub = hub_with(access).await;
     for version in BOTH {
         let with = |password| Options {
             username: Some("kitchen"),

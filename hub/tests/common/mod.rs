@@ -9,7 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use aldis_hub::{Hub, HubConfig, RunningHub};
+use aldis_hub::{Access, Action, Effect, Hub, HubConfig, Rule, RunningHub, User, hash_password};
 
 /// How long something that must happen may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -22,6 +22,35 @@ pub async fn hub() -> RunningHub {
     Hub::start(HubConfig::ephemeral())
         .await
         .expect("the hub starts")
+}
+
+/// The same, with users and rules.
+pub async fn hub_with(access: Access) -> RunningHub {
+    let config = HubConfig {
+        access,
+        ..HubConfig::ephemeral()
+    };
+    Hub::start(config).await.expect("the hub starts")
+}
+
+/// A user who may come in with this password.
+pub fn user(name: &str, password: &str) -> User {
+    let password = hash_password(password).expect("a password can be hashed");
+    User {
+        name: name.to_owned(),
+        password,
+    }
+}
+
+/// A rule that lets everybody do this, or anything.
+pub fn allow(action: Option<Action>, topic: &str) -> Rule {
+    Rule {
+        effect: Effect::Allow,
+        action,
+        user: None,
+        client: None,
+        topics: vec![topic.to_owned()],
+    }
 }
 
 /// One of mosquitto's programs, to be started with arguments for this hub.
