@@ -58,7 +58,8 @@
 //! ```
 //!
 //! What was published or acknowledged goes out when [`Link::next`](super::Link::next)
-//! is awaited again. To end: [`Session::stop`](crate::Session::stop), then `next`
+//! is awaited again, packet by packet or, with [`Link::gather`](super::Link::gather),
+//! in few calls of the operating system. To end: [`Session::stop`](crate::Session::stop), then `next`
 //! until [`Session::is_stopped`](crate::Session::is_stopped).
 
 use std::future::{Future, poll_fn};
