@@ -56,6 +56,12 @@ pub trait Clock {
     fn wait_until(&mut self, deadline: Instant) -> impl Future<Output = ()>;
 }
 
+/// How long deadlines wait at most for what has come before them to be read.
+const CATCH_UP_MS: u64 = 250;
+
+/// How soon to go on reading where the session has to make room first.
+const LOOK_AGAIN_MS: u32 = 20;
+
 /// What the driver has of the connection of this number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -84,6 +90,8 @@ pub struct Link<'b, C, K> {
     unflushed: usize,
     /// Neither reading nor writing may keep the other from its turn.
     write_first: bool,
+    /// Since when a deadline that has passed waits to be looked at.
+    late: Option<Instant>,
     gather: Gather<'b>,
 }
 
@@ -131,16 +139,26 @@ impl<'b, C: Connector, K: Clock> Link<'b, C, K> {
             stage: Stage::Closed,
             unflushed: 0,
             write_first: true,
+            late: None,
             gather: Gather::default(),
         }
     }
 
     /// Lets packets that can go out at the same time be written together, as
     /// many as this memory holds: fewer and larger segments on the network, and
-    /// fewer calls of the operating system.
+    /// fewer calls of the operating system. Memory that has no room for what
+    /// waits in the memory before it is not used.
     #[must_use]
     pub fn gather(mut self, memory: &'b mut [u8]) -> Self {
-        self.gather.memory = memory;
+        let pending = self.gather.bytes();
+        if let Some(room) = memory.get_mut(..pending.len()) {
+            room.copy_from_slice(pending);
+            self.gather = Gather {
+                start: 0,
+                end: room.len(),
+                memory,
+            };
+        }
         self
     }
 
@@ -180,7 +198,8 @@ impl<'b, C: Connector, K: Clock> Link<'b, C, K> {
     async fn run(&mut self) {
         loop {
             let now = self.clock.now();
-            let happened = self.session.step(now);
+            let all = self.is_up_to_date(now);
+            let happened = self.session.step(now, all);
             // Even before the event is told: it may be the last one that the
             // application waits for.
             match self.session.transport() {
@@ -198,9 +217,57 @@ impl<'b, C: Connector, K: Clock> Link<'b, C, K> {
             match self.stage {
                 Stage::Closed => self.clock.wait_until(self.session.deadline()).await,
                 Stage::Opening(number) => self.open(number).await,
-                Stage::Open(_) => self.exchange(now).await,
+                Stage::Open(_) => self.exchange(now, all).await,
             }
         }
+    }
+
+    /// Whether the session may look at its deadlines: what came before one counts,
+    /// even when it is read after it, since the application was busy meanwhile.
+    /// A network that never pauses is not waited for without end.
+    fn is_up_to_date(&mut self, now: Instant) -> bool {
+        if self.session.deadline() > now {
+            self.late = None;
+            return true;
+        }
+        now.since(*self.late.get_or_insert(now)) >= CATCH_UP_MS || self.catch_up(now)
+    }
+
+    /// Reads what has come already; says whether that is all of it.
+    fn catch_up(&mut self, now: Instant) -> bool {
+        if !matches!(self.stage, Stage::Open(_)) {
+            return true;
+        }
+        loop {
+            let (space, _) = self.session.io();
+            if space.is_empty() {
+                return false;
+            }
+            let Some((mut reader, _)) = self.connector.split() else {
+                return true;
+            };
+            let Poll::Ready(read) = poll_once(reader.read(space)) else {
+                return true;
+            };
+            let read = read.map_err(|error| error.kind());
+            drop(reader);
+            if !self.received(read, now) {
+                return true;
+            }
+        }
+    }
+
+    /// What came of reading; says whether the connection goes on.
+    fn received(&mut self, read: Result<usize, ErrorKind>, now: Instant) -> bool {
+        match read {
+            Ok(0) => self.session.failed(Network::Closed, now),
+            Ok(len) => {
+                self.session.received(len);
+                return true;
+            }
+            Err(kind) => self.session.failed(network(kind), now),
+        }
+        false
     }
 
     fn close(&mut self) {
@@ -259,9 +326,12 @@ impl<'b, C: Connector, K: Clock> Link<'b, C, K> {
     }
 
     /// Reads or writes once, or waits until something is due.
-    async fn exchange(&mut self, now: Instant) {
+    async fn exchange(&mut self, now: Instant, all: bool) {
         self.choose(now);
-        let deadline = self.session.deadline();
+        let deadline = match all {
+            true => self.session.deadline(),
+            false => now.after(LOOK_AGAIN_MS),
+        };
         let (space, mut chunk) = self.session.io();
         if !self.gather.bytes().is_empty() {
             chunk = self.gather.bytes();
@@ -323,19 +393,19 @@ impl<'b, C: Connector, K: Clock> Link<'b, C, K> {
                 self.write_first = false;
                 self.written(len, now);
             }
-            Either3::Second(Ok(0)) => self.session.failed(Network::Closed, now),
-            Either3::Second(Ok(len)) => {
+            Either3::First(Err(kind)) => self.session.failed(network(kind), now),
+            Either3::Second(read) => {
                 self.write_first = true;
-                self.session.received(len);
-            }
-            Either3::First(Err(kind)) | Either3::Second(Err(kind)) => {
-                let network = match kind {
-                    ErrorKind::TimedOut => Network::TimedOut,
-                    _ => Network::Reset,
-                };
-                self.session.failed(network, now);
+                self.received(read, now);
             }
             Either3::Third(()) => {}
         }
+    }
+}
+
+fn network(kind: ErrorKind) -> Network {
+    match kind {
+        ErrorKind::TimedOut => Network::TimedOut,
+        _ => Network::Reset,
     }
 }

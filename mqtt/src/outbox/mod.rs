@@ -45,6 +45,10 @@ pub(crate) struct Parts {
 /// broker forgot the session between PUBREC and PUBCOMP.
 pub(crate) const SESSION_LOST: u32 = 0x100;
 
+/// How many slots are used, however many there are: fewer than there are packet
+/// ids, so that one is always free.
+const MOST: usize = 65_000;
+
 /// Likewise: the time it had has passed.
 pub(crate) const EXPIRED: u32 = 0x101;
 
@@ -107,10 +111,11 @@ fn is_unsent(slot: &Slot) -> bool {
 }
 
 impl<'b> Outbox<'b> {
-    pub const fn new(arena: &'b mut [u8], slots: &'b mut [Slot]) -> Self {
+    pub fn new(arena: &'b mut [u8], slots: &'b mut [Slot]) -> Self {
+        let most = slots.len().min(MOST);
         Self {
             arena,
-            slots,
+            slots: slots.get_mut(..most).unwrap_or(&mut []),
             len: 0,
             tail: 0,
             head: 0,
@@ -169,6 +174,17 @@ impl<'b> Outbox<'b> {
             self.in_flight += u32::from(slot.is_publication());
             slot.state = State::Sent;
             slot.since = since;
+        }
+    }
+
+    /// What counted as sent since `from` was sent at `to`: the low 32 bits of
+    /// milliseconds.
+    pub fn postpone(&mut self, from: u32, to: u32) {
+        let lasted = to.wrapping_sub(from);
+        for slot in self.slots.get_mut(..self.len).unwrap_or(&mut []) {
+            if slot.awaits_answer() && to.wrapping_sub(slot.since) <= lasted {
+                slot.since = to;
+            }
         }
     }
 
@@ -472,13 +488,11 @@ impl<'b> Outbox<'b> {
     pub fn split(
         &mut self,
         at: Index,
+        slot: &Slot,
         version: Version,
         alias: Option<Alias>,
         stage: &mut Stage,
     ) -> Parts {
-        let Some(slot) = self.slots.get(at).copied() else {
-            return Parts::default();
-        };
         if slot.kind == Kind::Subscription
             && let Some(options) = self.arena.get_mut((slot.start + slot.size - 1) as usize)
         {
@@ -499,7 +513,7 @@ impl<'b> Outbox<'b> {
                 // Nothing of this is longer than the stage.
                 if alias.known {
                     end = HEADER_ROOM as u32;
-                    let id = (layout.properties - id_len(&slot), layout.properties);
+                    let id = (layout.properties - id_len(slot), layout.properties);
                     let _ = w.u16(0);
                     let _ = w.bytes(self.bytes(at, id));
                 }
@@ -540,9 +554,8 @@ impl<'b> Outbox<'b> {
     pub fn set_expiry(&mut self, at: Index, seconds: u32) {
         let start = self.slots.get(at).map_or(0, |slot| slot.start);
         let place = (start + self.layout(at).content) as usize + 1;
-        let bytes = self.arena.get_mut(place..);
-        if let Some(bytes) = bytes.and_then(<[u8]>::first_chunk_mut) {
-            *bytes = seconds.to_be_bytes();
+        if let Some(room) = self.arena.get_mut(place..) {
+            let _ = Writer::new(room).u32(seconds);
         }
     }
 

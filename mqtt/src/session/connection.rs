@@ -278,8 +278,14 @@ impl Session<'_> {
             }
         }
         limits.in_flight = limits.in_flight.min(self.options.in_flight).max(1);
+        // CONNECT must have room for it, or the next one could not be sent.
+        let room = self
+            .receive
+            .len()
+            .saturating_sub(self.transmit.connect_end());
         if let Some(id) = assigned
             && self.options.client_id.is_empty()
+            && id.len() <= room
             && self.outbox.client_id().is_none()
         {
             let mut entry = Slot::new(Kind::ClientId, 0);
@@ -350,6 +356,7 @@ impl Session<'_> {
 
     /// The broker broke the rules: tells it, where there is a word for that,
     /// and ends the connection.
+    #[inline(never)]
     pub(super) fn fail(&mut self, fault: Fault) {
         let cause = Cause::Protocol(fault);
         match self.state {
@@ -391,6 +398,8 @@ impl Session<'_> {
         self.timers.stop_connection();
         self.transmit.reset();
         self.outbox.disconnect();
+        // What was going out, or under way, may be to be sent again, and late.
+        self.timers.arm(Timer::Expire, self.timers.now());
         self.inbound_aliases.clear();
         self.outbound_aliases.clear();
         self.limits = Limits::default();
@@ -399,6 +408,8 @@ impl Session<'_> {
         self.skip = 0;
         self.blocked = false;
         self.reply = None;
+        self.held = Instant::NEVER;
+        self.due = false;
         self.ping = Ping::Idle;
         self.lost = true;
         let properties = (0, 0);
@@ -447,6 +458,7 @@ impl Session<'_> {
     }
 
     /// Does what is due.
+    #[inline(never)]
     pub(super) fn on_deadline(&mut self) {
         let timeouts = self.options.timeouts;
         let due = self.timers.take_due();
@@ -477,12 +489,14 @@ impl Session<'_> {
         }
         let mut silent = due.has(Timer::Answer);
         let mut unanswered = due.has(Timer::Acknowledge);
-        if self.blocked || (self.reply.is_some() && self.start < self.end) {
+        let behind = self.reply.is_some() && self.start < self.end;
+        if self.blocked || behind || self.held != Instant::NEVER {
             // The answer may be waiting behind what the application has not
             // acknowledged, or behind what wants a reply that could not be
-            // written yet: that is not the broker's silence.
+            // written yet, or what it answers is not written: that is not the
+            // broker's silence.
             let wait = match self.blocked {
-                true => timeouts.answer_ms,
+                true => timeouts.answer_ms.max(LOOK_AGAIN_MS),
                 false => LOOK_AGAIN_MS,
             };
             if core::mem::take(&mut silent) {
@@ -493,14 +507,20 @@ impl Session<'_> {
             }
         }
         silent |= unanswered && self.is_unanswered();
-        let cause = match self.state {
-            State::Closing(cause) if due.has(Timer::Close) => cause,
-            _ if due.has(Timer::Connect) => Cause::ConnectTimeout,
-            _ if due.has(Timer::Write) => Cause::Stalled,
-            _ if silent => Cause::Silent,
-            _ => return,
+        let cause = if due.has(Timer::Connect) {
+            Cause::ConnectTimeout
+        } else if due.has(Timer::Write) {
+            Cause::Stalled
+        } else if silent || due.has(Timer::Close) {
+            Cause::Silent
+        } else {
+            return;
         };
-        self.lose(cause);
+        self.lose(match self.state {
+            // That it could not be told does not change why.
+            State::Closing(told) => told,
+            _ => cause,
+        });
     }
 
     /// Whether some answer is overdue; if not, waits for the next one.
@@ -521,6 +541,7 @@ impl Session<'_> {
     }
 
     /// Marks what has expired, and waits for what will.
+    #[inline(never)]
     fn expire(&mut self) {
         let mut next = Instant::NEVER;
         let mut at = 0;

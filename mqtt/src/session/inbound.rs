@@ -203,17 +203,30 @@ impl Inbound {
         }
     }
 
+    /// The first messages at QoS 1 and at QoS 2 that are not acknowledged.
+    fn firsts(&self) -> [Option<usize>; 2] {
+        let one = |slot: &Slot| matches!(slot.state, State::One | State::OneHandled);
+        let two = |slot: &Slot| matches!(slot.state, State::Two | State::TwoHandled);
+        [
+            self.used().iter().position(one),
+            self.used().iter().position(two),
+        ]
+    }
+
+    /// Whether an acknowledgement is to be sent.
+    pub fn owes(&self) -> bool {
+        let handled = |at: &usize| {
+            let slot = self.used().get(*at);
+            slot.is_some_and(|slot| matches!(slot.state, State::OneHandled | State::TwoHandled))
+        };
+        self.firsts().iter().flatten().any(handled)
+    }
+
     /// The next acknowledgement to be sent: PUBACKs in the order in which the
     /// messages came, and PUBRECs likewise (MQTT-4.6.0-2, MQTT-4.6.0-3).
     #[inline]
     pub fn acknowledgement(&mut self) -> Option<(PacketId, QoS, ReasonCode)> {
-        let one = |slot: &Slot| matches!(slot.state, State::One | State::OneHandled);
-        let two = |slot: &Slot| matches!(slot.state, State::Two | State::TwoHandled);
-        let firsts = [
-            self.used().iter().position(one),
-            self.used().iter().position(two),
-        ];
-        for at in firsts.into_iter().flatten() {
+        for at in self.firsts().into_iter().flatten() {
             let Some(slot) = self.slots.get_mut(at) else {
                 continue;
             };
@@ -247,7 +260,8 @@ impl Inbound {
         if let Some(at) = at {
             self.remove(at);
         }
-        self.due |= self.left;
+        // Others may have waited behind it.
+        self.due |= self.left || at.is_some();
         at.is_some()
     }
 

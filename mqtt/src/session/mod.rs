@@ -88,6 +88,8 @@ pub struct Session<'b> {
     blocked: bool,
     /// A broker has accepted a connection of this session before.
     established: bool,
+    /// Since when packets that count as sent wait to be written.
+    held: Instant,
     reply: Option<Reply>,
     next_id: u32,
     random: u32,
@@ -161,6 +163,7 @@ impl<'b> Session<'b> {
             proof_at: now,
             ping: Ping::Idle,
             reply: None,
+            held: Instant::NEVER,
             due: false,
             pending: Pending::Disconnected {
                 cause: Cause::Stopped,
@@ -193,14 +196,22 @@ impl<'b> Session<'b> {
 
     /// Whether everything that could be sent was sent.
     pub fn is_flushed(&self) -> bool {
+        let release = |slot: &Slot| slot.state == EntryState::Release;
         self.transmit.is_idle()
             && !self.timers.is_armed(Timer::Write)
+            && self.reply.is_none()
+            && !self.inbound.owes()
+            && self.outbox.find(0, &release).is_none()
             && self.outbox.entry(self.outbox.cursor()).is_none()
     }
 
     /// When something is due: [`Session::poll`] must be called then.
     pub fn deadline(&self) -> Instant {
-        self.timers.next()
+        match self.reports {
+            // Something is to be told.
+            true => self.timers.now(),
+            false => self.timers.next(),
+        }
     }
 
     /// Takes a publication. At QoS 1 and 2 it will be sent until the broker has
@@ -431,13 +442,14 @@ impl<'b> Session<'b> {
     /// when the [`Session::deadline`] has passed.
     #[inline]
     pub fn poll(&mut self, now: Instant) -> Option<Event<'_>> {
-        self.step(now).then(|| self.event())
+        self.step(now, true).then(|| self.event())
     }
 
     /// As [`Session::poll`], with the event still to be fetched: says whether
-    /// there is one.
+    /// there is one. Unless `all` that has come was received, what is due has to
+    /// wait: an answer among the rest counts.
     #[inline]
-    pub(crate) fn step(&mut self, now: Instant) -> bool {
+    pub(crate) fn step(&mut self, now: Instant, all: bool) -> bool {
         self.timers.set_now(now);
         loop {
             if core::mem::take(&mut self.lost) {
@@ -454,7 +466,7 @@ impl<'b> Session<'b> {
                 Progress::More => continue,
                 Progress::Nothing => {}
             }
-            if !self.timers.is_due() {
+            if !all || !self.timers.is_due() {
                 return false;
             }
             // What has come was looked at first: an answer in it counts.

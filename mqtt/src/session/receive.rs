@@ -7,7 +7,7 @@ use super::{Cause, Dropped, Event, Message, Progress, PublicationId, Session, To
 use crate::outbox::{EXPIRED, Kind, SESSION_LOST, Slot, State as EntryState};
 use crate::shift::move_down;
 use crate::wire::{
-    Fault, Frame, PacketId, Properties, PublishLayout, QoS, Reader, ReasonCode, Text, Version,
+    Fault, PacketId, Properties, PublishLayout, QoS, Reader, ReasonCode, Text, Version,
     acknowledgement, frame, kind, tail,
 };
 
@@ -78,7 +78,7 @@ impl Session<'_> {
 
     /// The driver has put `len` bytes into [`Session::receive_space`].
     pub fn received(&mut self, len: usize) {
-        self.end = self.end.saturating_add(len).min(self.receive.len());
+        self.end += len.min(self.receive.len() - self.end);
         if self.skip > 0 {
             let skipped = self.skip.min(self.end - self.start);
             self.skip -= skipped;
@@ -108,26 +108,42 @@ impl Session<'_> {
         let Some(frame) = frame(bytes, self.version)? else {
             return Ok(Progress::Nothing);
         };
-        let Some(packet) = bytes.get(..frame.size()) else {
-            if frame.size() > self.receive.len() {
-                return self.on_oversized(frame);
-            }
-            return Ok(Progress::Nothing);
-        };
         let first = frame.first;
+        let mut size = frame.size();
+        let mut missing = 0;
+        if size > bytes.len() {
+            if size <= self.receive.len() {
+                return Ok(Progress::Nothing);
+            }
+            // It can never fit. MQTT 5 was told so and may not send it; MQTT 3.1.1
+            // could not be told: the message is acknowledged, or it would come
+            // again for ever, and passed over.
+            if self.version == Version::V5 || first >> 4 != kind::PUBLISH {
+                return Err(Fault::TooLarge);
+            }
+            if bytes.len() < self.receive.len() {
+                return Ok(Progress::Nothing);
+            }
+            missing = size - bytes.len();
+            size = bytes.len();
+        }
         let before = self.start;
-        let body = (before + frame.header, before + frame.size());
+        let body = (before + frame.header, before + size);
         if first >> 4 == kind::PUBLISH && self.state == State::Connected {
-            let bytes = packet.get(frame.header..).unwrap_or(&[]);
+            let bytes = bytes.get(frame.header..size).unwrap_or(&[]);
             let layout = PublishLayout::scan(first & 15, bytes, self.version)?;
             self.start = body.1;
             return Ok(match self.on_publish(first, body, &layout)? {
-                Arrival::New => self.tell(Pending::Message {
+                Arrival::New if missing == 0 => self.tell(Pending::Message {
                     first,
                     body,
                     layout,
                 }),
-                Arrival::Ignored => Progress::More,
+                Arrival::New => self.pass_over(first, body, missing, &layout),
+                Arrival::Ignored => {
+                    self.skip = missing;
+                    Progress::More
+                }
                 Arrival::Wait => {
                     self.start = before;
                     self.blocked = true;
@@ -310,47 +326,28 @@ impl Session<'_> {
         Ok(self.tell(Pending::Subscribed { at, code }))
     }
 
-    /// A packet that cannot fit into the buffer. MQTT 5 was told so and may not
-    /// send it; MQTT 3.1.1 could not be told: the message is acknowledged, or it
-    /// would come again for ever, and passed over.
-    fn on_oversized(&mut self, frame: Frame) -> Result<Progress, Fault> {
-        if self.version == Version::V5 || frame.first >> 4 != kind::PUBLISH {
-            return Err(Fault::TooLarge);
+    /// A message that does not fit takes its place among the others, which are
+    /// acknowledged in order.
+    #[inline]
+    fn pass_over(
+        &mut self,
+        first: u8,
+        body: Range,
+        missing: usize,
+        layout: &PublishLayout,
+    ) -> Progress {
+        if let Some(id) = layout.packet_id {
+            let qos = QoS::from_bits(first >> 1 & 3).unwrap_or_default();
+            self.inbound.handled(id, qos, ReasonCode::SUCCESS);
         }
-        if self.state != State::Connected {
-            return Err(Fault::Protocol);
-        }
-        let have = self.end - self.start;
-        if have < self.receive.len() {
-            return Ok(Progress::Nothing);
-        }
-        let body = (self.start + frame.header, self.end);
-        let bytes = part(self.receive, body);
-        let mut reader = Reader::new(bytes);
-        // Where the buffer does not even hold the topic, there is no answer.
-        reader.text().map_err(|_| Fault::TooLarge)?;
-        let kind = match frame.first & 6 {
-            0 => None,
-            2 => Some(kind::PUBACK),
-            4 => Some(kind::PUBREC),
-            _ => return Err(Fault::Malformed),
-        };
-        if let Some(kind) = kind {
-            let id = reader.u16().map_err(|_| Fault::TooLarge)?;
-            let id = PacketId::new(id).ok_or(Fault::Protocol)?;
-            self.reply = Some(Reply::new(kind, id, true));
-            self.due = true;
-        }
-        self.skip = frame.size() - have;
-        self.start = self.end;
-        Ok(self.tell(Pending::Oversized {
-            body,
-            size: frame.size(),
-        }))
+        self.skip = missing;
+        let size = body.1 + missing;
+        self.tell(Pending::Oversized { body, size })
     }
 
     /// Tells of the next entry of the outbox whose end or refusal is to be
     /// told, if there is one.
+    #[inline(never)]
     pub(super) fn report(&mut self) -> bool {
         let told = |slot: &Slot| slot.state == EntryState::Report;
         let Some(at) = self.outbox.find(0, &told) else {

@@ -2,7 +2,7 @@
 
 use super::connection::State;
 use super::timers::Timer;
-use super::{Cause, Session};
+use super::{Cause, Session, Timeouts};
 use crate::Instant;
 use crate::outbox::{Alias, EXPIRED, Kind, Parts, Slot, Stage, State as EntryState};
 use crate::wire::{Fault, HEADER_ROOM, PacketId, QoS, ReasonCode, Version, id, kind, varint_len};
@@ -71,6 +71,12 @@ impl Transmit {
         self.what == What::Nothing
     }
 
+    /// Where CONNECT ended in the receive buffer: until CONNACK nothing else is
+    /// transmitted.
+    pub fn connect_end(&self) -> usize {
+        self.parts.first.1 as usize
+    }
+
     pub fn reset(&mut self) {
         self.what = What::Nothing;
     }
@@ -120,7 +126,10 @@ impl Session<'_> {
         self.timers.set_now(now);
         if self.transmit.is_idle() {
             if !self.due {
-                debug_assert!(!self.next_packet(), "something was to be sent");
+                debug_assert!(
+                    self.timers.is_due() || !self.next_packet(),
+                    "something was to be sent"
+                );
                 return None;
             }
             if !self.next_packet() {
@@ -144,16 +153,31 @@ impl Session<'_> {
     /// the bound on writing holds for the rest.
     pub(crate) fn hold_back(&mut self, now: Instant) {
         self.timers.set_now(now);
+        self.held = self.held.min(now);
         self.timers
             .arm_after(Timer::Write, self.options.timeouts.write_ms);
     }
 
-    /// The driver has written what it held back.
+    /// The driver has written what it held back: only now the broker can answer.
     pub(crate) fn let_go(&mut self, now: Instant) {
-        if self.transmit.is_idle() {
-            self.timers.stop(Timer::Write);
-        } else {
-            self.hold_back(now);
+        let Timeouts {
+            answer_ms,
+            write_ms,
+            ..
+        } = self.options.timeouts;
+        self.timers.set_now(now);
+        let since = core::mem::replace(&mut self.held, Instant::NEVER);
+        if since != Instant::NEVER {
+            let low = |at: Instant| at.as_millis() as u32;
+            self.outbox.postpone(low(since), low(now));
+            let answer_at = self.timers.deadline(Timer::Answer);
+            if self.ping == Ping::Sent && answer_at >= since.after(answer_ms) {
+                self.timers.arm_after(Timer::Answer, answer_ms);
+            }
+        }
+        match self.transmit.is_idle() {
+            true => self.timers.stop(Timer::Write),
+            false => self.timers.arm_after(Timer::Write, write_ms),
         }
     }
 
@@ -402,9 +426,9 @@ impl Session<'_> {
             }
         }
         let alias = alias.map(|(number, known)| Alias { number, known });
-        self.transmit.parts = self
-            .outbox
-            .split(at, self.version, alias, &mut self.transmit.stage);
+        self.transmit.parts =
+            self.outbox
+                .split(at, entry, self.version, alias, &mut self.transmit.stage);
     }
 
     /// Why an entry cannot be sent on this connection, if so.

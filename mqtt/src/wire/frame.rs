@@ -19,7 +19,7 @@ pub struct Frame {
 impl Frame {
     /// The size of the whole packet.
     pub const fn size(&self) -> usize {
-        self.header.saturating_add(self.remaining)
+        self.header.wrapping_add(self.remaining)
     }
 }
 

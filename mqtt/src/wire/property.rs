@@ -461,15 +461,14 @@ impl<'a> Properties<'a> {
         let mut check = Check::new(packet);
         self.list.iter().all(|property| {
             let (id, value) = (property.id(), property.value());
-            let texts: [&[u8]; 2] = match value {
-                Value::Number(_) => [&[], &[]],
-                Value::Bytes(bytes) => [bytes, &[]],
-                Value::Pair(name, value) => [name, value],
+            let (first, second): (&[u8], &[u8]) = match value {
+                Value::Number(_) => (&[], &[]),
+                Value::Bytes(bytes) => (bytes, &[]),
+                Value::Pair(name, value) => (name, value),
             };
-            let writable = texts.iter().all(|bytes| {
-                bytes.len() <= usize::from(u16::MAX)
-                    && (shape(id).0 == Shape::Binary || bytes.iter().all(|&byte| byte != 0))
-            });
+            let fit = first.len().max(second.len()) <= usize::from(u16::MAX);
+            let text = || first.iter().chain(second).all(|&byte| byte != 0);
+            let writable = fit && (shape(id).0 == Shape::Binary || text());
             writable && check.add(id, value).is_ok()
         }) && check.seen & decided == 0
     }

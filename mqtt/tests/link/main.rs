@@ -279,6 +279,115 @@ fn each_gathered_byte_that_is_written_begins_the_bound_anew() {
     assert_eq!(net.borrow().broker.log().len(), 1);
 }
 
+/// The broker cannot answer before it has the question. On a network that takes longer for what
+/// was gathered than an answer may, each connection would end in vain, and nothing ever arrive.
+#[test]
+fn the_bound_on_answers_begins_when_what_was_gathered_is_written() {
+    // Ten packets, and one that is as long; 100 bytes in 700 ms, and 5 s for an answer.
+    for (packets, len) in [(10, 90), (1, 900)] {
+        let (mut link, net) = gathering(1_024);
+        for _ in 0..packets {
+            publish(&mut link, &vec![b'x'; len], QoS::AtLeastOnce);
+        }
+        net.borrow_mut().grain = 100;
+        net.borrow_mut().hesitant = true;
+        let mut told = Vec::new();
+        while told.len() < packets {
+            match poll_next(&mut link, &net, 1, tell) {
+                Some((text, _)) => told.push(text),
+                None => net.borrow_mut().now += 700,
+            }
+        }
+        assert_eq!(told, vec!["delivered"; packets]);
+    }
+}
+
+/// The same bound holds once all is written, and what was written before does not hide behind what
+/// is gathered later.
+#[test]
+fn a_silent_broker_is_noticed_behind_what_is_gathered() {
+    let (mut link, net) = gathering(1_024);
+    publish(&mut link, b"unanswered", QoS::AtLeastOnce);
+    net.borrow_mut().deaf = true;
+    assert!(!poll_still(&mut link));
+    let start = net.borrow().now;
+    let mut told = None;
+    while told.is_none() {
+        publish(&mut link, b"more", QoS::AtMostOnce);
+        told = poll_next(&mut link, &net, 1, tell);
+        net.borrow_mut().now += 100;
+    }
+    assert_eq!(told.unwrap().0, "disconnected Silent");
+    let waited = net.borrow().now - start;
+    assert!((5_000..=5_200).contains(&waited), "{waited} ms");
+}
+
+/// Memory that is changed for other memory takes with it what waits.
+#[test]
+fn gathering_elsewhere_keeps_what_was_gathered() {
+    for other in [0, 512] {
+        let (mut link, net) = gathering(256);
+        publish(&mut link, b"x", QoS::AtLeastOnce);
+        net.borrow_mut().stalled = true;
+        assert!(!poll_still(&mut link));
+        let mut link = link.gather(vec![0; other].leak());
+        net.borrow_mut().stalled = false;
+        assert_eq!(until(&mut link, &net, "delivered"), ["delivered"]);
+        assert_eq!(net.borrow().broker.log().len(), 1);
+    }
+}
+
+/// Writes what there is, and then does something else for longer than an answer may take.
+fn busy_after_writing(link: &mut TestLink<false>, net: &Shared) {
+    // It is written, and the answer comes, while nobody reads.
+    net.borrow_mut().deaf = true;
+    while net.borrow().broker.log().is_empty() {
+        assert!(!poll_still(link));
+    }
+    net.borrow_mut().deaf = false;
+    net.borrow_mut().now += 6_000;
+}
+
+/// The application was busy for longer than an answer may take. That the answer came in time is
+/// in the socket.
+#[test]
+fn an_answer_that_was_not_read_yet_counts() {
+    let (mut link, net) = connected::<false>();
+    publish(&mut link, b"x", QoS::AtLeastOnce);
+    busy_after_writing(&mut link, &net);
+    let (told, _) = poll_next(&mut link, &net, 100, tell).unwrap();
+    assert_eq!(told, "delivered");
+}
+
+/// The same behind more than there is room for; but a flood that never ends is not waited for.
+#[test]
+fn an_answer_behind_a_flood_counts_and_a_flood_hides_no_silence() {
+    let (mut link, net) = connected::<false>();
+    subscribe(&mut link);
+    until(&mut link, &net, "subscribed in");
+    publish(&mut link, b"x", QoS::AtLeastOnce);
+    for _ in 0..200 {
+        send(&net, b"a message of some length", Qos::AtMostOnce);
+    }
+    busy_after_writing(&mut link, &net);
+    let told = until(&mut link, &net, "delivered");
+    assert!(told.iter().all(|text| text != "disconnected Silent"));
+
+    // QoS 0 to "in", as fast as it is read, and no answer.
+    net.borrow_mut().firehose = vec![0x30, 6, 0, 2, b'i', b'n', 0, b'x'].repeat(200);
+    net.borrow_mut().deaf = true;
+    publish(&mut link, b"y", QoS::AtLeastOnce);
+    let start = net.borrow().now;
+    let mut told = String::new();
+    while !told.starts_with("disconnected") {
+        (told, _) = poll_next(&mut link, &net, 100, tell).unwrap();
+        net.borrow_mut().now += 1;
+    }
+    assert_eq!(told, "disconnected Silent");
+    let waited = net.borrow().now - start;
+    assert!((5_000..=6_500).contains(&waited), "{waited} ms");
+}
+
 /// DISCONNECT that counted as sent while it waited would end the connection before it went out,
 /// and what waits in front of it with it.
 #[test]

@@ -45,6 +45,8 @@ pub struct Net {
     pub stalled: bool,
     /// Writes take bytes, but they stay behind.
     pub flush_stalled: bool,
+    /// What the broker says does not arrive yet.
+    pub deaf: bool,
     /// The other side has closed.
     pub eof: bool,
     pub read_error: Option<ErrorKind>,
@@ -81,6 +83,7 @@ impl Net {
             hesitated: [false; 3],
             stalled: false,
             flush_stalled: false,
+            deaf: false,
             eof: false,
             read_error: None,
             write_error: None,
@@ -125,7 +128,9 @@ impl Net {
             return Poll::Ready(Ok(0));
         }
         let conn = self.conn.expect("read without a connection");
-        self.inbox.extend(self.broker.output(conn));
+        if !self.deaf {
+            self.inbox.extend(self.broker.output(conn));
+        }
         if self.inbox.is_empty() {
             self.inbox.extend(&self.firehose);
         }

@@ -598,3 +598,25 @@ fn a_wrong_password_is_told_and_mended_without_a_restart() {
         rig.connect();
     }
 }
+
+/// With an id for which CONNECT has no room, no attempt could be made any more.
+#[test]
+fn an_assigned_client_id_that_does_not_fit_is_not_kept() {
+    let options = Options {
+        client_id: "",
+        ..options(Version::V5)
+    };
+    let slots = vec![aldis_mqtt::Slot::EMPTY; 8].leak();
+    for (room, kept) in [(64, false), (128, true)] {
+        let slots = slots.to_vec().leak();
+        let buffers = Buffers::new(leak(room), leak(256), slots);
+        let mut raw = Raw::with_buffers(options.clone(), buffers);
+        let id = b"auto-01234567-89AB-CDEF-0123-456789ABCDEF";
+        let mut connack = vec![0x20, 3 + 3 + 41, 0, 0, 3 + 41, 18, 0, 41];
+        connack.extend_from_slice(id);
+        raw.connect(&connack);
+        raw.cut();
+        let connect = raw.connect(CONNACK);
+        assert_eq!(connect.ends_with(id), kept);
+    }
+}

@@ -483,3 +483,33 @@ fn what_comes_after_the_application_was_slow_is_not_lost() {
         assert_eq!(count(PacketType::PubComp), 50);
     }
 }
+
+/// A broker that releases a message before it was received takes it out of the line: what waited
+/// behind it for its acknowledgement is due.
+#[test]
+fn a_pubrel_that_comes_too_early_leaves_nothing_unacknowledged() {
+    let mut raw = Raw::connected(Version::V5);
+    let mut tokens = Vec::new();
+    for id in 1..=2 {
+        tokens.extend(message(&raw.receive(&publish(Two, id, 0))).token);
+    }
+    raw.session.acknowledge(tokens[1]);
+    assert_eq!(raw.sent(), []);
+    raw.receive(&[0x62, 2, 0, 1]);
+    let sent = raw.sent();
+    assert!(sent.ends_with(&[0x50, 2, 0, 2]), "{sent:x?}");
+}
+
+/// MQTT-4.6.0-2: the acknowledgement of a message that was too large does not overtake others.
+#[test]
+fn what_was_passed_over_is_acknowledged_in_its_turn() {
+    let mut raw = Raw::connected(Version::V4);
+    let token = message(&raw.receive(&[0x32, 6, 0, 1, b't', 0, 1, 0])).token;
+    let mut large = vec![0x32, 0xac, 2, 0, 1, b't', 0, 2];
+    large.resize(3 + 300, b'x');
+    let (seen, answers) = raw.converse(&large);
+    assert_eq!(seen, [Seen::Oversized("t".into(), 303)]);
+    assert_eq!(answers, []);
+    raw.session.acknowledge(token.unwrap());
+    assert_eq!(raw.sent(), [0x40, 2, 0, 1, 0x40, 2, 0, 2]);
+}

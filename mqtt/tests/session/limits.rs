@@ -617,6 +617,24 @@ fn flushed_means_that_nothing_is_left_to_write() {
     assert!(!rig.session.is_flushed(), "behind a full quota");
 }
 
+/// A program that acknowledges and leaves when all is flushed would get the message again.
+#[test]
+fn flushed_means_that_nothing_is_left_to_acknowledge() {
+    for (qos, answer) in [(One, 0x40), (Two, 0x50)] {
+        let mut raw = Raw::connected(Version::V5);
+        let seen = raw.receive(&[0x30 | qos.bits() << 1, 6, 0, 1, b't', 0, 1, 0]);
+        raw.sent();
+        assert!(raw.session.is_flushed(), "the application has it");
+        let [Seen::Message(message)] = &seen[..] else {
+            panic!("{seen:?}");
+        };
+        raw.session.acknowledge(message.token.unwrap());
+        assert!(!raw.session.is_flushed(), "{qos:?}");
+        assert_eq!(raw.sent(), [answer, 2, 0, 1]);
+        assert!(raw.session.is_flushed());
+    }
+}
+
 /// A subscription needs no send quota; it waits for one only as long as something in front of it
 /// does.
 #[test]

@@ -6,6 +6,7 @@ mod common;
 mod connecting;
 mod conversations;
 mod defects;
+mod due;
 mod field;
 mod inbound;
 mod limits;
