@@ -145,6 +145,7 @@ impl<'a> Client<'a> {
             session_expiry_s: self.resume.or(expiry_s).unwrap_or(0),
             keep_alive_s: broker.keep_alive_s,
             in_flight: self.in_flight,
+            inbound: u16::MAX,
             backoff: Backoff {
                 base_ms: 250,
                 cap_ms: 5_000,

@@ -3,6 +3,12 @@
 use crate::shift::move_down;
 use crate::wire::{PacketId, QoS, ReasonCode};
 
+/// Counts the messages in the table.
+#[cfg(not(feature = "many-inbound"))]
+type Count = u8;
+#[cfg(feature = "many-inbound")]
+type Count = u16;
+
 /// A message that is not finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Slot {
@@ -69,7 +75,10 @@ pub(crate) enum Arrival {
 #[derive(Debug)]
 pub(crate) struct Inbound {
     slots: [Slot; Self::SIZE],
-    len: u8,
+    /// How many of the slots are used at most.
+    #[cfg(feature = "many-inbound")]
+    most: u16,
+    len: Count,
     /// The broker may have begun a new session.
     unsure: bool,
     /// Acknowledgements, or another connection, may be due.
@@ -79,7 +88,33 @@ pub(crate) struct Inbound {
 }
 
 impl Inbound {
-    pub const SIZE: usize = 32;
+    /// What is used unless more is wanted.
+    pub const USUAL: usize = 32;
+
+    pub const SIZE: usize = if cfg!(feature = "many-inbound") {
+        4_096
+    } else {
+        Self::USUAL
+    };
+
+    #[cfg(not(feature = "many-inbound"))]
+    const fn most(&self) -> usize {
+        Self::SIZE
+    }
+
+    #[cfg(feature = "many-inbound")]
+    const fn most(&self) -> usize {
+        self.most as usize
+    }
+
+    /// With room for `most` messages, or as many as there can be.
+    #[cfg(feature = "many-inbound")]
+    pub fn with_room(most: u16) -> Self {
+        Self {
+            most: most.clamp(1, Self::SIZE as u16),
+            ..Self::new()
+        }
+    }
 
     pub const fn new() -> Self {
         let empty = Slot {
@@ -89,6 +124,8 @@ impl Inbound {
         };
         Self {
             slots: [empty; Self::SIZE],
+            #[cfg(feature = "many-inbound")]
+            most: Self::USUAL as u16,
             len: 0,
             unsure: false,
             due: false,
@@ -134,7 +171,7 @@ impl Inbound {
                 return Arrival::Ignored;
             }
         }
-        let full = usize::from(self.len) == Self::SIZE;
+        let full = usize::from(self.len) == self.most();
         if full && self.used().iter().any(|slot| slot.state.is_ours()) {
             return Arrival::Wait;
         }

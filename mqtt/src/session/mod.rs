@@ -116,7 +116,7 @@ pub struct Session<'b> {
 
 impl<'b> Session<'b> {
     /// The most messages at QoS 1 and 2 that can be under way to us.
-    pub const RECEIVE_MAXIMUM: u16 = Inbound::SIZE as u16;
+    pub const RECEIVE_MAXIMUM: u16 = Inbound::USUAL as u16;
 
     /// The most publications that the outbox takes, however large it is: a
     /// quarter of the packet ids, so that one is always soon found.
@@ -134,10 +134,14 @@ impl<'b> Session<'b> {
             Versions::Any => Version::V5,
             Versions::Only(version) => version,
         };
+        #[cfg(not(feature = "many-inbound"))]
+        let inbound = Inbound::new();
+        #[cfg(feature = "many-inbound")]
+        let inbound = Inbound::with_room(options.inbound);
         let mut session = Self {
             options,
             outbox: Outbox::new(buffers.outbox, buffers.slots),
-            inbound: Inbound::new(),
+            inbound,
             inbound_aliases: Aliases::new(buffers.inbound_aliases),
             outbound_aliases: Aliases::new(buffers.outbound_aliases),
             timers: Timers::new(now),

@@ -99,6 +99,12 @@ pub struct Options<'a> {
     /// How many messages at QoS 1 and 2 the broker may have under way to us:
     /// at most [`Session::RECEIVE_MAXIMUM`](crate::Session::RECEIVE_MAXIMUM).
     pub receive_maximum: u16,
+    /// How many messages there is room for that the application has not
+    /// acknowledged or, at QoS 2, the broker not released: up to 4,096. Some
+    /// brokers send more than the receive maximum allows. What has no room waits,
+    /// or comes again on another connection of the same session.
+    #[cfg(feature = "many-inbound")]
+    pub inbound: u16,
     /// How many publications may be under way to the broker. MQTT 5 lets it
     /// allow fewer; in MQTT 3.1.1 it cannot say so, and may close a connection
     /// with too many (mosquitto: more than 20 at QoS 2).
@@ -125,6 +131,8 @@ impl<'a> Options<'a> {
             keep_alive_s: 15,
             session_expiry_s: 3_600,
             receive_maximum: 16,
+            #[cfg(feature = "many-inbound")]
+            inbound: crate::Session::RECEIVE_MAXIMUM,
             in_flight: 16,
             properties: &[],
             timeouts: Timeouts::default(),

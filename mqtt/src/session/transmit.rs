@@ -246,7 +246,7 @@ impl Session<'_> {
         }
     }
 
-    #[inline]
+    #[inline(never)]
     fn entry_sent(&mut self) {
         let at = self.outbox.cursor();
         let Some((kind, state)) = self.outbox.entry(at).map(|slot| (slot.kind, slot.state)) else {
