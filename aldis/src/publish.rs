@@ -175,6 +175,12 @@ async fn publish_all(args: &Args) -> Result<u8, Failure> {
              -s or -l in place of -m. See aldis pub --help.",
         ));
     };
+    if topic.len() > usize::from(u16::MAX) {
+        return Err(Failure::usage(format!(
+            "The topic has {} bytes; there may be 65535.",
+            topic.len()
+        )));
+    }
     if !valid_topic(&topic) {
         return Err(Failure::usage(format!(
             "Invalid publish topic '{topic}', does it contain '+' or '#'?"
@@ -273,6 +279,13 @@ fn content(file: Option<&PathBuf>) -> Result<Vec<u8>, Failure> {
             io::stdin().read_to_end(&mut content).map_err(|error| {
                 Failure::failed(format!("standard input cannot be read: {error}"))
             })?;
+            // The output of a command that failed, perhaps.
+            if content.is_empty() {
+                return Err(Failure::failed(
+                    "There is nothing to publish on standard input. An empty message, which \
+                     deletes a retained one, is published with -n.",
+                ));
+            }
             Ok(content)
         }
     }

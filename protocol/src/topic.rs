@@ -158,7 +158,7 @@ impl fmt::Display for InvalidName {
             Self::Id => write!(
                 f,
                 "a device id has 1 to {MAX_ID_LEN} bytes, without `/`, `+`, `#`, spaces and \
-                 control characters"
+                 control characters, and is not `.` or `..`"
             ),
             Self::Prefix => write!(
                 f,
@@ -182,7 +182,8 @@ impl core::error::Error for InvalidName {}
 /// # Errors
 /// If the id breaks the rule that the error states.
 pub fn check_id(id: &str) -> Result<(), InvalidName> {
-    if is_part(id) && id.len() <= MAX_ID_LEN {
+    // Names of files are made of ids, too.
+    if is_part(id) && id.len() <= MAX_ID_LEN && !matches!(id, "." | "..") {
         Ok(())
     } else {
         Err(InvalidName::Id)
@@ -292,7 +293,7 @@ mod tests {
         }
         let longer = "i".repeat(MAX_ID_LEN + 1);
         for id in [
-            "", "a/b", "+", "a#", "a b", "a\0", "a\n", "\u{85}", "\u{2003}", &longer,
+            "", "a/b", "+", "a#", "a b", "a\0", "a\n", "\u{85}", "\u{2003}", ".", "..", &longer,
         ] {
             assert_eq!(check_id(id), Err(InvalidName::Id), "{id}");
         }

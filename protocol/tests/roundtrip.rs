@@ -122,7 +122,7 @@ proptest! {
     #[test]
     fn topics(
         prefix in "[a-z]{1,8}(/[a-zä]{1,8}){0,3}",
-        id in "[^/+#\\s\\pC]{1,16}",
+        id in "[^/+#\\s\\pC.]{1,16}",
         topic in select(&Topic::ALL[..]),
     ) {
         let mut buffer = [0; topic::MAX_LEN];

@@ -7,11 +7,17 @@ use serde::de::IgnoredAny;
 
 use super::format::Arrival;
 
+const NO_PAYLOAD: &str = ",\"payload\":null}";
+
 /// With the payload as a string. A payload that is not UTF-8 is there once more,
 /// in hexadecimal digits, as `payload_hex`.
 pub fn message(arrival: &Arrival<'_>) -> String {
     let payload = arrival.message.payload;
     let mut json = head(arrival);
+    if payload.is_empty() {
+        json.push_str(NO_PAYLOAD);
+        return json;
+    }
     match std::str::from_utf8(payload) {
         Ok(text) => entry(&mut json, "payload", text),
         Err(_) => {
@@ -27,6 +33,9 @@ pub fn message(arrival: &Arrival<'_>) -> String {
 /// With the payload as it is, without its white space, if it is JSON.
 pub fn message_with_json(arrival: &Arrival<'_>) -> Option<String> {
     let text = std::str::from_utf8(arrival.message.payload).ok()?;
+    if text.is_empty() {
+        return Some(head(arrival) + NO_PAYLOAD);
+    }
     serde_json::from_str::<IgnoredAny>(text).ok()?;
     let mut json = head(arrival);
     json.push_str(",\"payload\":");

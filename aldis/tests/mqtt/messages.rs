@@ -386,3 +386,74 @@ fn a_session_is_resumed_without_a_message_lost_or_doubled() {
         assert_eq!(sub(&["-C", "2"]), "2\n3\n", "-V {version} -q {qos}");
     }
 }
+
+/// mosquitto sends its whole queue at once, whatever the receive maximum: what has no room would
+/// be lost with a session that ends with the connection, and retained messages come for ever.
+#[test]
+fn a_burst_at_qos_2_arrives_whole_and_once() {
+    let broker = Mosquitto::start();
+    let lines: String = (0..900).map(|i| format!("line {i}\n")).collect();
+    for version in ["5", "311"] {
+        let args = ["-t", "b", "-q", "2", "-C", "900", "-V", version];
+        let sub = start(&mut Tool::Aldis.at("sub", broker.port, args), b"");
+        broker.subscribed();
+        let args = ["-t", "b", "-q", "2", "-l"];
+        let sent = start(
+            &mut Tool::Mosquitto.at("pub", broker.port, args),
+            lines.as_bytes(),
+        );
+        assert_eq!(sent.done().code, Some(0));
+        let done = sub.done();
+        assert_eq!((done.code, done.text()), (Some(0), &lines[..]), "{version}");
+        assert_eq!(done.err, "", "a connection was lost");
+    }
+    for i in 0..120 {
+        publish(
+            broker.port,
+            &["-t", &format!("r/{i}"), "-m", "x", "-r", "-q", "2"],
+        );
+    }
+    for version in ["5", "311"] {
+        let args = ["-t", "r/#", "-q", "2", "-C", "120", "-v", "-V", version];
+        let done = run(&mut Tool::Aldis.at("sub", broker.port, args));
+        let mut topics: Vec<_> = done.text().lines().collect();
+        topics.sort_unstable();
+        topics.dedup();
+        assert_eq!((done.code, topics.len()), (Some(0), 120), "{version}");
+    }
+}
+
+/// `failing-command | aldis pub -r -s` would delete what is retained.
+#[test]
+fn nothing_on_standard_input_is_not_an_empty_message() {
+    let broker = Mosquitto::start();
+    publish(broker.port, &["-t", "kept", "-m", "x", "-r", "-q", "1"]);
+    let args = ["-t", "kept", "-r", "-q", "1", "-s"];
+    for tool in [Tool::Aldis, Tool::Mosquitto] {
+        let done = start(&mut tool.at("pub", broker.port, args), b"").done();
+        assert_eq!(done.code, Some(1), "{tool:?}");
+        assert!(!done.err.is_empty());
+    }
+    let args = ["-t", "kept", "-C", "1", "-W", "5"];
+    let kept = run(&mut Tool::Aldis.at("sub", broker.port, args));
+    assert_eq!((kept.code, kept.text()), (Some(0), "x\n"));
+}
+
+/// An empty message, such as the end of a retained one, is no broken JSON.
+#[test]
+fn an_empty_payload_is_null_in_json() {
+    let broker = Mosquitto::start();
+    for format in ["%j", "%J"] {
+        let payload = |tool: Tool| {
+            let args = ["-t", "e", "-C", "1", "-F", format];
+            let sub = start(&mut tool.at("sub", broker.port, args), b"");
+            broker.subscribed();
+            publish(broker.port, &["-t", "e", "-n"]);
+            let done = sub.done();
+            assert_eq!(done.err, "");
+            let (_, payload) = done.text().split_once("\"payloadlen\"").unwrap();
+            payload.to_owned()
+        };
+        assert_eq!(payload(Tool::Aldis), payload(Tool::Mosquitto), "{format}");
+    }
+}

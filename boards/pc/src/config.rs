@@ -11,7 +11,7 @@ use std::fs;
 use std::path::Path;
 
 use aldis_device::dht::Model;
-use aldis_protocol::topic::{self, DEFAULT_COMMAND, DEFAULT_PREFIX, DEFAULT_READOUT};
+use aldis_protocol::topic::{self, DEFAULT_COMMAND, DEFAULT_PREFIX, DEFAULT_READOUT, Topic};
 
 use crate::broker_url::mask_user;
 use crate::{BrokerUrl, Secret};
@@ -206,13 +206,14 @@ impl Config {
                 _ => Err(RIGHT.into()),
             }
         });
+        let prefix = prefix.map_or(default.prefix, Found::into_value);
         let config = Self {
             id: id.map(Found::into_value),
-            prefix: prefix.map_or(default.prefix, Found::into_value),
             wifi: wifi(&mut document),
             broker: broker(&mut document),
             pins: pins(&mut document),
-            readout: readout(&mut document),
+            readout: readout(&mut document, &prefix),
+            prefix,
             sensor: model.map_or(default.sensor, Found::into_value),
         };
         document.finish()?;
@@ -337,7 +338,7 @@ fn pins(document: &mut Document<'_>) -> Pins {
     }
 }
 
-fn readout(document: &mut Document<'_>) -> Readout {
+fn readout(document: &mut Document<'_>, prefix: &str) -> Readout {
     let default = Readout::default();
     let mut topic = |key| {
         document.get(&READOUT, key, |value| {
@@ -360,17 +361,36 @@ fn readout(document: &mut Document<'_>) -> Readout {
             .map(|s| s as u32)
     });
     let confirm = document.get(&READOUT, "confirm", |value| value.truth());
+    let own = |name: &Option<String>| {
+        let own = name.as_deref().and_then(|name| Topic::parse(prefix, name));
+        own.map(|_| "is a topic that devices have already: choose another")
+    };
+    document.check(&readout, own);
+    document.check(&command, own);
+    let command_topic = command
+        .as_ref()
+        .map_or(&default.command_topic, |command| &command.value)
+        .clone();
+    let same = |name: &Option<String>, other: &Option<String>, told: &'static str| {
+        (name.is_some() && name == other).then_some(told)
+    };
+    const HEARS_ITSELF: &str = "the device would take its own readouts for commands";
+    if command.is_none() {
+        document.check(&readout, |readout| {
+            let told = same(readout, &command_topic, HEARS_ITSELF)?;
+            Some(format!("is the `command_topic` unless that is set: {told}"))
+        });
+    }
     let readout_topic = readout
         .as_ref()
         .map_or(default.topic, |readout| readout.value.clone());
     document.check(&command, |command| {
-        (command.is_some() && *command == readout_topic).then_some(
-            "is the readout's `topic` too: the device would take its own readouts for commands",
-        )
+        let told = same(command, &readout_topic, HEARS_ITSELF)?;
+        Some(format!("is the readout's `topic` too: {told}"))
     });
     Readout {
         topic: readout_topic,
-        command_topic: command.map_or(default.command_topic, Found::into_value),
+        command_topic,
         interval_s: interval_s.map_or(default.interval_s, Found::into_value),
         confirm: confirm.map_or(default.confirm, Found::into_value),
     }

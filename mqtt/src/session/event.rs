@@ -179,6 +179,13 @@ impl fmt::Display for Cause {
         match self {
             Self::Network(network) => network.fmt(f),
             Self::ConnectTimeout => f.write_str("the broker did not accept the connection in time"),
+            // Brokers say so of a wrong password, too.
+            Self::Refused(ReasonCode::NOT_AUTHORIZED) => write!(
+                f,
+                "the broker refused the connection: {} (check the user name and the password, and \
+                 whether they may connect)",
+                ReasonCode::NOT_AUTHORIZED
+            ),
             Self::Refused(reason) => {
                 write!(
                     f,

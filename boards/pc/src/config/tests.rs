@@ -177,7 +177,7 @@ id = "late"
 [sensor]
 model = "dht21"
 "##;
-    let expected = r#"device.toml:1: `id = "a/b"`: a device id has 1 to 64 bytes, without `/`, `+`, `#`, spaces and control characters
+    let expected = r#"device.toml:1: `id = "a/b"`: a device id has 1 to 64 bytes, without `/`, `+`, `#`, spaces and control characters, and is not `.` or `..`
 device.toml:2: `prefix = 3`: should be text in quotes
 device.toml:3: unknown key `intervall_s`: did you mean `interval_s` in [readout]?
 device.toml:4: unknown key `ssid`: it should stand in [wifi]
@@ -225,6 +225,18 @@ fn contradictions_are_explained() {
              and its port, without `/x`\n\
              device.toml:3: `password = \"...\"` in [broker]: should have 1 to 65535 bytes, none \
              of them 0",
+        ),
+        (
+            "[readout]\ntopic = 'output'",
+            "device.toml:2: `topic = \"output\"` in [readout]: is the `command_topic` unless that is \
+             set: the device would take its own readouts for commands",
+        ),
+        (
+            "prefix = 'home'\n[readout]\ntopic = 'home/a/led/set'\ncommand_topic = 'home/b/status'",
+            "device.toml:3: `topic = \"home/a/led/set\"` in [readout]: is a topic that devices have \
+             already: choose another\n\
+             device.toml:4: `command_topic = \"home/b/status\"` in [readout]: is a topic that \
+             devices have already: choose another",
         ),
         (
             "[readout]\ncommand_topic = 'testincr'",
