@@ -25,7 +25,10 @@ fn a_wrong_password_has_mosquittos_exit_code() {
             }
         }
         let done = wrong(Tool::Aldis, &[]);
-        assert!(done.err.contains("check the user name and the password"), "{done:?}");
+        assert!(
+            done.err.contains("check the user name and the password"),
+            "{done:?}"
+        );
         assert_eq!(wrong(Tool::Aldis, &["--quiet"]).err, "");
     }
 }

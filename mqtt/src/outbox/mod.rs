@@ -624,3 +624,23 @@ const fn distance(from: u16, to: u16) -> u16 {
         None => (u16::MAX - from) + to,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::distance;
+
+    /// Packet ids wrap past zero, which is none: a wrong distance gives one that is in use.
+    #[test]
+    fn the_distance_of_packet_ids_leaves_zero_out() {
+        for (from, to, steps) in [
+            (1, 1, 0),
+            (1, 2, 1),
+            (5, 65_535, 65_530),
+            (65_535, 1, 1),
+            (65_535, 65_534, 65_534),
+            (40_000, 3, 25_538),
+        ] {
+            assert_eq!(distance(from, to), steps, "{from} to {to}");
+        }
+    }
+}

@@ -7,6 +7,7 @@ mod connecting;
 mod conversations;
 mod defects;
 mod due;
+mod edges;
 mod field;
 mod inbound;
 mod limits;
