@@ -1,6 +1,6 @@
 //! `aldis decode`: the readings in a recorded waveform.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -68,11 +68,7 @@ fn read(file: &Path) -> Result<Recording, RecordingError> {
     if file != Path::new("-") {
         return Recording::read(file);
     }
-    let mut text = Vec::new();
-    match io::stdin().read_to_end(&mut text) {
-        Ok(_) => Recording::parse("standard input", &text),
-        Err(error) => Err(RecordingError::unreadable("standard input", error)),
-    }
+    Recording::read_from("standard input", io::stdin().lock())
 }
 
 /// Prints the answers and counts the readings among them.

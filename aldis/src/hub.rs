@@ -125,32 +125,48 @@ fn configure(args: &Args) -> Result<(HubConfig, bool), String> {
     }
     .map_err(|error| error.to_string())?;
 
-    let listen = args.listen.as_ref().or(file.listen.as_ref());
-    let listen = address(
-        "--listen",
-        listen.map_or("0.0.0.0:1883", String::as_str),
-        1883,
-    )?;
-    let websocket = match args.ws.as_ref().or(file.ws.as_ref()) {
-        Some(text) => Some(address("--ws", text, 8083)?),
+    // Where it was said is where it is to be mended.
+    let either = |flag: &'static str, given: &Option<String>, key, found: Option<&String>| match (
+        given, found,
+    ) {
+        (Some(text), _) => Some((flag, text.clone())),
+        (None, found) => found.map(|text| (key, text.clone())),
+    };
+    let listen = match either("--listen", &args.listen, "listen =", file.listen.as_ref()) {
+        Some((said, text)) => address(said, &text, 1883)?,
+        None => SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 1883),
+    };
+    let websocket = match either("--ws", &args.ws, "ws =", file.ws.as_ref()) {
+        Some((said, text)) => Some(address(said, &text, 8083)?),
         None => None,
     };
     let section = file.tls.as_ref();
-    let tls = match args.tls.as_ref().or(section.map(|section| &section.listen)) {
-        Some(text) => {
-            let cert = args.cert.as_ref().or(section.map(|section| &section.cert));
-            let key = args.key.as_ref().or(section.map(|section| &section.key));
+    let found = section.and_then(|section| section.listen.as_ref());
+    let tls = match either("--tls", &args.tls, "[tls] listen =", found) {
+        Some((said, text)) => {
+            let cert = args
+                .cert
+                .as_ref()
+                .or(section.and_then(|section| section.cert.as_ref()));
+            let key = args
+                .key
+                .as_ref()
+                .or(section.and_then(|section| section.key.as_ref()));
             let (Some(cert), Some(key)) = (cert, key) else {
                 return Err("TLS needs a certificate and its key: `--cert FILE --key FILE`".into());
             };
             Some(TlsConfig {
-                listen: address("--tls", text, 8883)?,
+                listen: address(said, &text, 8883)?,
                 cert: cert.clone(),
                 key: key.clone(),
             })
         }
-        None if args.cert.is_some() || args.key.is_some() => {
-            return Err("`--cert` and `--key` are for TLS; say where with `--tls :8883`".into());
+        None if args.cert.is_some() || args.key.is_some() || section.is_some() => {
+            return Err(
+                "a certificate and its key are for TLS; say where with `--tls :8883`, or with \
+                 `listen` in [tls]"
+                    .into(),
+            );
         }
         None => None,
     };

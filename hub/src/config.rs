@@ -104,11 +104,19 @@ pub struct HubFile {
 #[serde(deny_unknown_fields)]
 pub struct TlsSection {
     /// Where to listen, as for the flag `--tls`.
-    pub listen: String,
+    pub listen: Option<String>,
     /// The file with the certificate chain; relative to the configuration file.
-    pub cert: PathBuf,
+    pub cert: Option<PathBuf>,
     /// The file with the private key; relative to the configuration file.
-    pub key: PathBuf,
+    pub key: Option<PathBuf>,
+}
+
+/// Room for CONNECT with an id, a user name and a password of usual lengths.
+const LEAST_PACKET: u32 = 256;
+
+/// The number of the line that follows this text.
+fn line_after(before: &str) -> usize {
+    before.matches('\n').count().saturating_add(1)
 }
 
 impl HubFile {
@@ -120,27 +128,53 @@ impl HubFile {
         let mut file = Self::parse(&text)
             .map_err(|reason| HubError::Config(format!("{}: {reason}", path.display())))?;
         if let (Some(tls), Some(dir)) = (&mut file.tls, path.parent()) {
-            tls.cert = dir.join(&tls.cert);
-            tls.key = dir.join(&tls.key);
+            for file in [&mut tls.cert, &mut tls.key].into_iter().flatten() {
+                *file = dir.join(&file);
+            }
         }
+        file.access().check().map_err(|error| {
+            let reason = error.to_string();
+            // The first thing that it names, where that stands in the file.
+            let named = reason.split('`').nth(1).unwrap_or_default();
+            let at = text
+                .find(&format!("\"{named}\""))
+                .and_then(|at| text.get(..at));
+            let line = match at {
+                Some(before) => format!("line {}: ", line_after(before)),
+                None => String::new(),
+            };
+            HubError::Config(format!("{}: {line}{reason}", path.display()))
+        })?;
         Ok(file)
     }
 
     /// Reads the file's text. The error names the line, the key and what would be right.
     pub fn parse(text: &str) -> Result<Self, String> {
-        toml::from_str(text).map_err(|error| {
+        let file: Self = toml::from_str(text).map_err(|error| {
             let line = error
                 .span()
                 .and_then(|span| text.get(..span.start))
-                .map_or(1, |before| before.matches('\n').count().saturating_add(1));
+                .map_or(1, line_after);
             let key = error
                 .span()
                 .and_then(|span| text.get(span))
                 .filter(|found| !found.is_empty() && !found.contains('\n'))
                 .map(|found| format!(" (at `{found}`)"))
                 .unwrap_or_default();
-            format!("line {line}: {}{key}", error.message())
-        })
+            let said = error.message();
+            let said = said.replace("expected usize", "expected a whole number");
+            let said = said.replace("expected u32", "expected a whole number up to 4294967295");
+            format!("line {line}: {said}{key}")
+        })?;
+        if file.packet.is_some_and(|packet| packet < LEAST_PACKET) {
+            return Err(format!(
+                "`packet` should be at least {LEAST_PACKET}: nobody could connect"
+            ));
+        }
+        if file.queue == Some(0) {
+            return Err("`queue` should be at least 1: no message would wait".to_owned());
+        }
+        Ok(file)
     }
 
     /// Who may connect, and which topics they may use, according to the file.
@@ -210,6 +244,42 @@ mod tests {
         assert_eq!(file.limits().queue, 5);
         assert_eq!(file.limits().packet, 2048);
         assert_eq!(file.limits().session_expiry.as_secs(), 2 * 86_400);
+    }
+
+    /// Nobody can connect, or nothing waits, and the hub says nothing.
+    #[test]
+    fn numbers_that_make_no_sense_are_refused() {
+        for (text, words) in [
+            ("packet = 1", "at least 256"),
+            ("queue = 0", "at least 1"),
+            ("queue = \"x\"", "a whole number"),
+            ("packet = 99999999999", "up to 4294967295"),
+        ] {
+            let error = HubFile::parse(text).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+
+    /// A mistake in the access rules is looked for in the whole file.
+    #[test]
+    fn a_mistake_in_users_and_rules_is_named_with_file_and_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hub.toml");
+        for (text, line) in [
+            (
+                "\n[[user]]\nname = \"ann\"\npassword = \"plain\"\n",
+                "line 3: ",
+            ),
+            (
+                "[[rule]]\neffect = \"allow\"\ntopics = [\"a/#/b\"]\n",
+                "line 3: ",
+            ),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let error = HubFile::read(&path).unwrap_err().to_string();
+            let begin = format!("{}: {line}", path.display());
+            assert!(error.starts_with(&begin), "{error}");
+        }
     }
 
     /// A typo that is ignored leaves the hub open while its owner thinks it is locked.

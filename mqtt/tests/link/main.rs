@@ -374,7 +374,7 @@ fn an_answer_behind_a_flood_counts_and_a_flood_hides_no_silence() {
     assert!(told.iter().all(|text| text != "disconnected Silent"));
 
     // QoS 0 to "in", as fast as it is read, and no answer.
-    net.borrow_mut().firehose = vec![0x30, 6, 0, 2, b'i', b'n', 0, b'x'].repeat(200);
+    net.borrow_mut().firehose = [0x30, 6, 0, 2, b'i', b'n', 0, b'x'].repeat(200);
     net.borrow_mut().deaf = true;
     publish(&mut link, b"y", QoS::AtLeastOnce);
     let start = net.borrow().now;

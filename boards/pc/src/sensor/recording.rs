@@ -12,6 +12,8 @@ use super::PulseSource;
 
 /// The first line of a recording.
 const HEADER: &str = "level,duration_us";
+/// Hours of answers, one after the other, in bytes.
+const LARGEST: u64 = 64 * 1024 * 1024;
 /// A level held longer than this is idle (high) or the host's start pulse (low).
 const QUIET_US: u32 = 300;
 
@@ -28,9 +30,26 @@ impl Recording {
     /// If the file cannot be read or is no recording.
     pub fn read(path: &Path) -> Result<Self, RecordingError> {
         let name = path.display().to_string();
-        match fs::read(path) {
-            Ok(bytes) => Self::parse(&name, &bytes),
+        match fs::File::open(path) {
+            Ok(file) => Self::read_from(&name, file),
             Err(error) => Err(RecordingError::unreadable(&name, error)),
+        }
+    }
+
+    /// Reads a recording from a stream, which `name` is what the message calls.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is no recording, or larger than any is.
+    pub fn read_from(name: &str, stream: impl io::Read) -> Result<Self, RecordingError> {
+        let mut bytes = Vec::new();
+        let read = io::Read::read_to_end(&mut stream.take(LARGEST + 1), &mut bytes);
+        match read {
+            Ok(len) if len as u64 > LARGEST => Err(RecordingError {
+                name: name.to_owned(),
+                problem: Problem::TooLarge,
+            }),
+            Ok(_) => Self::parse(name, &bytes),
+            Err(error) => Err(RecordingError::unreadable(name, error)),
         }
     }
 
@@ -136,6 +155,7 @@ impl RecordingError {
 #[derive(Debug)]
 enum Problem {
     Unreadable(io::Error),
+    TooLarge,
     Empty,
     Header { line: usize, found: String },
     Row { line: usize, row: BadRow },
@@ -154,6 +174,11 @@ impl fmt::Display for RecordingError {
         let name = &self.name;
         match &self.problem {
             Problem::Unreadable(error) => write!(f, "{name}: cannot be read: {error}"),
+            Problem::TooLarge => write!(
+                f,
+                "{name}: has more than {} MiB; no recording is so large",
+                LARGEST / (1024 * 1024)
+            ),
             Problem::Empty => write!(
                 f,
                 "{name}: there is nothing in it; a recording is the line `{HEADER}`, then a row \
@@ -359,5 +384,12 @@ mod tests {
                 .to_string(),
             "/nonexistent.csv: cannot be read: No such file or directory (os error 2)"
         );
+    }
+
+    /// All of the memory is filled with what is no recording, before anybody hears of it.
+    #[test]
+    fn a_stream_without_end_is_refused() {
+        let error = Recording::read_from("zeros", std::io::repeat(0)).unwrap_err();
+        assert!(error.to_string().contains("more than 64 MiB"), "{error}");
     }
 }
