@@ -610,7 +610,7 @@ fn an_assigned_client_id_that_does_not_fit_is_not_kept() {
     for (room, kept) in [(64, false), (128, true)] {
         let slots = slots.to_vec().leak();
         let buffers = Buffers::new(leak(room), leak(256), slots);
-        let mut raw = Raw::with_buffers(options.clone(), buffers);
+        let mut raw = Raw::with_buffers(options, buffers);
         let id = b"auto-01234567-89AB-CDEF-0123-456789ABCDEF";
         let mut connack = vec![0x20, 3 + 3 + 41, 0, 0, 3 + 41, 18, 0, 41];
         connack.extend_from_slice(id);
