@@ -182,6 +182,34 @@ async fn who_cannot_be_trusted_is_not_and_it_is_told_why() {
     }
 }
 
+/// `openssl req -x509` marks what it makes as an authority's unless it is told not to. Who has
+/// named host and authority rightly must hear what is wrong; without the mark it is trusted.
+#[tokio::test]
+async fn a_certificate_of_its_own_is_trusted_unless_it_is_an_authority_s() {
+    for marked in [true, false] {
+        let dir = Dir::new(if marked { "marked" } else { "unmarked" });
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.is_ca = match marked {
+            true => IsCa::Ca(BasicConstraints::Unconstrained),
+            false => IsCa::ExplicitNoCa,
+        };
+        let certificate = dir.file("broker.pem", &params.self_signed(&key).unwrap().pem());
+        let broker = Mosquitto::start(&format!(
+            "certfile {}\nkeyfile {}\n",
+            certificate.display(),
+            dir.file("broker.key", &key.serialize_pem()).display(),
+        ));
+        let mut link = secure("localhost", broker.port, &certificate);
+        if marked {
+            let words = refused(&mut link).await;
+            assert!(words.contains("CA:FALSE"), "{words}");
+        } else {
+            connected(&mut link).await;
+        }
+    }
+}
+
 /// Plain MQTT behind `mqtts://` must neither hang nor be spoken to.
 #[tokio::test]
 async fn a_plain_listener_is_refused() {

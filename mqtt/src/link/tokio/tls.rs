@@ -96,11 +96,29 @@ impl Tls {
         let failure = |error: &dyn fmt::Display| (Network::Tls, format!("{host}: {error}"));
         let name = ServerName::try_from(host.to_owned()).map_err(|error| failure(&error))?;
         let connector = TlsConnector::from(self.0.clone());
-        connector
-            .connect(name, stream)
-            .await
-            .map_err(|error| failure(&error))
+        connector.connect(name, stream).await.map_err(|error| {
+            let said = error.to_string();
+            match remedy(&said) {
+                Some(remedy) => (Network::Tls, format!("{host}: {remedy} ({said})")),
+                None => failure(&error),
+            }
+        })
     }
+}
+
+/// What to do about a certificate that was made in a usual way and is refused all the same.
+fn remedy(said: &str) -> Option<&'static str> {
+    if said.contains("CaUsedAsEndEntity") {
+        return Some(
+            "the broker's certificate is marked as an authority's: make it with \
+             `openssl req -x509 -addext basicConstraints=critical,CA:FALSE ...`",
+        );
+    }
+    said.contains("UnsupportedCertVersion").then_some(
+        "the broker's certificate is of version 1 and names no host: make it with \
+         `openssl x509 -req -extfile FILE ...`, where the file has the line \
+         `subjectAltName=DNS:HOST`",
+    )
 }
 
 impl fmt::Debug for Tls {
