@@ -14,7 +14,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use aldis_mqtt::wire::valid_topic;
-use aldis_mqtt::{Dropped, Event, Publication, PublicationId, PublishError, QoS, Slot};
+use aldis_mqtt::{
+    Cause, Dropped, Event, Network, Publication, PublicationId, PublishError, QoS, Slot,
+};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
@@ -120,6 +122,10 @@ const OVERHEAD: usize = 64;
 /// The longest line, and room for several shorter ones. Memory is taken only as
 /// far as it is used.
 const LINES: usize = 16 << 20;
+/// After so many connections that ended with a message on its way, it is given up.
+const IN_VAIN: u8 = 5;
+/// mosquitto_pub's exit code for a connection that was lost.
+const CONNECTION_LOST: u8 = 7;
 /// Lines that were read and not yet published.
 const READ_AHEAD: usize = 64;
 /// What the broker sends is small; only reason strings take some room.
@@ -233,6 +239,8 @@ async fn publish_all(args: &Args) -> Result<u8, Failure> {
         refused: None,
         contact: Contact::new(args.broker.quiet),
         unsent: false,
+        in_vain: 0,
+        longest: 0,
     };
     client::connect(&mut link, &broker).await?;
     match source {
@@ -245,7 +253,7 @@ async fn publish_all(args: &Args) -> Result<u8, Failure> {
                 }
                 loop {
                     publisher.publish(&mut link, &payload).await?;
-                    publisher.flush(&mut link).await;
+                    publisher.flush(&mut link).await?;
                     if !std::mem::take(&mut publisher.unsent) {
                         break;
                     }
@@ -259,7 +267,7 @@ async fn publish_all(args: &Args) -> Result<u8, Failure> {
                 })?;
                 publisher.publish(&mut link, &line).await?;
             }
-            publisher.flush(&mut link).await;
+            publisher.flush(&mut link).await?;
             if publisher.unsent && !args.broker.quiet {
                 eprintln!("Warning: lines may be lost with the connection: with -q 1 none is");
             }
@@ -328,6 +336,11 @@ struct Publisher<'a> {
     contact: Contact,
     /// The connection was lost before messages at QoS 0 were sent.
     unsent: bool,
+    /// Connections in a row that the broker accepted and that ended with something
+    /// on its way and nothing acknowledged.
+    in_vain: u8,
+    /// The length of the longest payload.
+    longest: usize,
 }
 
 impl Publisher<'_> {
@@ -342,12 +355,16 @@ impl Publisher<'_> {
             match session.publish(&publication, now) {
                 Ok(published) => {
                     self.published += 1;
+                    self.longest = self.longest.max(payload.len());
                     if self.args.qos != QoS::AtMostOnce {
                         self.numbers.insert(published.id, self.published);
                     }
                     return Ok(());
                 }
-                Err(PublishError::Full | PublishError::NotConnected) => self.progress(link).await,
+                Err(PublishError::Full | PublishError::NotConnected) => {
+                    self.progress(link).await;
+                    self.not_in_vain()?;
+                }
                 Err(error) => {
                     return Err(Failure::failed(format!(
                         "a message of {} bytes cannot be published: {error}",
@@ -359,10 +376,28 @@ impl Publisher<'_> {
     }
 
     /// Carries on until everything was sent and, at QoS 1 and 2, acknowledged.
-    async fn flush(&mut self, link: &mut ClientLink<'_>) {
+    async fn flush(&mut self, link: &mut ClientLink<'_>) -> Result<(), Failure> {
         while !self.numbers.is_empty() || !link.session().is_flushed() {
             self.progress(link).await;
+            self.not_in_vain()?;
         }
+        Ok(())
+    }
+
+    /// A broker of MQTT 3.1.1 cannot say that a message is too large for it: it
+    /// closes the connection, each time anew.
+    fn not_in_vain(&self) -> Result<(), Failure> {
+        if self.in_vain < IN_VAIN {
+            return Ok(());
+        }
+        Err(Failure::new(
+            CONNECTION_LOST,
+            format!(
+                "The broker ended {} connections in a row with a message on its way: it may not \
+                 take messages so large ({} bytes).",
+                self.in_vain, self.longest
+            ),
+        ))
     }
 
     /// Carries on for a while.
@@ -397,9 +432,21 @@ impl Publisher<'_> {
     async fn progress(&mut self, link: &mut ClientLink<'_>) {
         let sent = link.connector().sent();
         let flushed = link.session().is_flushed();
+        let connected = link.session().is_connected();
+        let waiting = !flushed || !self.numbers.is_empty();
         tokio::select! {
             biased;
             event = link.next() => {
+                // What was never accepted is another matter: the broker may be away.
+                let lost = matches!(
+                    event,
+                    Event::Disconnected { cause: Cause::Network(Network::Closed | Network::Reset), .. }
+                );
+                self.in_vain = match event {
+                    Event::Delivered { .. } => 0,
+                    _ if lost && connected && waiting => self.in_vain.saturating_add(1),
+                    _ => self.in_vain,
+                };
                 let lost = matches!(event, Event::Disconnected { .. });
                 self.unsent |= lost && !flushed && self.args.qos == QoS::AtMostOnce;
                 self.note(&event);

@@ -244,3 +244,21 @@ fn count_and_time_end_it_whichever_comes_first() {
         assert_eq!((done.code, done.text()), (Some(27), "m\n"));
     }
 }
+
+/// A broker of MQTT 3.1.1 closes the connection where a message is too large for it, each time
+/// anew: a program that goes on trying never ends.
+#[test]
+fn a_message_that_the_broker_never_takes_is_given_up() {
+    let broker = Mosquitto::with("allow_anonymous true\nmax_packet_size 5000\n");
+    let dir = Dir::new();
+    let file = dir.file("large", vec![b'x'; 10_000]);
+    for qos in ["1", "2"] {
+        let args = ["-V", "311", "-t", "t", "-q", qos, "-f", utf8(&file)];
+        let done = run(&mut Tool::Aldis.at("pub", broker.port, args));
+        assert_eq!(done.code, Some(7), "-q {qos}: {done:?}");
+        assert!(done.err.contains("10000 bytes"), "-q {qos}: {done:?}");
+    }
+    let args = ["-V", "5", "-t", "t", "-q", "1", "-f", utf8(&file)];
+    let done = run(&mut Tool::Aldis.at("pub", broker.port, args));
+    assert_eq!(done.code, Some(1), "{done:?}");
+}
