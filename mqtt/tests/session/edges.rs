@@ -51,6 +51,31 @@ fn the_maximum_qos_is_itself_allowed() {
     }
 }
 
+/// What a broker says it offers is offered.
+#[test]
+fn what_is_said_to_be_available_is() {
+    for (available, sent) in [(0, false), (1, true)] {
+        let mut raw = Raw::new(options(Version::V5));
+        raw.connect(&[0x20, 5, 0, 0, 2, 37, available]);
+        let publication = Publication::new("t", b"x").qos(One).retained();
+        raw.session.publish(&publication, at(raw.now)).unwrap();
+        assert_eq!(!raw.sent().is_empty(), sent);
+    }
+}
+
+/// Where both sides are heard within the keep-alive, there is nothing to ask.
+#[test]
+fn an_answer_puts_off_the_next_question() {
+    let mut raw = Raw::connected(Version::V5);
+    let start = raw.now;
+    raw.wait(10_000);
+    raw.publish("t", One);
+    raw.sent();
+    raw.receive(&[0x40, 2, 0, 1]);
+    assert_eq!(raw.wait(14_999), []);
+    assert_eq!(raw.wait(1), [(start + 25_000, vec![0xc0, 0])]);
+}
+
 /// Asking sooner would cost a battery, and later the connection.
 #[test]
 fn a_quiet_connection_is_asked_at_the_keep_alive_and_not_before() {
@@ -185,9 +210,17 @@ fn an_answer_may_come_before_the_repetition() {
 /// that was away between them was only being restarted.
 #[test]
 fn a_broker_that_was_away_was_restarted_not_taken_over() {
-    for away in [false, true] {
+    // So is one that was there for longer.
+    for (away, lasted, restarted) in [
+        (false, 0, false),
+        (false, 9_999, false),
+        (false, 10_000, true),
+        (true, 0, true),
+    ] {
         let mut raw = Raw::connected(Version::V5);
         for round in 0..3 {
+            raw.now += lasted;
+            raw.events();
             raw.session.failed(Network::Closed, at(raw.now));
             raw.events();
             if round == 2 {
@@ -206,7 +239,7 @@ fn a_broker_that_was_away_was_restarted_not_taken_over() {
         }
         let wait = raw.session.deadline().as_millis() - raw.now;
         let least = u64::from(Options::new("c").backoff.taken_over_ms);
-        assert_eq!(wait >= least, !away, "{wait} ms");
+        assert_eq!(wait >= least, !restarted, "{lasted} ms, then {wait} ms");
     }
 }
 
