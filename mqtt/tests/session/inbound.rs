@@ -513,3 +513,29 @@ fn what_was_passed_over_is_acknowledged_in_its_turn() {
     raw.session.acknowledge(token.unwrap());
     assert_eq!(raw.sent(), [0x40, 2, 0, 1, 0x40, 2, 0, 2]);
 }
+
+/// The application may be done with a message at QoS 2 before the broker sends it again on the next
+/// connection: then it is acknowledged, with PUBREC, and not told again.
+#[test]
+fn what_was_handled_between_two_connections_is_acknowledged_when_it_comes_again() {
+    let mut raw = Raw::connected(Version::V5);
+    let two = token(&raw.receive(&publish(Two, 7, 0)));
+    raw.cut();
+    raw.session.acknowledge(two);
+    raw.connect(CONNACK_PRESENT);
+    assert_eq!(raw.sent(), [], "it has not come again");
+    let mut again = publish(Two, 7, 0);
+    again[0] |= 8;
+    assert_eq!(raw.receive(&again), []);
+    assert_eq!(raw.sent(), [0x50, 2, 0, 7]);
+
+    // Or after the connection, and before it comes again.
+    let mut raw = Raw::connected(Version::V5);
+    let two = token(&raw.receive(&publish(Two, 7, 0)));
+    raw.cut();
+    raw.connect(CONNACK_PRESENT);
+    raw.session.acknowledge(two);
+    assert_eq!(raw.sent(), [], "it has not come again");
+    assert_eq!(raw.receive(&again), []);
+    assert_eq!(raw.sent(), [0x50, 2, 0, 7]);
+}
