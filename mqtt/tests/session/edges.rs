@@ -269,3 +269,19 @@ fn every_error_has_words() {
     // Two are full in the same words.
     assert_eq!(words.len(), 10);
 }
+
+/// A driver that says that it has read more than there was room for has read what there was room
+/// for.
+#[test]
+fn no_more_is_received_than_there_is_room_for() {
+    let mut raw = Raw::connected(Version::V5);
+    // 250 of 256 bytes: messages of ten, of which the last is not all there.
+    let message = [0x30, 8, 0, 1, b't', 0, 1, 2, 3, 4];
+    let bytes: Vec<u8> = message.into_iter().cycle().take(256).collect();
+    raw.session.receive_space()[..256].copy_from_slice(&bytes);
+    raw.session.received(usize::MAX);
+    raw.session.received(1);
+    assert_eq!(raw.events().len(), 25);
+    assert_eq!(raw.session.receive_space().len(), 250);
+    assert!(raw.session.is_connected());
+}
