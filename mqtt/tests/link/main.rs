@@ -240,6 +240,9 @@ fn what_can_go_out_together_is_written_together() {
     }
     assert_eq!(net.borrow().writes - writes, 1);
     assert_eq!(net.borrow().broker.log().len(), 8);
+    // Nobody was asked anything that is not answered.
+    net.borrow_mut().now += 10_000;
+    assert!(!poll_still(&mut link) && link.session().is_connected());
 }
 
 /// What was gathered counts as sent; were that all, a network that takes nothing would be
@@ -300,6 +303,43 @@ fn the_bound_on_answers_begins_when_what_was_gathered_is_written() {
         }
         assert_eq!(told, vec!["delivered"; packets]);
     }
+}
+
+/// Carries on slowly, `ms` for each piece, until what ends with `last` is written; says how long it
+/// took from then on that the broker was found to be silent.
+fn silent_after(link: &mut TestLink<false>, net: &Shared, ms: u64, last: &[u8]) -> u64 {
+    net.borrow_mut().deaf = true;
+    let mut written = None;
+    loop {
+        if let Some((told, _)) = poll_next(link, net, 1, tell) {
+            assert_eq!(told, "disconnected Silent");
+            return net.borrow().now - written.expect("it is written by then");
+        }
+        let net = &mut *net.borrow_mut();
+        if net.got.last().is_some_and(|got| got.ends_with(last)) {
+            written.get_or_insert(net.now);
+        } else {
+            net.now += ms;
+        }
+    }
+}
+
+/// However long it took to write what was gathered, the broker has all of its time to answer.
+#[test]
+fn the_broker_has_its_time_from_when_all_is_written() {
+    let (mut link, net) = gathering(1_024);
+    publish(&mut link, &[b'x'; 900], QoS::AtLeastOnce);
+    net.borrow_mut().grain = 100;
+    net.borrow_mut().hesitant = true;
+    assert_eq!(silent_after(&mut link, &net, 700, b"xxx"), 5_000);
+
+    // PINGREQ, byte by byte.
+    let (mut link, net) = gathering(1_024);
+    let due = link.session().deadline().as_millis();
+    net.borrow_mut().now = due;
+    net.borrow_mut().grain = 1;
+    net.borrow_mut().hesitant = true;
+    assert_eq!(silent_after(&mut link, &net, 2_900, &[0xc0, 0]), 5_000);
 }
 
 /// The same bound holds once all is written, and what was written before does not hide behind what
