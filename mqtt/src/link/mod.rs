@@ -235,7 +235,9 @@ impl<'b, C: Connector, K: Clock> Link<'b, C, K> {
 
     /// Reads what has come already; says whether that is all of it.
     fn catch_up(&mut self, now: Instant) -> bool {
-        if !matches!(self.stage, Stage::Open(_)) {
+        // What waits for a flush does not count as sent: its answer would be one
+        // that nobody asked for.
+        if !matches!(self.stage, Stage::Open(_)) || self.unflushed > 0 {
             return true;
         }
         loop {
@@ -295,7 +297,7 @@ impl<'b, C: Connector, K: Clock> Link<'b, C, K> {
 
     /// Chooses what goes out, if nothing does.
     fn choose(&mut self, now: Instant) {
-        if !self.gather.bytes().is_empty() {
+        if self.unflushed > 0 || !self.gather.bytes().is_empty() {
             return;
         }
         while let Some(len) = self.session.transmit(now).map(<[u8]>::len)

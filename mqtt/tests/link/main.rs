@@ -377,6 +377,45 @@ fn gathering_elsewhere_keeps_what_was_gathered() {
     }
 }
 
+/// What waits for a flush is written already: gathered as well, it would go out twice.
+#[test]
+fn what_waits_for_a_flush_is_not_gathered() {
+    let (mut link, net) = connected::<true>();
+    net.borrow_mut().flush_stalled = true;
+    publish(&mut link, b"once", QoS::AtMostOnce);
+    assert!(!poll_still(&mut link));
+    let mut link = link.gather(vec![0; 1_024].leak());
+    assert!(!poll_still(&mut link));
+    net.borrow_mut().flush_stalled = false;
+    publish(&mut link, b"then", QoS::AtLeastOnce);
+    until(&mut link, &net, "delivered");
+    let payloads: Vec<_> = net
+        .borrow()
+        .broker
+        .log()
+        .iter()
+        .map(|a| a.payload.clone())
+        .collect();
+    assert_eq!(payloads, [b"once", b"then"]);
+}
+
+/// A flush may have sent what does not count as sent yet. An answer that is read before it counts
+/// would be one that nobody asked for, and end the connection.
+#[test]
+fn an_answer_is_not_read_before_what_it_answers_counts_as_sent() {
+    let (mut link, net) = connected::<true>();
+    net.borrow_mut().flush_stalled = true;
+    publish(&mut link, b"x", QoS::AtLeastOnce);
+    assert!(!poll_still(&mut link));
+    // It went out all the same, and a timer has passed before anybody looks.
+    net.borrow_mut().slip_through();
+    let due = link.session().deadline().as_millis();
+    net.borrow_mut().flush_stalled = false;
+    net.borrow_mut().now = due;
+    let (told, _) = poll_next(&mut link, &net, 100, tell).unwrap();
+    assert!(!told.contains("Protocol"), "{told}");
+}
+
 /// Writes what there is, and then does something else for longer than an answer may take.
 fn busy_after_writing(link: &mut TestLink<false>, net: &Shared) {
     // It is written, and the answer comes, while nobody reads.
