@@ -3,10 +3,15 @@
 use aldis_mqtt::{Instant, PublicationId};
 use aldis_protocol::Reading;
 
+use crate::Recalled;
+
 /// A reading on its way.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
-    pub taken: Instant,
+    taken: Instant,
+    /// The age at `taken`, and the start in which it was truly taken, where that
+    /// was an earlier one.
+    older: Option<(u32, u32)>,
     pub seq: u32,
     pub reading: Reading,
     state: State,
@@ -23,6 +28,38 @@ enum State {
     Delivered(u32),
     /// Nothing more to do.
     Done,
+}
+
+impl Entry {
+    /// A reading taken at this moment.
+    pub const fn new(seq: u32, taken: Instant, reading: Reading) -> Self {
+        Self {
+            taken,
+            older: None,
+            seq,
+            reading,
+            state: State::Waiting,
+        }
+    }
+
+    /// A reading of an earlier start, of which this one began at `started`.
+    pub const fn recalled(recalled: Recalled, started: Instant) -> Self {
+        Self {
+            older: Some((recalled.age_ms, recalled.boot)),
+            ..Self::new(recalled.seq, started, recalled.reading)
+        }
+    }
+
+    /// How old it is, as far as is known.
+    pub fn age_ms(&self, now: Instant) -> u64 {
+        let before = self.older.map_or(0, |(age_ms, _)| age_ms);
+        now.since(self.taken).saturating_add(before.into())
+    }
+
+    /// The earlier start in which it was taken, if it was.
+    pub fn boot(&self) -> Option<u32> {
+        self.older.map(|(_, boot)| boot)
+    }
 }
 
 /// How long after its delivery a reading must be covered by a confirmation
@@ -87,6 +124,13 @@ impl<const N: usize> Backlog<N> {
             .count()
     }
 
+    /// The number of the oldest reading that is not done.
+    pub fn first(&self) -> Option<u32> {
+        self.iter()
+            .find(|entry| entry.state != State::Done && !self.is_confirmed(entry.seq))
+            .map(|entry| entry.seq)
+    }
+
     fn is_confirmed(&self, seq: u32) -> bool {
         self.confirmed.is_some_and(|confirmed| seq <= confirmed)
     }
@@ -96,7 +140,7 @@ impl<const N: usize> Backlog<N> {
     ///
     /// Those under way to the broker stay: their end will be told. There are
     /// fewer of them than `N`.
-    pub fn push(&mut self, seq: u32, taken: Instant, reading: Reading) -> bool {
+    pub fn push(&mut self, entry: Entry) -> bool {
         let mut superseded = false;
         if self.len >= N {
             let oldest = self
@@ -105,12 +149,7 @@ impl<const N: usize> Backlog<N> {
             superseded = self.take_out(oldest.unwrap_or(0));
         }
         if let Some(slot) = self.slot(self.len) {
-            *slot = Some(Entry {
-                taken,
-                seq,
-                reading,
-                state: State::Waiting,
-            });
+            *slot = Some(entry);
             self.len = self.len.saturating_add(1);
         }
         superseded

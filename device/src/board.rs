@@ -18,6 +18,23 @@ pub trait Board {
     /// could not, the device goes on without.
     fn save(&mut self, saved: &Saved);
 
+    /// Keeps a reading over restarts, until a later one says that it is done.
+    /// Returns as [`Board::save`] does; `saved` is what that would be given, with
+    /// the number of the next reading.
+    ///
+    /// A board without room for readings saves the number.
+    fn keep(&mut self, kept: &Kept, saved: &Saved) {
+        let _ = kept;
+        self.save(saved);
+    }
+
+    /// Every reading up to `kept.done` is done, although none is to be kept now.
+    /// Not called for each: what is not told is published once more after a
+    /// restart.
+    fn done(&mut self, kept: &Kept) {
+        let _ = kept;
+    }
+
     /// How the board is.
     fn vitals(&mut self) -> Vitals;
 
@@ -34,6 +51,37 @@ pub struct Saved {
     pub boot: u32,
     /// The number of the next reading.
     pub seq: u32,
+    /// How many starts in a row, up to the last, did not last for
+    /// [`Device::STABLE_MS`](crate::Device::STABLE_MS).
+    pub unstable: u8,
+}
+
+/// What a board keeps of the readings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The number of the reading; without one, of the last reading.
+    pub seq: u32,
+    /// The start in which this was written.
+    pub boot: u32,
+    /// When, in milliseconds since that start: for a reading, when it was taken.
+    pub uptime_ms: u64,
+    /// The reading.
+    pub reading: Option<Reading>,
+    /// Every reading up to this number is done.
+    pub done: u32,
+}
+
+/// A reading that was kept over a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recalled {
+    /// Its number.
+    pub seq: u32,
+    /// The start in which it was taken.
+    pub boot: u32,
+    /// The least that it can have been old when the device started, in milliseconds.
+    pub age_ms: u32,
+    /// What was measured.
+    pub reading: Reading,
 }
 
 impl Default for Saved {
@@ -42,6 +90,7 @@ impl Default for Saved {
             lamp: Lamp::Off,
             boot: 0,
             seq: 1,
+            unstable: 0,
         }
     }
 }

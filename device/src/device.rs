@@ -7,14 +7,15 @@ use aldis_mqtt::{
 };
 use aldis_protocol::topic::MAX_LEN;
 use aldis_protocol::{
-    Availability, Climate, Diag, Lamp, LampCommand, Reading, Topic, decode_ack, encode_readout,
+    Availability, Climate, Diag, Lamp, LampCommand, Mode, Reading, Topic, decode_ack,
+    encode_readout,
 };
 
-use crate::backlog::Backlog;
+use crate::backlog::{Backlog, Entry};
 use crate::counters::Counters;
 use crate::dht::{self, Pulse};
 use crate::sensor::Sensor;
-use crate::{Board, Notice, Saved, Settings};
+use crate::{Board, Kept, Notice, Recalled, Saved, Settings};
 
 /// A device: it measures, publishes and obeys. It keeps the newest `BACKLOG`
 /// readings that are not yet delivered.
@@ -33,6 +34,12 @@ pub struct Device<'a, const BACKLOG: usize = 512> {
     /// When the next reading is recorded.
     record_at: Instant,
     diag_at: Instant,
+    /// When this start counts as one that lasts.
+    stable_at: Instant,
+    /// The sensor is left alone.
+    safe: bool,
+    /// The board knows that every reading up to this one is done.
+    known_done: u32,
 
     /// What the broker is to be told again.
     status: Told,
@@ -105,11 +112,18 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
     pub const DIAG_MS: u32 = 60_000;
     /// Milliseconds that a clean stop may take.
     pub const STOP_MS: u32 = 2_000;
+    /// Milliseconds after which a start counts as one that lasts.
+    pub const STABLE_MS: u32 = 60_000;
+    /// How many readings may be done before the board is told.
+    pub const UNTOLD: u32 = 16;
     /// Readings that may be under way to the broker at the same time.
     pub const WINDOW: usize = 8;
 
     /// Starts a device that remembers `saved`: restores the lamp before
     /// anything else, and counts the start.
+    ///
+    /// If it was started too often without lasting ([`Settings::start_limit`]),
+    /// it leaves the sensor alone.
     pub fn new(settings: Settings<'a>, saved: Saved, now: Instant, board: &mut impl Board) -> Self {
         const {
             assert!(
@@ -118,8 +132,14 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             )
         };
         board.light(saved.lamp);
+        let limit = settings.start_limit;
+        let safe = limit.is_some_and(|limit| saved.unstable >= limit);
         let saved = Saved {
             boot: saved.boot.wrapping_add(1),
+            unstable: match limit {
+                Some(_) => saved.unstable.saturating_add(1),
+                None => 0,
+            },
             ..saved
         };
         board.save(&saved);
@@ -130,10 +150,19 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             backlog: Backlog::new(),
             counters: Counters::default(),
             started: now,
-            measure_at: now.after(Self::SETTLE_MS),
+            measure_at: match safe {
+                true => Instant::NEVER,
+                false => now.after(Self::SETTLE_MS),
+            },
             measuring_until: Instant::NEVER,
             record_at: now,
             diag_at: now,
+            stable_at: match limit {
+                Some(_) => now.after(Self::STABLE_MS),
+                None => Instant::NEVER,
+            },
+            safe,
+            known_done: saved.seq.wrapping_sub(1),
             status: Told::default(),
             lamp: Told::default(),
             sensor_state: Told::default(),
@@ -171,6 +200,21 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             )?;
         }
         Ok(())
+    }
+
+    /// Takes back a reading that the board kept over the restart, in the order of
+    /// their numbers, before the device runs.
+    pub fn recall(&mut self, recalled: Recalled) {
+        self.known_done = self.known_done.min(recalled.seq.wrapping_sub(1));
+        if self.backlog.push(Entry::recalled(recalled, self.started)) {
+            self.counters.superseded();
+        }
+    }
+
+    /// Whether the device was started too often without lasting, so that it
+    /// leaves the sensor alone.
+    pub fn is_safe(&self) -> bool {
+        self.safe
     }
 
     /// The state of the lamp.
@@ -423,6 +467,11 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             self.measuring_until = now.after(Self::MEASUREMENT_MS);
             board.measure();
         }
+        if self.stable_at <= now {
+            self.stable_at = Instant::NEVER;
+            self.saved.unstable = 0;
+            board.save(&self.saved);
+        }
         if self.record_at <= now && self.can_record() {
             self.record_at = next(self.record_at, self.settings.interval_ms, now);
             self.record(session, now, board);
@@ -433,6 +482,11 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
         }
         if session.is_connected() {
             self.publish(session, now, board);
+        }
+        let done = self.done();
+        if done.wrapping_sub(self.known_done) >= Self::UNTOLD {
+            board.done(&self.kept(None, now));
+            self.known_done = done;
         }
         self.stop_step(session, now);
         self.deadline()
@@ -460,7 +514,24 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             .min(self.measuring_until)
             .min(record_at)
             .min(self.diag_at)
+            .min(self.stable_at)
             .min(stop_at)
+    }
+
+    /// Every reading up to this number is done.
+    fn done(&self) -> u32 {
+        let first = self.backlog.first().unwrap_or(self.saved.seq);
+        first.wrapping_sub(1)
+    }
+
+    fn kept(&self, reading: Option<Reading>, at: Instant) -> Kept {
+        Kept {
+            seq: self.saved.seq.wrapping_sub(1),
+            boot: self.saved.boot,
+            uptime_ms: at.since(self.started),
+            reading,
+            done: self.done(),
+        }
     }
 
     /// Gives the newest reading its number, to be published now or later.
@@ -470,9 +541,15 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
         };
         let seq = self.saved.seq;
         // Kept before it is used: no number is ever given twice.
+        let done = self.done();
         self.saved.seq = seq.wrapping_add(1);
-        board.save(&self.saved);
-        if self.backlog.push(seq, taken, reading) {
+        let kept = Kept {
+            done,
+            ..self.kept(Some(reading), taken)
+        };
+        board.keep(&kept, &self.saved);
+        self.known_done = done;
+        if self.backlog.push(Entry::new(seq, taken, reading)) {
             self.counters.superseded();
         }
         if let Some(topic) = self.settings.readout_topic {
@@ -526,10 +603,11 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             return;
         }
         while let Some(entry) = self.backlog.next(self.window) {
-            let age_ms = now.since(entry.taken);
+            let age_ms = entry.age_ms(now);
             let climate = Climate {
                 seq: entry.seq,
                 boot: self.saved.boot,
+                taken: entry.boot(),
                 age_ms,
                 reading: entry.reading,
             };
@@ -575,6 +653,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             reconnects: Some(self.counters.reconnects(&vitals)),
             outbox: u32::try_from(self.backlog.len()).ok(),
             dropped: Some(self.counters.dropped()),
+            mode: self.safe.then_some(Mode::Safe),
             version: Some(self.settings.version),
         };
         let mut name = [0; MAX_LEN];

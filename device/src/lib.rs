@@ -58,11 +58,18 @@
 //!
 //! # What it keeps, and for how long
 //!
-//! The lamp and the numbers ([`Saved`]) outlive a restart. Readings wait in memory,
-//! the newest 512 of them (the parameter of [`Device`]), until the broker has them
-//! or, with [`Settings::confirm`], until a recorder does. When the connection ends,
-//! those under way are taken back from the session and sent with their true age on
-//! the next one.
+//! The lamp and the numbers ([`Saved`]) outlive a restart, and so do readings where
+//! the board can keep them ([`Board::keep`], [`Device::recall`]). Readings wait in
+//! memory, the newest 512 of them (the parameter of [`Device`]), until the broker
+//! has them or, with [`Settings::confirm`], until a recorder does. When the
+//! connection ends, those under way are taken back from the session and sent with
+//! their true age on the next one.
+//!
+//! # What keeps it running
+//!
+//! A device that restarts again and again without lasting for a minute leaves its
+//! sensor alone ([`Settings::start_limit`]): contact matters more. The
+//! [`Supervisor`] says when a board's radio is to be helped.
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(
     not(test),
@@ -83,9 +90,11 @@ mod counters;
 mod device;
 mod sensor;
 mod settings;
+mod supervisor;
 #[cfg(test)]
 mod tests;
 
-pub use board::{Board, Notice, Saved, Vitals};
+pub use board::{Board, Kept, Notice, Recalled, Saved, Vitals};
 pub use device::{Device, Reaction};
 pub use settings::{Memory, Settings};
+pub use supervisor::{Order, Radio, Supervisor};

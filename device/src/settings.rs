@@ -24,6 +24,10 @@ pub struct Settings<'a> {
     pub confirm: bool,
     /// Which sensor is connected.
     pub model: Model,
+    /// After how many starts in a row that did not last for
+    /// [`Device::STABLE_MS`](crate::Device::STABLE_MS) the sensor is left alone;
+    /// `None`: never.
+    pub start_limit: Option<u8>,
     /// The version of the firmware.
     pub version: &'a str,
     /// Which versions of MQTT to speak.
@@ -53,6 +57,7 @@ impl<'a> Settings<'a> {
             interval_ms: 5_000,
             confirm: false,
             model: Model::Auto,
+            start_limit: None,
             version: env!("CARGO_PKG_VERSION"),
             versions: Versions::Any,
             username: None,

@@ -4,6 +4,7 @@ mod confirm;
 mod lamp;
 mod outages;
 mod readings;
+mod restart;
 mod rig;
 mod soak;
 mod status;

@@ -11,6 +11,9 @@ pub struct Climate {
     pub seq: u32,
     /// Counts the device's starts.
     pub boot: u32,
+    /// The start in which the reading was taken, where that was an earlier one:
+    /// how long the device was off since then is not in `age_ms`.
+    pub taken: Option<u32>,
     /// How old the reading was when it was sent, in milliseconds.
     pub age_ms: u64,
     /// What was measured.
@@ -19,18 +22,24 @@ pub struct Climate {
 
 impl Climate {
     /// No payload is longer than this.
-    pub const MAX_LEN: usize = 89;
+    pub const MAX_LEN: usize = 108;
 
-    /// Writes `{"seq":1,"boot":3,"age_ms":0,"t":24.1,"h":26.5}`; gives its length.
+    /// Writes `{"seq":1,"boot":3,"age_ms":0,"t":24.1,"h":26.5}`, with `"taken":2` behind
+    /// `boot` where that is known; gives its length.
     ///
     /// # Errors
     /// If it does not fit.
     pub fn encode(&self, buffer: &mut [u8]) -> Result<usize, BufferTooSmall> {
-        Writer::new(buffer)
+        let mut writer = Writer::new(buffer);
+        writer
             .str("{\"seq\":")
             .number(self.seq.into())
             .str(",\"boot\":")
-            .number(self.boot.into())
+            .number(self.boot.into());
+        if let Some(taken) = self.taken {
+            writer.str(",\"taken\":").number(taken.into());
+        }
+        writer
             .str(",\"age_ms\":")
             .number(self.age_ms)
             .str(",\"t\":")
@@ -47,11 +56,13 @@ impl Climate {
     /// # Errors
     /// If it is no JSON object, or a field is missing or has no possible value.
     pub fn decode(payload: &[u8]) -> Result<Self, DecodeError> {
-        let (mut seq, mut boot, mut age_ms, mut t, mut h) = (None, None, None, None, None);
+        let (mut seq, mut boot, mut taken) = (None, None, None);
+        let (mut age_ms, mut t, mut h) = (None, None, None);
         json::object(payload, |key, value| {
             match key {
                 "seq" => seq = Some(value.u32("seq")?),
                 "boot" => boot = Some(value.u32("boot")?),
+                "taken" => taken = Some(value.u32("taken")?),
                 "age_ms" => age_ms = Some(value.u64("age_ms")?),
                 "t" => t = Some(tenths(&value, "t")?),
                 "h" => h = Some(tenths(&value, "h")?),
@@ -62,6 +73,7 @@ impl Climate {
         Ok(Self {
             seq: seq.ok_or(DecodeError::Missing("seq"))?,
             boot: boot.ok_or(DecodeError::Missing("boot"))?,
+            taken,
             age_ms: age_ms.ok_or(DecodeError::Missing("age_ms"))?,
             reading: Reading {
                 t: t.ok_or(DecodeError::Missing("t"))?,
@@ -133,6 +145,7 @@ mod tests {
         let climate = Climate {
             seq: 1,
             boot: 3,
+            taken: None,
             age_ms: 0,
             reading: Reading { t: 241, h: 265 },
         };
@@ -141,9 +154,19 @@ mod tests {
             &buffer[..length],
             br#"{"seq":1,"boot":3,"age_ms":0,"t":24.1,"h":26.5}"#
         );
+        let of_before = Climate {
+            taken: Some(2),
+            ..climate
+        };
+        let length = of_before.encode(&mut buffer).unwrap();
+        assert_eq!(
+            &buffer[..length],
+            br#"{"seq":1,"boot":3,"taken":2,"age_ms":0,"t":24.1,"h":26.5}"#
+        );
         let longest = Climate {
             seq: u32::MAX,
             boot: u32::MAX,
+            taken: Some(u32::MAX),
             age_ms: u64::MAX,
             reading: Reading {
                 t: i16::MIN,
@@ -166,6 +189,7 @@ mod tests {
             Ok(Climate {
                 seq: 9,
                 boot: 3,
+                taken: None,
                 age_ms: 5,
                 reading
             })

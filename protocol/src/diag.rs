@@ -2,7 +2,7 @@
 
 use crate::json::{self, Value};
 use crate::writer::Writer;
-use crate::{BufferTooSmall, DecodeError, ResetReason};
+use crate::{BufferTooSmall, DecodeError, Mode, ResetReason};
 
 /// The payload of `diag`. What a board cannot know is absent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct Diag<'a> {
     pub outbox: Option<u32>,
     /// Publications given up.
     pub dropped: Option<Dropped>,
+    /// How it runs, where that is not as usual.
+    pub mode: Option<Mode>,
     /// The version of the firmware.
     pub version: Option<&'a str>,
 }
@@ -154,7 +156,7 @@ impl<'w, 'b> Object<'w, 'b> {
 
 impl<'a> Diag<'a> {
     /// No payload is longer than this and the version as JSON.
-    pub const MAX_LEN: usize = 402;
+    pub const MAX_LEN: usize = 416;
 
     /// Writes the JSON object; gives its length.
     ///
@@ -178,13 +180,14 @@ impl<'a> Diag<'a> {
         if let Some(dropped) = self.dropped {
             object.object("dropped", |object| dropped.encode(object));
         }
+        object.text("mode", self.mode.map(Mode::as_str));
         object.text("version", self.version);
         object.end();
         writer.finish()
     }
 
-    /// Reads the payload; fields come in any order, unknown ones and unknown reasons of a reset
-    /// are passed over.
+    /// Reads the payload; fields come in any order, unknown ones, unknown reasons of a reset
+    /// and unknown modes are passed over.
     ///
     /// # Errors
     /// If it is no JSON object or a field has no possible value.
@@ -209,6 +212,11 @@ impl<'a> Diag<'a> {
                 "reconnects" => diag.reconnects = Some(Reconnects::decode(&value, "reconnects")?),
                 "outbox" => diag.outbox = Some(value.u32("outbox")?),
                 "dropped" => diag.dropped = Some(Dropped::decode(&value, "dropped")?),
+                "mode" => {
+                    diag.mode = value
+                        .plain_str()
+                        .and_then(|mode| Mode::decode(mode.as_bytes()));
+                }
                 // One with escapes is none of ours, but no reason to lose the rest.
                 "version" => diag.version = value.plain_str(),
                 _ => {}
@@ -246,6 +254,7 @@ mod tests {
             superseded: Some(u32::MAX),
             full: Some(u32::MAX),
         }),
+        mode: Some(Mode::Safe),
         version: Some(""),
     };
 

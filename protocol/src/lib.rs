@@ -48,4 +48,4 @@ pub use diag::{Diag, Dropped, Reconnects};
 pub use error::{BufferTooSmall, DecodeError};
 pub use reading::{Reading, Tenths};
 pub use topic::{Topic, Topics};
-pub use words::{Availability, Lamp, LampCommand, ResetReason, SensorState};
+pub use words::{Availability, Lamp, LampCommand, Mode, ResetReason, SensorState};

@@ -76,6 +76,12 @@ words! {
         Toggle = "toggle",
     }
 
+    /// How the device runs, where that is not as usual.
+    Mode {
+        /// It started too often without lasting: sensor and display are left alone.
+        Safe = "safe",
+    }
+
     /// Why the device started.
     ResetReason {
         /// Power came on, or the reset button was pressed.
@@ -139,6 +145,7 @@ mod tests {
         );
         check(Lamp::ALL, Lamp::as_str, Lamp::decode);
         check(LampCommand::ALL, LampCommand::as_str, LampCommand::decode);
+        check(Mode::ALL, Mode::as_str, Mode::decode);
         check(ResetReason::ALL, ResetReason::as_str, ResetReason::decode);
     }
 

@@ -2,7 +2,7 @@
 
 use aldis_protocol::topic::{self, Topic, Topics};
 use aldis_protocol::{
-    BufferTooSmall, Climate, Diag, Dropped, Reading, Reconnects, ResetReason, decode_ack,
+    BufferTooSmall, Climate, Diag, Dropped, Mode, Reading, Reconnects, ResetReason, decode_ack,
     encode_ack, encode_readout,
 };
 use proptest::option;
@@ -13,11 +13,12 @@ prop_compose! {
     fn climates()(
         seq: u32,
         boot: u32,
+        taken: Option<u32>,
         age_ms: u64,
         t: i16,
         h: u16,
     ) -> Climate {
-        Climate { seq, boot, age_ms, reading: Reading { t, h } }
+        Climate { seq, boot, taken, age_ms, reading: Reading { t, h } }
     }
 }
 
@@ -29,6 +30,7 @@ prop_compose! {
         reset in option::of(select(ResetReason::ALL)),
         with_reconnects: bool,
         with_dropped: bool,
+        mode in option::of(select(Mode::ALL)),
         version in option::of(select(vec!["", "0.1.0", "0.1.0-rc.1+ä"])),
     ) -> Diag<'static> {
         let c = counters;
@@ -55,6 +57,7 @@ prop_compose! {
                 superseded: c[13],
                 full: c[14],
             }),
+            mode,
             version,
         }
     }

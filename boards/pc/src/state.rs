@@ -123,6 +123,8 @@ fn parse(text: &str) -> Option<Saved> {
         lamp: Lamp::decode(table.get("lamp")?.as_str()?.as_bytes())?,
         boot: number("boot")?,
         seq: number("seq")?,
+        // A program is started and stopped as its user likes.
+        unstable: 0,
     })
 }
 
@@ -156,6 +158,7 @@ mod tests {
             lamp: Lamp::On,
             boot: 7,
             seq: u32::MAX,
+            unstable: 0,
         };
         state.save(&saved).unwrap();
         drop(state);

@@ -9,7 +9,7 @@ use aldis_world::broker::codec::Qos;
 use aldis_world::broker::{Accepted, Broker, Config, ConnId, Message};
 
 use crate::dht::{Frame, Pulse, Wave};
-use crate::{Board, Device, Memory, Notice, Saved, Settings, Vitals};
+use crate::{Board, Device, Kept, Memory, Notice, Recalled, Saved, Settings, Vitals};
 
 /// What the sensor does when it is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,7 @@ pub enum Act {
     Measure,
     Light(Lamp),
     Save(Saved),
+    Done(u32),
     Reading(Reading),
     Sensor(SensorState),
     Lamp(Lamp),
@@ -49,6 +50,8 @@ pub struct TestBoard {
     now: u64,
     pub acts: Vec<(u64, Act)>,
     pub saved: Saved,
+    /// Readings that outlive the device, if it can keep any.
+    pub kept: Option<Vec<Kept>>,
     pub sensor: Sensor,
     pub vitals: Vitals,
     answer: Option<(u64, Vec<Pulse>)>,
@@ -106,6 +109,23 @@ impl Board for TestBoard {
         self.act(Act::Save(*saved));
     }
 
+    fn keep(&mut self, kept: &Kept, saved: &Saved) {
+        match &mut self.kept {
+            Some(all) => {
+                all.push(*kept);
+                self.saved.seq = saved.seq;
+            }
+            None => self.save(saved),
+        }
+    }
+
+    fn done(&mut self, kept: &Kept) {
+        self.act(Act::Done(kept.done));
+        if let Some(all) = &mut self.kept {
+            all.push(*kept);
+        }
+    }
+
     fn vitals(&mut self) -> Vitals {
         self.vitals
     }
@@ -119,6 +139,27 @@ impl Board for TestBoard {
             Notice::Refused { topic, .. } => Act::Refused(topic.into()),
             other => Act::Notice(format!("{other:?}")),
         });
+    }
+}
+
+impl TestBoard {
+    /// The readings that are not done, as they are at a start now.
+    fn recalled(&self) -> Vec<Recalled> {
+        let kept = self.kept.as_deref().unwrap_or_default();
+        let Some(last) = kept.last() else {
+            return Vec::new();
+        };
+        let waits = kept.iter().filter(|kept| kept.seq > last.done);
+        waits
+            .filter_map(|kept| {
+                Some(Recalled {
+                    seq: kept.seq,
+                    boot: kept.boot,
+                    age_ms: last.uptime_ms.saturating_sub(kept.uptime_ms) as u32,
+                    reading: kept.reading?,
+                })
+            })
+            .collect()
     }
 }
 
@@ -185,6 +226,7 @@ impl<const N: usize> Rig<N> {
                 now: 0,
                 acts: Vec::new(),
                 saved: Saved::default(),
+                kept: None,
                 sensor: Sensor::Good,
                 vitals: Vitals::default(),
                 answer: None,
@@ -212,7 +254,10 @@ impl<const N: usize> Rig<N> {
         self.seed += 1;
         let now = Instant::from_millis(0);
         let saved = self.board.saved;
-        let device = Box::new(Device::new(self.settings, saved, now, &mut self.board));
+        let mut device = Box::new(Device::new(self.settings, saved, now, &mut self.board));
+        for recalled in self.board.recalled() {
+            device.recall(recalled);
+        }
         let memory = Box::leak(Box::new(Memory::new()));
         let mut session = memory.session(&self.settings, self.seed, now).unwrap();
         device.subscribe(&mut session).unwrap();

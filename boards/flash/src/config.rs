@@ -1,0 +1,752 @@
+//! The configuration of a board, as a record in its flash.
+//!
+//! ```text
+//! "ALDS" | version u16 | length u16 | CRC-32 of what follows and of these two | entries
+//! entry: tag u8 | length u8 | value
+//! ```
+//!
+//! Numbers are little-endian. What is left out is the default, so a record of an
+//! older program is understood. An entry with a tag that is not known is passed
+//! over, so that of a newer program is as well; if it must not be, that program
+//! raises the version, and the board says that its firmware is too old.
+
+use core::fmt;
+
+use aldis_device::Settings;
+use aldis_device::dht::Model;
+use aldis_mqtt::{Version, Versions};
+use aldis_protocol::topic::{self, DEFAULT_COMMAND, DEFAULT_PREFIX, DEFAULT_READOUT};
+
+use crate::crc::crc32;
+
+/// What the record begins with.
+const MAGIC: [u8; 4] = *b"ALDS";
+/// The version of the record that is written, and the newest that is understood.
+const VERSION: u16 = 1;
+const HEADER_LEN: usize = 12;
+
+/// No record is longer than this.
+pub const MAX_LEN: usize = 1_536;
+
+/// The longest text of an entry, such as a password, in bytes.
+pub const MAX_TEXT: usize = 255;
+
+/// How much the console says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Nothing.
+    Off,
+    /// What does not work.
+    Error,
+    /// What may not work.
+    Warn,
+    /// What happens: one line for each change.
+    #[default]
+    Info,
+    /// Every reading as well, and what the radio's driver says.
+    Debug,
+}
+
+impl Level {
+    /// Every level.
+    pub const ALL: [Self; 5] = [Self::Off, Self::Error, Self::Warn, Self::Info, Self::Debug];
+
+    /// The level as users write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
+}
+
+/// The configuration of a board.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Config<'a> {
+    /// The device's id; without it the board makes one of its MAC address.
+    pub id: Option<&'a str>,
+    /// What the device's topics begin with.
+    pub prefix: &'a str,
+    /// The wireless network, for boards that need one.
+    pub wifi: Option<Wifi<'a>>,
+    /// The broker's host name or IPv4 address.
+    pub host: &'a str,
+    /// The broker's TCP port.
+    pub port: u16,
+    /// Which MQTT to speak.
+    pub versions: Versions,
+    /// User name at the broker.
+    pub username: Option<&'a str>,
+    /// Password at the broker.
+    pub password: Option<&'a [u8]>,
+    /// After how many seconds of silence the broker is asked for an answer.
+    pub keep_alive_s: u16,
+    /// GPIO numbers; those left out are the chip's defaults.
+    pub pins: Pins,
+    /// Where the plain readout goes, if anywhere.
+    pub readout_topic: Option<&'a str>,
+    /// Where plain `on` and `off` come from, if from anywhere.
+    pub command_topic: Option<&'a str>,
+    /// Seconds between readouts.
+    pub interval_s: u32,
+    /// A recorder confirms readings.
+    pub confirm: bool,
+    /// Which sensor is connected.
+    pub model: Model,
+    /// How much the console says.
+    pub level: Level,
+}
+
+/// A wireless network.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Wifi<'a> {
+    /// Its name.
+    pub ssid: &'a str,
+    /// Its password; an open network has none.
+    pub password: Option<&'a str>,
+    /// The country whose rules for the radio apply, as two capital letters.
+    pub country: Option<[u8; 2]>,
+}
+
+/// GPIO numbers, those that were configured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pins {
+    /// The lamp.
+    pub led: Option<u8>,
+    /// The climate sensor's data line.
+    pub dht22: Option<u8>,
+    /// The display's clock line.
+    pub scl: Option<u8>,
+    /// The display's data line.
+    pub sda: Option<u8>,
+    /// The button.
+    pub button: Option<u8>,
+}
+
+impl Pins {
+    /// All of them, with a chip's defaults where there is none.
+    pub fn or(&self, defaults: crate::chip::Pins) -> crate::chip::Pins {
+        crate::chip::Pins {
+            led: self.led.unwrap_or(defaults.led),
+            dht22: self.dht22.unwrap_or(defaults.dht22),
+            scl: self.scl.unwrap_or(defaults.scl),
+            sda: self.sda.unwrap_or(defaults.sda),
+            button: self.button.unwrap_or(defaults.button),
+        }
+    }
+}
+
+/// Without the passwords.
+impl fmt::Debug for Config<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("id", &self.id)
+            .field("prefix", &self.prefix)
+            .field("ssid", &self.wifi.map(|wifi| wifi.ssid))
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("pins", &self.pins)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why there is no configuration to be used. Printed, it says what to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// Nothing is written there.
+    Missing,
+    /// What is written there is not what was to be written.
+    Damaged,
+    /// It was written for a newer firmware.
+    Newer,
+    /// This entry has no value that the firmware can use.
+    Entry(&'static str),
+    /// The flash cannot be read.
+    Flash,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "missing: write one with `aldis flash --config-only`",
+            Self::Damaged => "damaged: write it again with `aldis flash --config-only`",
+            Self::Newer => {
+                "for a newer firmware: flash that, or write the configuration again with the \
+                 `aldis` of this firmware"
+            }
+            Self::Flash => "unreadable: the flash does not answer",
+            Self::Entry(entry) => {
+                return write!(
+                    f,
+                    "unusable, in `{entry}`: write it again with `aldis flash --config-only`"
+                );
+            }
+        })
+    }
+}
+
+impl core::error::Error for Error {}
+
+/// Why a configuration cannot be written for a board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// This text is longer than [`MAX_TEXT`].
+    Text(&'static str),
+    /// All of it together is longer than [`MAX_LEN`].
+    Record,
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(entry) => write!(f, "`{entry}` should have at most {MAX_TEXT} bytes"),
+            Self::Record => write!(
+                f,
+                "the texts together should have fewer bytes: a board has room for {MAX_LEN}"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for Unfit {}
+
+/// The tags of the entries, and what users call them. A tag is never given to
+/// anything else.
+macro_rules! tags {
+    ($($tag:ident = $number:literal $name:literal,)*) => {
+        #[derive(Clone, Copy)]
+        enum Tag {
+            $($tag = $number,)*
+        }
+
+        impl Tag {
+            const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$tag => $name,)*
+                }
+            }
+
+            const fn from_number(number: u8) -> Option<Self> {
+                match number {
+                    $($number => Some(Self::$tag),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+tags! {
+    Id = 1 "id",
+    Prefix = 2 "prefix",
+    Ssid = 3 "wifi.ssid",
+    WifiPassword = 4 "wifi.password",
+    Country = 5 "wifi.country",
+    Host = 6 "broker.url",
+    Port = 7 "broker.url",
+    Version = 8 "broker.version",
+    Username = 9 "broker.username",
+    Password = 10 "broker.password",
+    KeepAlive = 11 "broker.keep_alive_s",
+    Led = 12 "pins.led",
+    Dht22 = 13 "pins.dht22",
+    Scl = 14 "pins.scl",
+    Sda = 15 "pins.sda",
+    Button = 16 "pins.button",
+    ReadoutTopic = 17 "readout.topic",
+    CommandTopic = 18 "readout.command_topic",
+    Interval = 19 "readout.interval_s",
+    Confirm = 20 "readout.confirm",
+    Model = 21 "sensor.model",
+    Level = 22 "console.level",
+}
+
+impl<'a> Config<'a> {
+    /// The defaults, with this broker.
+    pub const fn new(host: &'a str, port: u16) -> Self {
+        Self {
+            id: None,
+            prefix: DEFAULT_PREFIX,
+            wifi: None,
+            host,
+            port,
+            versions: Versions::Any,
+            username: None,
+            password: None,
+            keep_alive_s: 15,
+            pins: Pins {
+                led: None,
+                dht22: None,
+                scl: None,
+                sda: None,
+                button: None,
+            },
+            readout_topic: Some(DEFAULT_READOUT),
+            command_topic: Some(DEFAULT_COMMAND),
+            interval_s: 5,
+            confirm: false,
+            model: Model::Auto,
+            level: Level::Info,
+        }
+    }
+
+    /// Writes the record, at most [`MAX_LEN`] bytes; gives its length.
+    ///
+    /// # Errors
+    /// If it does not fit.
+    pub fn encode(&self, record: &mut [u8]) -> Result<usize, Unfit> {
+        let room = record.len().min(MAX_LEN);
+        let record = record.get_mut(..room).ok_or(Unfit::Record)?;
+        let (header, body) = record
+            .split_at_mut_checked(HEADER_LEN)
+            .ok_or(Unfit::Record)?;
+        let mut entries = Entries { body, len: 0 };
+        entries.text(Tag::Id, self.id)?;
+        entries.text(Tag::Prefix, Some(self.prefix))?;
+        if let Some(wifi) = self.wifi {
+            entries.text(Tag::Ssid, Some(wifi.ssid))?;
+            entries.text(Tag::WifiPassword, wifi.password)?;
+            entries.put(Tag::Country, wifi.country.as_ref().map(|c| &c[..]))?;
+        }
+        entries.text(Tag::Host, Some(self.host))?;
+        entries.put(Tag::Port, Some(&self.port.to_le_bytes()))?;
+        if let Versions::Only(version) = self.versions {
+            let number: u8 = match version {
+                Version::V4 => 4,
+                Version::V5 => 5,
+            };
+            entries.put(Tag::Version, Some(&[number]))?;
+        }
+        entries.text(Tag::Username, self.username)?;
+        entries.put(Tag::Password, self.password)?;
+        entries.put(Tag::KeepAlive, Some(&self.keep_alive_s.to_le_bytes()))?;
+        for (tag, pin) in [
+            (Tag::Led, self.pins.led),
+            (Tag::Dht22, self.pins.dht22),
+            (Tag::Scl, self.pins.scl),
+            (Tag::Sda, self.pins.sda),
+            (Tag::Button, self.pins.button),
+        ] {
+            entries.put(tag, pin.as_ref().map(core::slice::from_ref))?;
+        }
+        // An empty one is none; a missing one is the default.
+        entries.text(Tag::ReadoutTopic, Some(self.readout_topic.unwrap_or("")))?;
+        entries.text(Tag::CommandTopic, Some(self.command_topic.unwrap_or("")))?;
+        entries.put(Tag::Interval, Some(&self.interval_s.to_le_bytes()))?;
+        entries.put(Tag::Confirm, Some(&[u8::from(self.confirm)]))?;
+        let model: u8 = match self.model {
+            Model::Auto => 0,
+            Model::Dht22 => 1,
+            Model::Dht11 => 2,
+        };
+        entries.put(Tag::Model, Some(&[model]))?;
+        entries.put(Tag::Level, Some(&[self.level as u8]))?;
+        let len = entries.len;
+        seal(header, entries.body, len).ok_or(Unfit::Record)?;
+        HEADER_LEN.checked_add(len).ok_or(Unfit::Record)
+    }
+
+    /// Reads the record that these bytes begin with; what is behind it does not
+    /// matter.
+    ///
+    /// # Errors
+    /// If there is none that can be used.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, Error> {
+        let body = unseal(bytes)?;
+        let mut config = Self::new("", 1883);
+        let (mut ssid, mut wifi_password, mut country) = (None, None, None);
+        let mut rest = body;
+        while let [tag, len, tail @ ..] = rest {
+            let (value, tail) = tail
+                .split_at_checked(usize::from(*len))
+                .ok_or(Error::Damaged)?;
+            rest = tail;
+            let Some(tag) = Tag::from_number(*tag) else {
+                continue;
+            };
+            let wrong = || Error::Entry(tag.name());
+            let text = || core::str::from_utf8(value).map_err(|_| wrong());
+            let byte = || match value {
+                [byte] => Ok(*byte),
+                _ => Err(wrong()),
+            };
+            let u16 = || match value {
+                [a, b] => Ok(u16::from_le_bytes([*a, *b])),
+                _ => Err(wrong()),
+            };
+            match tag {
+                Tag::Id => config.id = Some(text()?),
+                Tag::Prefix => config.prefix = text()?,
+                Tag::Ssid => ssid = Some(text()?),
+                Tag::WifiPassword => wifi_password = Some(text()?),
+                Tag::Country => country = Some(value.try_into().map_err(|_| wrong())?),
+                Tag::Host => config.host = text()?,
+                Tag::Port => config.port = u16()?,
+                Tag::Version => {
+                    config.versions = match byte()? {
+                        4 => Versions::Only(Version::V4),
+                        5 => Versions::Only(Version::V5),
+                        _ => return Err(wrong()),
+                    }
+                }
+                Tag::Username => config.username = Some(text()?),
+                Tag::Password => config.password = Some(value),
+                Tag::KeepAlive => config.keep_alive_s = u16()?,
+                Tag::Led => config.pins.led = Some(byte()?),
+                Tag::Dht22 => config.pins.dht22 = Some(byte()?),
+                Tag::Scl => config.pins.scl = Some(byte()?),
+                Tag::Sda => config.pins.sda = Some(byte()?),
+                Tag::Button => config.pins.button = Some(byte()?),
+                Tag::ReadoutTopic => config.readout_topic = Some(text()?).filter(|t| !t.is_empty()),
+                Tag::CommandTopic => config.command_topic = Some(text()?).filter(|t| !t.is_empty()),
+                Tag::Interval => {
+                    config.interval_s = value
+                        .try_into()
+                        .map(u32::from_le_bytes)
+                        .map_err(|_| wrong())?;
+                }
+                Tag::Confirm => config.confirm = byte()? != 0,
+                Tag::Model => {
+                    config.model = match byte()? {
+                        0 => Model::Auto,
+                        1 => Model::Dht22,
+                        2 => Model::Dht11,
+                        _ => return Err(wrong()),
+                    }
+                }
+                Tag::Level => {
+                    let level = Level::ALL.get(usize::from(byte()?));
+                    config.level = *level.ok_or_else(wrong)?;
+                }
+            }
+        }
+        if !rest.is_empty() {
+            return Err(Error::Damaged);
+        }
+        config.wifi = ssid.map(|ssid| Wifi {
+            ssid,
+            password: wifi_password,
+            country,
+        });
+        config.check()?;
+        Ok(config)
+    }
+
+    /// What a PC checks as well, so that nothing that comes from the flash can
+    /// stop the device later.
+    fn check(&self) -> Result<(), Error> {
+        let fine = |fine: bool, tag: Tag| match fine {
+            true => Ok(()),
+            false => Err(Error::Entry(tag.name())),
+        };
+        fine(
+            self.id.is_none_or(|id| topic::check_id(id).is_ok()),
+            Tag::Id,
+        )?;
+        fine(topic::check_prefix(self.prefix).is_ok(), Tag::Prefix)?;
+        fine(!self.host.is_empty(), Tag::Host)?;
+        fine(self.port != 0, Tag::Port)?;
+        fine(self.keep_alive_s != 0, Tag::KeepAlive)?;
+        fine((1..=86_400).contains(&self.interval_s), Tag::Interval)?;
+        for (name, tag) in [
+            (self.readout_topic, Tag::ReadoutTopic),
+            (self.command_topic, Tag::CommandTopic),
+        ] {
+            fine(
+                name.is_none_or(|name| topic::check_topic(name).is_ok()),
+                tag,
+            )?;
+        }
+        if let Some(wifi) = self.wifi {
+            fine((1..=32).contains(&wifi.ssid.len()), Tag::Ssid)?;
+            let password = wifi.password.map_or(8, str::len);
+            fine((8..=64).contains(&password), Tag::WifiPassword)?;
+        }
+        Ok(())
+    }
+
+    /// The settings of a device of this configuration. `id` is the board's own,
+    /// where none is configured.
+    ///
+    /// # Errors
+    /// If the id cannot stand in a topic.
+    pub fn settings(&self, id: &'a str, version: &'a str) -> Result<Settings<'a>, Error> {
+        let id = self.id.unwrap_or(id);
+        let settings = Settings::new(self.prefix, id).map_err(|_| Error::Entry(Tag::Id.name()))?;
+        Ok(Settings {
+            readout_topic: self.readout_topic,
+            command_topic: self.command_topic,
+            interval_ms: self.interval_s.saturating_mul(1_000),
+            confirm: self.confirm,
+            model: self.model,
+            version,
+            versions: self.versions,
+            username: self.username,
+            password: self.password,
+            keep_alive_s: self.keep_alive_s,
+            ..settings
+        })
+    }
+}
+
+/// Writes the header of a body of this length.
+fn seal(header: &mut [u8], body: &[u8], len: usize) -> Option<()> {
+    let mut counted = [0; 4];
+    let (version, length) = counted.split_at_mut(2);
+    version.copy_from_slice(&VERSION.to_le_bytes());
+    length.copy_from_slice(&u16::try_from(len).ok()?.to_le_bytes());
+    let crc = checksum(counted, body.get(..len)?);
+    for (place, bytes) in header.chunks_exact_mut(4).zip([MAGIC, counted, crc]) {
+        place.copy_from_slice(&bytes);
+    }
+    Some(())
+}
+
+/// The body of the record, if it is whole.
+fn unseal(bytes: &[u8]) -> Result<&[u8], Error> {
+    let (header, rest) = bytes.split_at_checked(HEADER_LEN).ok_or(Error::Damaged)?;
+    if header.iter().all(|byte| *byte == 0xff) {
+        return Err(Error::Missing);
+    }
+    let [m0, m1, m2, m3, v0, v1, l0, l1, crc @ ..] = header else {
+        return Err(Error::Damaged);
+    };
+    if [*m0, *m1, *m2, *m3] != MAGIC {
+        return Err(Error::Damaged);
+    }
+    let len = usize::from(u16::from_le_bytes([*l0, *l1]));
+    let body = rest.get(..len).ok_or(Error::Damaged)?;
+    if checksum([*v0, *v1, *l0, *l1], body) != *crc {
+        return Err(Error::Damaged);
+    }
+    if u16::from_le_bytes([*v0, *v1]) > VERSION {
+        return Err(Error::Newer);
+    }
+    Ok(body)
+}
+
+/// Of version, length and body.
+fn checksum(counted: [u8; 4], body: &[u8]) -> [u8; 4] {
+    let counted = crc32(&counted).to_le_bytes();
+    let body = crc32(body);
+    (crc32(&counted) ^ body).to_le_bytes()
+}
+
+/// Entries, one behind the other.
+struct Entries<'b> {
+    body: &'b mut [u8],
+    len: usize,
+}
+
+impl Entries<'_> {
+    fn text(&mut self, tag: Tag, text: Option<&str>) -> Result<(), Unfit> {
+        self.put(tag, text.map(str::as_bytes))
+    }
+
+    fn put(&mut self, tag: Tag, value: Option<&[u8]>) -> Result<(), Unfit> {
+        let Some(value) = value else { return Ok(()) };
+        let len = u8::try_from(value.len()).map_err(|_| Unfit::Text(tag.name()))?;
+        for byte in [tag as u8, len].iter().chain(value) {
+            *self.body.get_mut(self.len).ok_or(Unfit::Record)? = *byte;
+            self.len = self.len.saturating_add(1);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn encode(config: &Config<'_>) -> Vec<u8> {
+        let mut record = [0; MAX_LEN];
+        let len = config.encode(&mut record).unwrap();
+        record[..len].to_vec()
+    }
+
+    fn full() -> Config<'static> {
+        Config {
+            id: Some("kitchen"),
+            prefix: "home/aldis",
+            wifi: Some(Wifi {
+                ssid: "caf\u{e9} 12",
+                password: Some("correct horse"),
+                country: Some(*b"LT"),
+            }),
+            versions: Versions::Only(Version::V4),
+            username: Some("kitchen"),
+            password: Some(b"battery staple"),
+            keep_alive_s: 30,
+            pins: Pins {
+                led: Some(1),
+                dht22: Some(14),
+                scl: Some(22),
+                sda: Some(21),
+                button: Some(0),
+            },
+            readout_topic: None,
+            command_topic: Some("lamp"),
+            interval_s: 86_400,
+            confirm: true,
+            model: Model::Dht11,
+            level: Level::Debug,
+            ..Config::new("hub.local", 1884)
+        }
+    }
+
+    /// The device would connect elsewhere than its owner wrote.
+    #[test]
+    fn what_is_written_is_read() {
+        for config in [Config::new("192.168.1.107", 1883), full()] {
+            let mut record = encode(&config);
+            assert_eq!(Config::decode(&record), Ok(config));
+            // What a flash has behind it.
+            record.extend([0xff; 64]);
+            assert_eq!(Config::decode(&record), Ok(config));
+        }
+        let longest = "x".repeat(MAX_TEXT);
+        let config = Config {
+            username: Some(&longest),
+            ..full()
+        };
+        assert_eq!(Config::decode(&encode(&config)), Ok(config));
+    }
+
+    /// A chip that starts its radio with half a password.
+    #[test]
+    fn damage_is_noticed() {
+        let record = encode(&full());
+        for at in 0..record.len() {
+            for bit in 0..8 {
+                let mut damaged = record.clone();
+                damaged[at] ^= 1 << bit;
+                assert_eq!(Config::decode(&damaged), Err(Error::Damaged), "{at} {bit}");
+            }
+            assert_eq!(Config::decode(&record[..at]), Err(Error::Damaged));
+        }
+        assert_eq!(Config::decode(&[0xff; 64]), Err(Error::Missing));
+        assert_eq!(Config::decode(&[0; 64]), Err(Error::Damaged));
+    }
+
+    /// Seals a body of one's own.
+    fn sealed(version: u16, body: &[u8]) -> Vec<u8> {
+        let mut record = vec![0; HEADER_LEN];
+        seal(&mut record, body, body.len()).unwrap();
+        record.extend(body);
+        record[4..6].copy_from_slice(&version.to_le_bytes());
+        let counted = record[4..8].try_into().unwrap();
+        let crc = checksum(counted, body);
+        record[8..12].copy_from_slice(&crc);
+        record
+    }
+
+    const HOST: &[u8] = &[6, 1, b'h'];
+
+    /// A firmware and an `aldis` of different age do not understand each other.
+    #[test]
+    fn older_and_newer_records() {
+        // An older program knew nothing but the broker.
+        let old = sealed(1, HOST);
+        assert_eq!(Config::decode(&old), Ok(Config::new("h", 1883)));
+        assert_eq!(Config::decode(&sealed(0, HOST)), Config::decode(&old));
+        // A newer one has an entry more, which does not change the others.
+        let new = sealed(1, &[HOST, &[200, 2, 1, 2]].concat());
+        assert_eq!(Config::decode(&new), Ok(Config::new("h", 1883)));
+        // Or one that does.
+        let error = Config::decode(&sealed(2, HOST)).unwrap_err();
+        assert_eq!(error, Error::Newer);
+        assert!(error.to_string().contains("newer firmware"));
+    }
+
+    /// A value that stops the device later, with worse words.
+    #[test]
+    fn impossible_values_are_named() {
+        for (entry, name) in [
+            (&[1, 1, b'/'][..], "id"),
+            (&[1, 1, 0xff], "id"),
+            (&[2, 1, b'#'], "prefix"),
+            (&[3, 0], "wifi.ssid"),
+            (&[3, 1, b's', 4, 1, b'p'], "wifi.password"),
+            (&[5, 1, b'L'], "wifi.country"),
+            (&[6, 0], "broker.url"),
+            (&[7, 2, 0, 0], "broker.url"),
+            (&[7, 1, 0], "broker.url"),
+            (&[8, 1, 3], "broker.version"),
+            (&[11, 2, 0, 0], "broker.keep_alive_s"),
+            (&[12, 0], "pins.led"),
+            (&[17, 1, b'+'], "readout.topic"),
+            (&[18, 1, b'#'], "readout.command_topic"),
+            (&[19, 4, 0, 0, 0, 0], "readout.interval_s"),
+            (&[19, 1, 5], "readout.interval_s"),
+            (&[21, 1, 3], "sensor.model"),
+            (&[22, 1, 5], "console.level"),
+        ] {
+            let record = sealed(1, &[HOST, entry].concat());
+            assert_eq!(
+                Config::decode(&record),
+                Err(Error::Entry(name)),
+                "{entry:?}"
+            );
+        }
+        assert_eq!(
+            Config::decode(&sealed(1, &[])),
+            Err(Error::Entry("broker.url"))
+        );
+        assert_eq!(Config::decode(&sealed(1, &[6, 9, 1])), Err(Error::Damaged));
+        assert_eq!(Config::decode(&sealed(1, &[6])), Err(Error::Damaged));
+    }
+
+    /// What does not fit is cut off without a word.
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let long = "x".repeat(MAX_TEXT + 1);
+        let config = Config {
+            username: Some(&long),
+            ..full()
+        };
+        let mut record = [0; 4096];
+        assert_eq!(
+            config.encode(&mut record),
+            Err(Unfit::Text("broker.username"))
+        );
+        let record = encode(&full());
+        for len in 0..record.len() {
+            assert_eq!(full().encode(&mut vec![0; len]), Err(Unfit::Record));
+        }
+    }
+
+    /// The settings are another device's.
+    #[test]
+    fn the_device_is_told_all_of_it() {
+        let config = full();
+        let settings = config.settings("esp-1", "1.2").unwrap();
+        assert_eq!(settings.topics.id(), "kitchen");
+        assert_eq!(settings.readout_topic, None);
+        assert_eq!(settings.command_topic, Some("lamp"));
+        assert_eq!(settings.interval_ms, 86_400_000);
+        assert!(settings.confirm);
+        assert_eq!(settings.model, Model::Dht11);
+        assert_eq!(settings.versions, Versions::Only(Version::V4));
+        assert_eq!(settings.username, Some("kitchen"));
+        assert_eq!(settings.password, Some(&b"battery staple"[..]));
+        assert_eq!(settings.keep_alive_s, 30);
+        assert_eq!(settings.version, "1.2");
+        let config = Config::new("h", 1);
+        assert_eq!(config.settings("esp-1", "").unwrap().topics.id(), "esp-1");
+        assert!(config.settings("a/b", "").is_err());
+        assert!(!format!("{:?}", full()).contains("horse"));
+    }
+
+    proptest! {
+        /// Whatever the flash holds.
+        #[test]
+        fn garbage_is_refused(bytes: Vec<u8>, body in proptest::collection::vec(any::<u8>(), 0..80)) {
+            prop_assert!(Config::decode(&bytes).is_err());
+            let _ = Config::decode(&sealed(1, &body));
+        }
+    }
+}

@@ -1,0 +1,493 @@
+//! What a board keeps over restarts: the lamp, the numbers, and readings that are
+//! not yet delivered.
+//!
+//! A power cut at any moment leaves the state before a call or the one after it;
+//! `sequential-storage` sees to that. The lamp and the numbers are a map's one
+//! entry, written when the lamp changes and at each start. Readings are a log, the
+//! oldest page of which is erased when room is needed. Each also says up to which
+//! number all before it were done, and, being the newest, what the next number is:
+//! so a reading costs one write, and its delivery none.
+//!
+//! # How long the flash lasts
+//!
+//! A record takes 28 bytes, so 146 fit on a page of 4 KiB. At the default interval
+//! of 5 s there are 17,280 readings in a day and, after an outage, at most one
+//! notice more for each 16 of them: 18,360 records, 126 pages. Of the chips' store
+//! of 48 pages 40 are the log's, so each is erased 3.15 times a day, and 11,500
+//! times in ten years. The flash of the ESP32's modules is made for 100,000
+//! (W25Q32JV data sheet, section 8.3; GD25Q32 and others alike).
+
+use core::ops::Range;
+use core::task::Poll;
+
+use aldis_device::{Kept, Recalled, Saved};
+use aldis_protocol::{Lamp, Reading};
+use embassy_futures::poll_once;
+use embedded_storage_async::nor_flash::NorFlash;
+use sequential_storage::cache::page_pointers::ArrayPagePointers;
+use sequential_storage::cache::page_states::CalculatedPageStates;
+use sequential_storage::cache::{Cache, Uncached};
+use sequential_storage::map::{MapConfig, MapStorage};
+use sequential_storage::queue::{QueueConfig, QueueStorage};
+
+/// The most pages that the log uses.
+const LOG_PAGES: usize = 40;
+/// The map's pages are this part of all, and at least two.
+const MAP_SHARE: u32 = 6;
+
+/// The key of the map's one entry.
+const SAVED: u8 = 1;
+/// The version of the map's entry.
+const SAVED_VERSION: u8 = 1;
+const SAVED_LEN: usize = 12;
+/// The length of a record of the log. It begins with its kind.
+const RECORD_LEN: usize = 20;
+const READING: u8 = 1;
+const DONE: u8 = 2;
+
+/// Word-aligned, as chips want it.
+#[repr(align(4))]
+struct Buffer([u8; 32]);
+
+type LogCache = Cache<CalculatedPageStates, ArrayPagePointers<LOG_PAGES>, Uncached>;
+
+/// Why something could not be kept or read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The part of the flash has fewer than four pages, or does not begin or end
+    /// where a page does.
+    Geometry,
+    /// The flash refused.
+    Flash,
+}
+
+impl core::fmt::Display for Error {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Geometry => "the store's part of the flash has no usable size",
+            Self::Flash => "the flash does not take it: it may be worn out",
+        })
+    }
+}
+
+impl core::error::Error for Error {}
+
+/// What a board keeps, in a part of its flash.
+///
+/// The flash must not make anyone wait: what it does is done when its futures are
+/// polled for the first time, as is usual where reading and writing block.
+pub struct Store<F> {
+    flash: F,
+    map: Range<u32>,
+    log: Range<u32>,
+    cache: Option<LogCache>,
+    /// The newest record of the log, once it was looked for.
+    newest: Option<Kept>,
+    /// The next number is not in the log.
+    unlogged: bool,
+}
+
+impl<F> core::fmt::Debug for Store<F> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Store")
+            .field("map", &self.map)
+            .field("log", &self.log)
+            .field("newest", &self.newest)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<F: NorFlash> Store<F> {
+    /// Uses this part of the flash.
+    ///
+    /// # Errors
+    /// [`Error::Geometry`].
+    pub fn new(flash: F, part: Range<u32>) -> Result<Self, Error> {
+        let (map, log) = split::<F>(&part).ok_or(Error::Geometry)?;
+        let mut store = Self {
+            flash,
+            map,
+            log,
+            cache: None,
+            newest: None,
+            unlogged: false,
+        };
+        store.forget_cache();
+        Ok(store)
+    }
+
+    /// The flash, for what else is in it.
+    pub fn flash(&mut self) -> &mut F {
+        &mut self.flash
+    }
+
+    fn forget_cache(&mut self) {
+        let pages = log_pages::<F>(&self.log);
+        self.cache = Some(Cache::new(
+            CalculatedPageStates::new(pages),
+            ArrayPagePointers::new(),
+            Uncached,
+        ));
+    }
+
+    /// The lamp alone, which is found soonest.
+    pub fn lamp(&mut self) -> Lamp {
+        self.entry().map_or(Lamp::Off, |saved| saved.lamp)
+    }
+
+    /// What was saved last. What cannot be read any more is begun anew, with
+    /// numbers that were not given before as far as anything tells.
+    pub fn saved(&mut self) -> Saved {
+        let saved = self.entry();
+        let newest = self.find_newest();
+        let saved = saved.unwrap_or_default();
+        let Some(newest) = newest else { return saved };
+        Saved {
+            boot: saved.boot.max(newest.boot),
+            seq: saved.seq.max(newest.seq.saturating_add(1)),
+            ..saved
+        }
+    }
+
+    /// Keeps what is to be saved.
+    ///
+    /// # Errors
+    /// If the flash refused.
+    pub fn save(&mut self, saved: &Saved) -> Result<(), Error> {
+        let entry = encode_saved(saved);
+        let mut buffer = Buffer([0; 32]);
+        let config = MapConfig::<&mut F>::try_new(self.map.clone()).ok();
+        let config = config.ok_or(Error::Geometry)?;
+        let mut map = MapStorage::new(&mut self.flash, config, Cache::new_uncached());
+        let stored = done(map.store_item(&mut buffer.0, &SAVED, &&entry[..]));
+        if stored.is_ok() {
+            return Ok(());
+        }
+        // Whatever is in the way: the entry is all there is.
+        if !matches!(stored, Err(Some(sequential_storage::Error::Storage { .. }))) {
+            done(map.erase_all()).map_err(|_| Error::Flash)?;
+        }
+        done(map.store_item(&mut buffer.0, &SAVED, &&entry[..])).map_err(|_| Error::Flash)
+    }
+
+    /// Keeps a reading; `saved` is what the number is saved with if the log cannot
+    /// be written.
+    ///
+    /// # Errors
+    /// If the flash refused the reading.
+    pub fn keep(&mut self, kept: &Kept, saved: &Saved) -> Result<(), Error> {
+        let kept = self.log(kept);
+        self.unlogged = kept.is_err();
+        if self.unlogged {
+            // At least no number is given twice.
+            let _ = self.save(saved);
+        }
+        kept
+    }
+
+    /// Keeps that readings are done.
+    ///
+    /// # Errors
+    /// If the flash refused.
+    pub fn done(&mut self, kept: &Kept) -> Result<(), Error> {
+        self.log(&Kept {
+            reading: None,
+            ..*kept
+        })
+    }
+
+    /// The readings that are not done, the oldest first, with the least age that
+    /// they can have now that the board was started. Of the newest only as many
+    /// as `room`, if there are more.
+    pub fn recall(&mut self, room: usize, mut recall: impl FnMut(Recalled)) {
+        let Some(newest) = self.find_newest() else {
+            return;
+        };
+        let room = u32::try_from(room).unwrap_or(u32::MAX);
+        let done = newest.done.max(newest.seq.saturating_sub(room));
+        if newest.seq <= done {
+            return;
+        }
+        let mut end = 0;
+        self.read_log(|age, _| end = age);
+        let mut last = done;
+        self.read_log(|at, kept| {
+            let Some(reading) = kept.reading else { return };
+            // A number that comes again was written twice around a power cut.
+            if kept.seq <= last || kept.seq > newest.seq {
+                return;
+            }
+            last = kept.seq;
+            let age_ms = u32::try_from(end.saturating_sub(at)).unwrap_or(u32::MAX);
+            recall(Recalled {
+                seq: kept.seq,
+                boot: kept.boot,
+                age_ms,
+                reading,
+            });
+        });
+    }
+
+    fn entry(&mut self) -> Option<Saved> {
+        let mut buffer = Buffer([0; 32]);
+        let config = MapConfig::<&mut F>::try_new(self.map.clone()).ok()?;
+        let mut map = MapStorage::new(&mut self.flash, config, Cache::new_uncached());
+        let entry = done(map.fetch_item::<&[u8]>(&mut buffer.0, &SAVED)).ok()??;
+        decode_saved(entry)
+    }
+
+    /// The newest record, which says the next number and what is done.
+    fn find_newest(&mut self) -> Option<Kept> {
+        if self.newest.is_none() {
+            let mut newest: Option<Kept> = None;
+            self.read_log(|_, kept| {
+                newest = Some(match newest {
+                    // The order of the log is the order of time, but for a number
+                    // that was lost with its page.
+                    Some(before) if before.seq > kept.seq => before,
+                    Some(before) => Kept {
+                        done: before.done.max(kept.done),
+                        ..*kept
+                    },
+                    None => *kept,
+                });
+            });
+            self.newest = newest;
+        }
+        self.newest
+    }
+
+    /// Reads every record, the oldest first, with the time that is known to have
+    /// passed from the first of them to this one, in milliseconds.
+    fn read_log(&mut self, mut each: impl FnMut(u64, &Kept)) {
+        let mut buffer = Buffer([0; 32]);
+        let mut clock = Clock::default();
+        let read = self.with_log(async |log| {
+            let mut records = log.iter().await?;
+            while let Some(record) = records.next(&mut buffer.0).await? {
+                let record: &[u8] = &record;
+                if let Some(kept) = decode_kept(record) {
+                    each(clock.at(&kept), &kept);
+                }
+            }
+            Ok(())
+        });
+        // What was read is what there is.
+        let _ = read;
+    }
+
+    fn log(&mut self, kept: &Kept) -> Result<(), Error> {
+        let mut buffer = Buffer([0; 32]);
+        let record = buffer.0.get_mut(..RECORD_LEN).ok_or(Error::Flash)?;
+        encode_kept(kept, record).ok_or(Error::Flash)?;
+        let record: &[u8] = record;
+        let mut logged = self.with_log(async |log| log.push(record, true).await);
+        if matches!(logged, Err(Failure::Content)) {
+            // Whatever is in the way: later readings matter more.
+            self.forget_cache();
+            logged = self.with_log(async |log| {
+                log.erase_all().await?;
+                log.push(record, true).await
+            });
+        }
+        match logged {
+            Ok(()) => {
+                self.newest = Some(*kept);
+                Ok(())
+            }
+            Err(_) => {
+                self.forget_cache();
+                Err(Error::Flash)
+            }
+        }
+    }
+
+    /// Does something with the log.
+    fn with_log<T>(
+        &mut self,
+        work: impl AsyncFnOnce(
+            &mut QueueStorage<&mut F, LogCache>,
+        ) -> Result<T, sequential_storage::Error<F::Error>>,
+    ) -> Result<T, Failure> {
+        let config = QueueConfig::<&mut F>::try_new(self.log.clone());
+        let (Ok(config), Some(cache)) = (config, self.cache.take()) else {
+            self.forget_cache();
+            return Err(Failure::Flash);
+        };
+        let mut log = QueueStorage::new(&mut self.flash, config, cache);
+        let outcome = done(work(&mut log));
+        let (_, cache) = log.destroy();
+        self.cache = Some(cache);
+        outcome.map_err(|error| {
+            self.forget_cache();
+            match error {
+                None | Some(sequential_storage::Error::Storage { .. }) => Failure::Flash,
+                Some(_) => Failure::Content,
+            }
+        })
+    }
+}
+
+/// Why the log could not be used.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    /// The flash refused.
+    Flash,
+    /// What is in the flash makes no sense.
+    Content,
+}
+
+/// Time that is known to have passed, over restarts: that between the last record
+/// of a start and the next start is not.
+#[derive(Default)]
+struct Clock {
+    boot: Option<u32>,
+    /// When the present start began, and the latest moment so far.
+    began: u64,
+    latest: u64,
+}
+
+impl Clock {
+    fn at(&mut self, kept: &Kept) -> u64 {
+        if self.boot != Some(kept.boot) {
+            self.boot = Some(kept.boot);
+            self.began = self.latest;
+        }
+        let at = self.began.saturating_add(kept.uptime_ms);
+        self.latest = self.latest.max(at);
+        at
+    }
+}
+
+/// The outcome of what must be done at once; `None`: it was not.
+fn done<T, E>(work: impl Future<Output = Result<T, E>>) -> Result<T, Option<E>> {
+    match poll_once(work) {
+        Poll::Ready(outcome) => outcome.map_err(Some),
+        Poll::Pending => Err(None),
+    }
+}
+
+fn log_pages<F: NorFlash>(log: &Range<u32>) -> usize {
+    let len = log.end.saturating_sub(log.start) as usize;
+    len.checked_div(F::ERASE_SIZE).unwrap_or(0)
+}
+
+/// The map's part and the log's.
+fn split<F: NorFlash>(part: &Range<u32>) -> Option<(Range<u32>, Range<u32>)> {
+    let page = u32::try_from(F::ERASE_SIZE).ok()?;
+    let len = part.end.checked_sub(part.start)?;
+    if part.start.checked_rem(page)? != 0 || len.checked_rem(page)? != 0 {
+        return None;
+    }
+    let pages = len.checked_div(page)?;
+    let map = pages.checked_div(MAP_SHARE)?.max(2);
+    let log = pages.checked_sub(map)?.min(LOG_PAGES as u32);
+    if log < 2 {
+        return None;
+    }
+    let between = part.start.checked_add(map.checked_mul(page)?)?;
+    let end = between.checked_add(log.checked_mul(page)?)?;
+    Some((part.start..between, between..end))
+}
+
+fn encode_saved(saved: &Saved) -> [u8; SAVED_LEN] {
+    let lamp = u8::from(saved.lamp == Lamp::On);
+    let [b0, b1, b2, b3] = saved.boot.to_le_bytes();
+    let [s0, s1, s2, s3] = saved.seq.to_le_bytes();
+    let unstable = saved.unstable;
+    [
+        SAVED_VERSION,
+        lamp,
+        unstable,
+        0,
+        b0,
+        b1,
+        b2,
+        b3,
+        s0,
+        s1,
+        s2,
+        s3,
+    ]
+}
+
+fn decode_saved(entry: &[u8]) -> Option<Saved> {
+    let [
+        SAVED_VERSION,
+        lamp,
+        unstable,
+        _,
+        b0,
+        b1,
+        b2,
+        b3,
+        s0,
+        s1,
+        s2,
+        s3,
+    ] = *entry
+    else {
+        return None;
+    };
+    Some(Saved {
+        lamp: if lamp == 0 { Lamp::Off } else { Lamp::On },
+        boot: u32::from_le_bytes([b0, b1, b2, b3]),
+        seq: u32::from_le_bytes([s0, s1, s2, s3]),
+        unstable,
+    })
+}
+
+/// Kind, one byte of zero, temperature, humidity, how far behind `done` is, number,
+/// start, and tenths of a second since the start.
+fn encode_kept(kept: &Kept, record: &mut [u8]) -> Option<()> {
+    let (kind, reading) = match kept.reading {
+        Some(reading) => (READING, reading),
+        None => (DONE, Reading { t: 0, h: 0 }),
+    };
+    let behind = kept.seq.saturating_sub(kept.done);
+    let behind = u16::try_from(behind).unwrap_or(u16::MAX);
+    let ticks = kept.uptime_ms.checked_div(100)?;
+    let ticks = u32::try_from(ticks).unwrap_or(u32::MAX);
+    let halves = [
+        reading.t.to_le_bytes(),
+        reading.h.to_le_bytes(),
+        behind.to_le_bytes(),
+    ];
+    let words = [kept.seq, kept.boot, ticks];
+    let bytes = [kind, 0]
+        .into_iter()
+        .chain(halves.into_iter().flatten())
+        .chain(words.into_iter().flat_map(u32::to_le_bytes));
+    for (place, byte) in record.iter_mut().zip(bytes) {
+        *place = byte;
+    }
+    Some(())
+}
+
+fn decode_kept(record: &[u8]) -> Option<Kept> {
+    let [kind, _, t0, t1, h0, h1, d0, d1, words @ ..] = record else {
+        return None;
+    };
+    let [s0, s1, s2, s3, b0, b1, b2, b3, u0, u1, u2, u3] = *words else {
+        return None;
+    };
+    let reading = Reading {
+        t: i16::from_le_bytes([*t0, *t1]),
+        h: u16::from_le_bytes([*h0, *h1]),
+    };
+    let reading = match *kind {
+        READING => Some(reading),
+        DONE => None,
+        _ => return None,
+    };
+    let seq = u32::from_le_bytes([s0, s1, s2, s3]);
+    let behind = u16::from_le_bytes([*d0, *d1]);
+    let ticks = u32::from_le_bytes([u0, u1, u2, u3]);
+    Some(Kept {
+        seq,
+        boot: u32::from_le_bytes([b0, b1, b2, b3]),
+        uptime_ms: u64::from(ticks).saturating_mul(100),
+        reading,
+        done: seq.saturating_sub(behind.into()),
+    })
+}
