@@ -1,0 +1,143 @@
+//! A board as the device sees it: hardware, store and console.
+
+use aldis_device::{Board, Kept, Notice, Saved, Vitals};
+use aldis_flash::Store;
+use aldis_flash::config::{Config, Level};
+use aldis_flash::store::Error;
+use aldis_mqtt::Cause;
+use aldis_protocol::Lamp;
+use embedded_storage_async::nor_flash::NorFlash;
+
+use crate::Hardware;
+use crate::console::Line;
+
+/// Hardware, store and console.
+pub(crate) struct EmbassyBoard<'b, H, F> {
+    pub hardware: &'b mut H,
+    pub store: Option<&'b mut Store<F>>,
+    pub config: &'b Config<'b>,
+    /// A measurement is to begin.
+    pub measure: bool,
+    /// How often an address was lost or changed.
+    pub address_losses: u32,
+    lamp: Option<Lamp>,
+    /// The flash refused, which was said once.
+    store_failed: bool,
+    connected: bool,
+    /// Why there was no connection when that was said last.
+    said: Option<Cause>,
+}
+
+impl<'b, H: Hardware, F: NorFlash> EmbassyBoard<'b, H, F> {
+    pub fn new(
+        hardware: &'b mut H,
+        store: Option<&'b mut Store<F>>,
+        config: &'b Config<'b>,
+    ) -> Self {
+        Self {
+            hardware,
+            store,
+            config,
+            measure: false,
+            address_losses: 0,
+            lamp: None,
+            store_failed: false,
+            connected: false,
+            said: None,
+        }
+    }
+
+    pub fn say(&mut self, level: Level, line: Line<'_>) {
+        self.hardware.print(level, format_args!("{line}"));
+    }
+
+    fn stored(&mut self, stored: Result<(), Error>) {
+        match stored {
+            Ok(()) => self.store_failed = false,
+            Err(error) if !self.store_failed => {
+                self.store_failed = true;
+                self.say(Level::Error, Line::Store(error));
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+impl<H: Hardware, F: NorFlash> Board for EmbassyBoard<'_, H, F> {
+    fn measure(&mut self) {
+        self.measure = true;
+    }
+
+    fn light(&mut self, lamp: Lamp) {
+        self.hardware.light(lamp);
+        if self.lamp != Some(lamp) {
+            self.lamp = Some(lamp);
+            self.say(Level::Info, Line::Lamp(lamp));
+        }
+    }
+
+    fn save(&mut self, saved: &Saved) {
+        if let Some(store) = &mut self.store {
+            let stored = store.save(saved);
+            self.stored(stored);
+        }
+    }
+
+    fn keep(&mut self, kept: &Kept, saved: &Saved) {
+        if let Some(store) = &mut self.store {
+            let stored = store.keep(kept, saved);
+            self.stored(stored);
+        }
+    }
+
+    fn done(&mut self, kept: &Kept) {
+        if let Some(store) = &mut self.store {
+            let stored = store.done(kept);
+            self.stored(stored);
+        }
+    }
+
+    fn vitals(&mut self) -> Vitals {
+        Vitals {
+            dhcp_losses: Some(self.address_losses),
+            ..self.hardware.vitals()
+        }
+    }
+
+    fn notice(&mut self, notice: Notice<'_>) {
+        match notice {
+            Notice::Reading(reading) => self.say(Level::Debug, Line::Reading(reading)),
+            Notice::Sensor(state) => self.say(Level::Info, Line::Sensor(state)),
+            Notice::Connected(version) => {
+                self.connected = true;
+                self.said = None;
+                let (host, port) = (self.config.host, self.config.port);
+                self.say(
+                    Level::Info,
+                    Line::Connected {
+                        host,
+                        port,
+                        version,
+                    },
+                );
+            }
+            Notice::Lost(cause) if self.connected => {
+                self.connected = false;
+                self.say(Level::Info, Line::Lost(cause));
+            }
+            Notice::Lost(cause) if self.said != Some(cause) => {
+                self.said = Some(cause);
+                self.say(Level::Info, Line::NotConnected(cause));
+            }
+            Notice::Ignored { topic, why } => self.say(Level::Warn, Line::Ignored(topic, why)),
+            Notice::Refused { topic, reason } => {
+                self.say(Level::Warn, Line::Refused(topic, reason));
+            }
+            // The lamp was told when it was lit, the command with it.
+            Notice::Lost(_)
+            | Notice::Lamp(_)
+            | Notice::Command { .. }
+            | Notice::Published { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! The device, on embassy's network and clock.
+
+use core::cell::RefCell;
+
+use aldis_device::dht::Pulse;
+use aldis_device::{Device, Memory, Saved, Supervisor};
+use aldis_flash::Store;
+use aldis_flash::config::{self, Config, Level};
+use aldis_flash::layout::Partition;
+use aldis_mqtt::link::embassy::{EmbassyClock, TcpConnector};
+use aldis_mqtt::link::{Clock, Link};
+use aldis_mqtt::{Event, Instant, Network, Transport};
+use embassy_futures::join::join;
+use embassy_futures::poll_once;
+use embassy_futures::select::{Either3, select3};
+use embassy_net::Stack;
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::signal::Signal;
+use embassy_time::Timer;
+use embedded_storage_async::nor_flash::{NorFlash, ReadNorFlash};
+
+use crate::board::EmbassyBoard;
+use crate::console::Line;
+use crate::network::{Address, Change, Probe, ProbeMemory, addresses};
+use crate::{Hardware, PULSES, Sensor};
+
+/// The most readings that wait for delivery.
+const BACKLOG: usize = 512;
+
+/// What goes out together: as much as one segment of a local network holds.
+const SEGMENT: usize = 1_400;
+
+/// How often radio and address are looked at, in milliseconds.
+const LOOK_MS: u32 = 1_000;
+
+/// The length of the memory that a configuration is read into.
+pub const CONFIG_LEN: usize = config::MAX_LEN;
+
+/// Reads the configuration from its part of the flash.
+///
+/// # Errors
+/// If there is none that can be used.
+pub fn read_config<'b, F: ReadNorFlash>(
+    flash: &mut F,
+    part: &Partition,
+    bytes: &'b mut [u8; CONFIG_LEN],
+) -> Result<Config<'b>, config::Error> {
+    match poll_once(flash.read(part.offset, bytes)) {
+        core::task::Poll::Ready(Ok(())) => Config::decode(bytes),
+        _ => Err(config::Error::Flash),
+    }
+}
+
+/// What a device starts with.
+pub struct Start<'a> {
+    /// Its configuration.
+    pub config: &'a Config<'a>,
+    /// Its id, where none is configured.
+    pub id: &'a str,
+    /// The version of the firmware.
+    pub version: &'a str,
+    /// What it remembers.
+    pub saved: Saved,
+    /// Chance, so that devices do not all do the same at the same moment.
+    pub seed: u64,
+}
+
+/// Runs the device, for as long as the board has power. Without a store it forgets.
+///
+/// # Errors
+/// If the configuration cannot work. It was checked when it was read, so what is
+/// left is a PC's mistake.
+pub async fn run<H: Hardware, S: Sensor, F: NorFlash>(
+    start: &Start<'_>,
+    hardware: &mut H,
+    sensor: &mut S,
+    store: Option<&mut Store<F>>,
+    stack: Stack<'_>,
+) -> config::Error {
+    let settings = match start.config.settings(start.id, start.version) {
+        Ok(settings) => aldis_device::Settings {
+            start_limit: Some(5),
+            ..settings
+        },
+        Err(error) => return error,
+    };
+    let clock = EmbassyClock;
+    let now = clock.now();
+    let mut board = EmbassyBoard::new(hardware, store, start.config);
+    let vitals = board.hardware.vitals();
+    board.say(
+        Level::Info,
+        Line::Boot {
+            version: start.version,
+            id: settings.topics.id(),
+            boot: start.saved.boot.wrapping_add(1),
+            reset: vitals.reset,
+        },
+    );
+    let mut device: Device<'_, BACKLOG> = Device::new(settings, start.saved, now, &mut board);
+    if device.is_safe() {
+        board.say(Level::Warn, Line::Safe);
+    }
+    if let Some(store) = &mut board.store {
+        store.recall(BACKLOG, |reading| device.recall(reading));
+    }
+    let mut memory = Memory::new();
+    let Ok(mut session) = memory.session(&settings, start.seed, now) else {
+        return config::Error::Entry("broker");
+    };
+    if device.subscribe(&mut session).is_err() {
+        return config::Error::Entry("readout.command_topic");
+    }
+    let (mut receive, mut transmit) = ([0; 1_536], [0; 2_048]);
+    let (host, port) = (start.config.host, start.config.port);
+    let connector = TcpConnector::new(stack, &mut receive, &mut transmit, host, port);
+    let mut segment = [0; SEGMENT];
+    let mut link = Link::new(session, connector, clock).gather(&mut segment);
+    let mut probe_memory = ProbeMemory::new();
+    let mut contact = Contact {
+        supervisor: Supervisor::new(now),
+        address: Address::default(),
+        probe: Probe::new(stack, &mut probe_memory),
+        stack,
+        look_at: now,
+    };
+
+    let begin = Signal::<NoopRawMutex, ()>::new();
+    let ended = Signal::<NoopRawMutex, usize>::new();
+    let pulses = RefCell::new([Pulse::low(0); PULSES]);
+    // Beside the device, so that a measurement goes on whatever the network does.
+    let measuring = async {
+        loop {
+            begin.wait().await;
+            let mut taken = [Pulse::low(0); PULSES];
+            let len = sensor.measure(&mut taken).await;
+            pulses.replace(taken);
+            ended.signal(len.min(PULSES));
+        }
+    };
+    let living = async {
+        // There is a connection or an attempt, or its end was not told yet.
+        let mut open = false;
+        loop {
+            let (session, now) = link.parts();
+            contact.look(session, &mut board, now);
+            let deadline = device.run(session, now, &mut board);
+            if core::mem::take(&mut board.measure) {
+                ended.reset();
+                begin.signal(());
+            }
+            let deadline = deadline.min(contact.look_at);
+            open |= session.transport() != Transport::Closed;
+            // Without an address an attempt would fail, and the next one wait longer.
+            let drive = contact.address.is_up() || open;
+            let event = async {
+                match drive {
+                    true => link.next().await,
+                    false => core::future::pending().await,
+                }
+            };
+            let timer = Timer::at(embassy_time::Instant::from_millis(deadline.as_millis()));
+            match select3(event, ended.wait(), timer).await {
+                Either3::First(event) => {
+                    open &= !matches!(event, Event::Disconnected { .. });
+                    let reaction = device.event(&event, EmbassyClock.now(), &mut board);
+                    let (session, _) = link.parts();
+                    device.react(reaction, session, &mut board);
+                }
+                Either3::Second(len) => {
+                    let pulses = pulses.borrow();
+                    let pulses = pulses.get(..len).unwrap_or(&[]);
+                    device.measured(pulses, EmbassyClock.now(), &mut board);
+                }
+                Either3::Third(()) => {}
+            }
+        }
+    };
+    let ((), never) = join(measuring, living).await;
+    never
+}
+
+/// What the device knows of radio and network, and who looks after them.
+struct Contact<'s> {
+    supervisor: Supervisor,
+    address: Address,
+    probe: Probe<'s>,
+    stack: Stack<'s>,
+    look_at: Instant,
+}
+
+impl Contact<'_> {
+    /// Looks at radio and address, if it is time to, and feeds the watchdog if all
+    /// gets on.
+    fn look<H: Hardware, F: NorFlash>(
+        &mut self,
+        session: &mut aldis_mqtt::Session<'_>,
+        board: &mut EmbassyBoard<'_, H, F>,
+        now: Instant,
+    ) {
+        let (address, gateway) = addresses(self.stack);
+        match self.address.watch(address) {
+            Some(Change::Up(address)) => board.say(Level::Info, Line::Ip(address)),
+            Some(Change::Moved(address)) => {
+                board.say(Level::Info, Line::Ip(address));
+                board.address_losses = board.address_losses.saturating_add(1);
+                // A connection of the old address is dead, and nobody would say so.
+                if session.transport() != Transport::Closed {
+                    session.failed(Network::Down, now);
+                }
+            }
+            Some(Change::Down) => {
+                board.say(Level::Info, Line::NoIp);
+                board.address_losses = board.address_losses.saturating_add(1);
+            }
+            None => {}
+        }
+        if now < self.look_at {
+            return;
+        }
+        self.look_at = now.after(LOOK_MS);
+        let radio = board.hardware.radio();
+        let connected = session.is_connected();
+        if let Some(gateway) = gateway
+            && !connected
+        {
+            self.probe.send(gateway, embassy_time::Instant::now());
+        }
+        // Where nobody can be asked, silence says nothing.
+        let answered = connected || address.is_some() && gateway.is_none() && !radio.blocked;
+        if let Some(order) = self.supervisor.watch(radio, answered, now) {
+            board.say(Level::Warn, Line::Order(order));
+            board.hardware.order(order);
+        }
+        if self.supervisor.is_alive(now) {
+            board.hardware.feed();
+        }
+    }
+}
