@@ -9,18 +9,22 @@ use crate::Recalled;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
     taken: Instant,
-    /// The age at `taken`, and the start in which it was truly taken, where that
-    /// was an earlier one.
-    older: Option<(u32, u32)>,
+    /// The start in which it was truly taken, if that was an earlier one, else 0;
+    /// and its age at `taken` then.
+    boot: u32,
+    older_ms: u32,
     pub seq: u32,
     pub reading: Reading,
     state: State,
 }
 
+/// None of them is zero, so that an empty slot is: then the memory of an empty
+/// backlog is all zeros, and takes no room in a firmware's image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 enum State {
     /// To be published.
-    Waiting,
+    Waiting = 1,
     /// In the session's outbox.
     Published(PublicationId),
     /// The broker has it, since this millisecond (its lowest bits); the
@@ -35,7 +39,8 @@ impl Entry {
     pub const fn new(seq: u32, taken: Instant, reading: Reading) -> Self {
         Self {
             taken,
-            older: None,
+            boot: 0,
+            older_ms: 0,
             seq,
             reading,
             state: State::Waiting,
@@ -45,20 +50,21 @@ impl Entry {
     /// A reading of an earlier start, of which this one began at `started`.
     pub const fn recalled(recalled: Recalled, started: Instant) -> Self {
         Self {
-            older: Some((recalled.age_ms, recalled.boot)),
+            boot: recalled.boot,
+            older_ms: recalled.age_ms,
             ..Self::new(recalled.seq, started, recalled.reading)
         }
     }
 
     /// How old it is, as far as is known.
     pub fn age_ms(&self, now: Instant) -> u64 {
-        let before = self.older.map_or(0, |(age_ms, _)| age_ms);
-        now.since(self.taken).saturating_add(before.into())
+        let since = now.since(self.taken);
+        since.saturating_add(self.older_ms.into())
     }
 
     /// The earlier start in which it was taken, if it was.
     pub fn boot(&self) -> Option<u32> {
-        self.older.map(|(_, boot)| boot)
+        Some(self.boot).filter(|boot| *boot != 0)
     }
 }
 
@@ -69,9 +75,10 @@ const CONFIRM_MS: u32 = 10_000;
 /// The longest wait before what does not help is sent once more.
 const CONFIRM_CAP_MS: u32 = 3_600_000;
 
-/// The ring: the newest `N` readings.
+/// Memory for the newest `N` readings that are not yet delivered, lent to a
+/// [`Device`](crate::Device).
 #[derive(Debug)]
-pub(crate) struct Backlog<const N: usize> {
+pub struct Backlog<const N: usize> {
     entries: [Option<Entry>; N],
     start: usize,
     len: usize,
@@ -79,13 +86,14 @@ pub(crate) struct Backlog<const N: usize> {
     confirmed: Option<u32>,
     /// Since this millisecond (its lowest bits).
     confirmed_at: u32,
-    /// How long a confirmation may be awaited. It doubles each time that
-    /// sending again brought no progress: what a recorder misses may be what
-    /// nobody has any longer.
-    patience_ms: u32,
+    /// How often sending again brought no progress. Each time, a confirmation may
+    /// be awaited twice as long: what a recorder misses may be what nobody has any
+    /// longer.
+    in_vain: u8,
 }
 
 impl<const N: usize> Backlog<N> {
+    /// Empty.
     pub const fn new() -> Self {
         Self {
             entries: [const { None }; N],
@@ -93,7 +101,7 @@ impl<const N: usize> Backlog<N> {
             len: 0,
             confirmed: None,
             confirmed_at: 0,
-            patience_ms: CONFIRM_MS,
+            in_vain: 0,
         }
     }
 
@@ -118,14 +126,14 @@ impl<const N: usize> Backlog<N> {
     }
 
     /// How many readings are not done.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.iter()
             .filter(|entry| entry.state != State::Done && !self.is_confirmed(entry.seq))
             .count()
     }
 
     /// The number of the oldest reading that is not done.
-    pub fn first(&self) -> Option<u32> {
+    pub(crate) fn first(&self) -> Option<u32> {
         self.iter()
             .find(|entry| entry.state != State::Done && !self.is_confirmed(entry.seq))
             .map(|entry| entry.seq)
@@ -140,7 +148,7 @@ impl<const N: usize> Backlog<N> {
     ///
     /// Those under way to the broker stay: their end will be told. There are
     /// fewer of them than `N`.
-    pub fn push(&mut self, entry: Entry) -> bool {
+    pub(crate) fn push(&mut self, entry: Entry) -> bool {
         let mut superseded = false;
         if self.len >= N {
             let oldest = self
@@ -183,7 +191,7 @@ impl<const N: usize> Backlog<N> {
 
     /// The oldest reading that is to be published, unless `window` are under
     /// way already.
-    pub fn next(&self, window: usize) -> Option<Entry> {
+    pub(crate) fn next(&self, window: usize) -> Option<Entry> {
         let under_way = self
             .iter()
             .filter(|entry| matches!(entry.state, State::Published(_)))
@@ -197,7 +205,7 @@ impl<const N: usize> Backlog<N> {
     }
 
     /// A reading is in the session's outbox now.
-    pub fn published(&mut self, seq: u32, id: PublicationId) {
+    pub(crate) fn published(&mut self, seq: u32, id: PublicationId) {
         if let Some(entry) = self.iter_mut().find(|entry| entry.seq == seq) {
             entry.state = State::Published(id);
         }
@@ -209,7 +217,7 @@ impl<const N: usize> Backlog<N> {
     }
 
     /// The broker has a publication, at `now`; `confirm`: that is not enough.
-    pub fn delivered(&mut self, id: PublicationId, confirm: bool, now: Instant) {
+    pub(crate) fn delivered(&mut self, id: PublicationId, confirm: bool, now: Instant) {
         let confirmed = self.confirmed;
         if let Some(entry) = self.under_way(id) {
             let done = !confirm || confirmed.is_some_and(|confirmed| entry.seq <= confirmed);
@@ -222,7 +230,7 @@ impl<const N: usize> Backlog<N> {
     }
 
     /// A publication will not be delivered. Says whether it was a reading.
-    pub fn dropped(&mut self, id: PublicationId) -> bool {
+    pub(crate) fn dropped(&mut self, id: PublicationId) -> bool {
         let found = self.under_way(id);
         let known = found.is_some();
         if let Some(entry) = found {
@@ -236,12 +244,12 @@ impl<const N: usize> Backlog<N> {
     ///
     /// When it says so for long without getting on, the broker has lost what
     /// comes next: what it had long ago is sent again, the oldest first.
-    pub fn confirmed(&mut self, seq: u32, now: Instant) {
+    pub(crate) fn confirmed(&mut self, seq: u32, now: Instant) {
         let now = now.as_millis() as u32;
         if self.confirmed.is_none_or(|before| seq > before) {
             self.confirmed = Some(seq);
             self.confirmed_at = now;
-            self.patience_ms = CONFIRM_MS;
+            self.in_vain = 0;
             for entry in self.iter_mut() {
                 if entry.seq <= seq && !matches!(entry.state, State::Published(_)) {
                     entry.state = State::Done;
@@ -250,7 +258,8 @@ impl<const N: usize> Backlog<N> {
             self.trim();
             return;
         }
-        let patience_ms = self.patience_ms;
+        let doubled = 1_u32.checked_shl(self.in_vain.into()).unwrap_or(u32::MAX);
+        let patience_ms = CONFIRM_MS.saturating_mul(doubled).min(CONFIRM_CAP_MS);
         if now.wrapping_sub(self.confirmed_at) < patience_ms {
             return;
         }
@@ -264,13 +273,13 @@ impl<const N: usize> Backlog<N> {
             }
         }
         if lost {
-            self.patience_ms = patience_ms.saturating_mul(2).min(CONFIRM_CAP_MS);
+            self.in_vain = self.in_vain.saturating_add(1).min(16);
         }
     }
 
     /// The connection is gone: takes back one publication after the other, to
     /// be sent with its age on the next one.
-    pub fn take_back(&mut self, mut withdraw: impl FnMut(PublicationId) -> bool) {
+    pub(crate) fn take_back(&mut self, mut withdraw: impl FnMut(PublicationId) -> bool) {
         let confirmed = self.confirmed;
         for entry in self.iter_mut() {
             if let State::Published(id) = entry.state
@@ -294,5 +303,11 @@ impl<const N: usize> Backlog<N> {
             *slot = None;
             self.drop_first();
         }
+    }
+}
+
+impl<const N: usize> Default for Backlog<N> {
+    fn default() -> Self {
+        Self::new()
     }
 }

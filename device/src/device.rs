@@ -24,7 +24,7 @@ pub struct Device<'a, const BACKLOG: usize = 512> {
     settings: Settings<'a>,
     saved: Saved,
     sensor: Sensor,
-    backlog: Backlog<BACKLOG>,
+    backlog: &'a mut Backlog<BACKLOG>,
     counters: Counters,
     started: Instant,
 
@@ -124,7 +124,13 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
     ///
     /// If it was started too often without lasting ([`Settings::start_limit`]),
     /// it leaves the sensor alone.
-    pub fn new(settings: Settings<'a>, saved: Saved, now: Instant, board: &mut impl Board) -> Self {
+    pub fn new(
+        settings: Settings<'a>,
+        saved: Saved,
+        backlog: &'a mut Backlog<BACKLOG>,
+        now: Instant,
+        board: &mut impl Board,
+    ) -> Self {
         const {
             assert!(
                 BACKLOG > Self::WINDOW,
@@ -147,7 +153,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             settings,
             saved,
             sensor: Sensor::default(),
-            backlog: Backlog::new(),
+            backlog,
             counters: Counters::default(),
             started: now,
             measure_at: match safe {

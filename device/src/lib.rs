@@ -7,7 +7,7 @@
 //! # How a board runs it
 //!
 //! ```
-//! use aldis_device::{Board, Device, Memory, Notice, Saved, Settings, Vitals};
+//! use aldis_device::{Backlog, Board, Device, Memory, Notice, Saved, Settings, Vitals};
 //! use aldis_mqtt::{Instant, Session};
 //! use aldis_protocol::Lamp;
 //!
@@ -41,9 +41,10 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let settings = Settings::new("aldis", "kitchen")?;
-//! let (mut memory, mut board) = (Memory::new(), Bare);
+//! let (mut memory, mut backlog, mut board) = (Memory::new(), Backlog::new(), Bare);
 //! let now = Instant::from_millis(0);
-//! let mut device: Device<'_> = Device::new(settings, Saved::default(), now, &mut board);
+//! let saved = Saved::default();
+//! let mut device: Device<'_> = Device::new(settings, saved, &mut backlog, now, &mut board);
 //! let mut session = memory.session(&settings, 42, now)?;
 //! device.subscribe(&mut session)?;
 //! let next = turn(&mut device, &mut session, &mut board, now);
@@ -94,6 +95,7 @@ mod supervisor;
 #[cfg(test)]
 mod tests;
 
+pub use backlog::Backlog;
 pub use board::{Board, Kept, Notice, Recalled, Saved, Vitals};
 pub use device::{Device, Reaction};
 pub use settings::{Memory, Settings};

@@ -132,7 +132,10 @@ mod tests {
     fn lines_are_as_promised() {
         for (line, expected) in [
             (Line::Joined("home"), "wifi: joined home"),
-            (Line::LostWifi("beacon timeout"), "wifi: lost beacon timeout"),
+            (
+                Line::LostWifi("beacon timeout"),
+                "wifi: lost beacon timeout",
+            ),
             (Line::Ip(Ipv4Addr::new(10, 0, 2, 15)), "ip: 10.0.2.15"),
             (
                 Line::Connected {

@@ -3,7 +3,7 @@
 use core::cell::RefCell;
 
 use aldis_device::dht::Pulse;
-use aldis_device::{Device, Memory, Saved, Supervisor};
+use aldis_device::{Backlog, Device, Saved, Supervisor};
 use aldis_flash::Store;
 use aldis_flash::config::{self, Config, Level};
 use aldis_flash::layout::Partition;
@@ -29,6 +29,34 @@ const BACKLOG: usize = 512;
 
 /// What goes out together: as much as one segment of a local network holds.
 const SEGMENT: usize = 1_400;
+
+/// The memory of a device: a static, so that none of it is ever on the stack. While
+/// it is empty it is all zeros, and takes no room in the image.
+#[derive(Debug)]
+pub struct Memory {
+    backlog: Backlog<BACKLOG>,
+    receive: [u8; 1_536],
+    transmit: [u8; 2_048],
+    segment: [u8; SEGMENT],
+}
+
+impl Memory {
+    /// Empty.
+    pub const fn new() -> Self {
+        Self {
+            backlog: Backlog::new(),
+            receive: [0; 1_536],
+            transmit: [0; 2_048],
+            segment: [0; SEGMENT],
+        }
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 /// How often radio and address are looked at, in milliseconds.
 const LOOK_MS: u32 = 1_000;
@@ -76,6 +104,8 @@ pub async fn run<H: Hardware, S: Sensor, F: NorFlash>(
     sensor: &mut S,
     store: Option<&mut Store<F>>,
     stack: Stack<'_>,
+    memory: &mut Memory,
+    session_memory: &mut aldis_device::Memory,
 ) -> config::Error {
     let settings = match start.config.settings(start.id, start.version) {
         Ok(settings) => aldis_device::Settings {
@@ -97,25 +127,23 @@ pub async fn run<H: Hardware, S: Sensor, F: NorFlash>(
             reset: vitals.reset,
         },
     );
-    let mut device: Device<'_, BACKLOG> = Device::new(settings, start.saved, now, &mut board);
+    let mut device = Device::new(settings, start.saved, &mut memory.backlog, now, &mut board);
     if device.is_safe() {
         board.say(Level::Warn, Line::Safe);
     }
     if let Some(store) = &mut board.store {
         store.recall(BACKLOG, |reading| device.recall(reading));
     }
-    let mut memory = Memory::new();
-    let Ok(mut session) = memory.session(&settings, start.seed, now) else {
+    let Ok(mut session) = session_memory.session(&settings, start.seed, now) else {
         return config::Error::Entry("broker");
     };
     if device.subscribe(&mut session).is_err() {
         return config::Error::Entry("readout.command_topic");
     }
-    let (mut receive, mut transmit) = ([0; 1_536], [0; 2_048]);
     let (host, port) = (start.config.host, start.config.port);
-    let connector = TcpConnector::new(stack, &mut receive, &mut transmit, host, port);
-    let mut segment = [0; SEGMENT];
-    let mut link = Link::new(session, connector, clock).gather(&mut segment);
+    let (receive, transmit) = (&mut memory.receive, &mut memory.transmit);
+    let connector = TcpConnector::new(stack, receive, transmit, host, port);
+    let mut link = Link::new(session, connector, clock).gather(&mut memory.segment);
     let mut probe_memory = ProbeMemory::new();
     let mut contact = Contact {
         supervisor: Supervisor::new(now),

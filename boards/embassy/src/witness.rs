@@ -199,7 +199,13 @@ mod tests {
     fn frames_for_this_card_are_counted() {
         let seen = Seen::new();
         let ours = [&OURS[..], &[7; 8]].concat();
-        let frames = [vec![0xff; 14], ours.clone(), OURS[..5].to_vec(), vec![], ours];
+        let frames = [
+            vec![0xff; 14],
+            ours.clone(),
+            OURS[..5].to_vec(),
+            vec![],
+            ours,
+        ];
         let card = Card {
             frames: frames.into(),
             room: true,

@@ -10,7 +10,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use aldis_device::dht::Pulse;
-use aldis_device::{Board, Device, Memory, Notice, Saved, Settings, Vitals};
+use aldis_device::{Backlog, Board, Device, Memory, Notice, Saved, Settings, Vitals};
 use aldis_mqtt::link::tokio::{TcpConnector, Tls, TlsError, TokioClock};
 use aldis_mqtt::link::{Clock, Link};
 use aldis_mqtt::{
@@ -249,7 +249,8 @@ impl VirtualDevice {
             save_failed: false,
             measure: false,
         };
-        let mut device: Box<Device<'_>> = Box::new(Device::new(settings, saved, now, &mut board));
+        let mut backlog = Box::new(Backlog::new());
+        let mut device: Device<'_> = Device::new(settings, saved, &mut backlog, now, &mut board);
         let mut memory = Box::new(Memory::new());
         let mut session = memory
             .session(&settings, self.seed, now)

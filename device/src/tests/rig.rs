@@ -9,7 +9,7 @@ use aldis_world::broker::codec::Qos;
 use aldis_world::broker::{Accepted, Broker, Config, ConnId, Message};
 
 use crate::dht::{Frame, Pulse, Wave};
-use crate::{Board, Device, Kept, Memory, Notice, Recalled, Saved, Settings, Vitals};
+use crate::{Backlog, Board, Device, Kept, Memory, Notice, Recalled, Saved, Settings, Vitals};
 
 /// What the sensor does when it is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -254,7 +254,14 @@ impl<const N: usize> Rig<N> {
         self.seed += 1;
         let now = Instant::from_millis(0);
         let saved = self.board.saved;
-        let mut device = Box::new(Device::new(self.settings, saved, now, &mut self.board));
+        let backlog = Box::leak(Box::new(Backlog::new()));
+        let mut device = Box::new(Device::new(
+            self.settings,
+            saved,
+            backlog,
+            now,
+            &mut self.board,
+        ));
         for recalled in self.board.recalled() {
             device.recall(recalled);
         }

@@ -1,0 +1,223 @@
+//! The device on the `virt` machine.
+//!
+//! What a person would do to a real board is done by lines on the UART: `sensor
+//! absent`, `restart`, `panic`, `hang`, `off`, `memory`.
+#![no_std]
+#![no_main]
+
+use core::cell::Cell;
+use core::fmt;
+
+use aldis_device::{Order, Radio, Vitals};
+use aldis_embassy::witness::{Counts, Seen, Witness};
+use aldis_embassy::{
+    CONFIG_LEN, Hardware, Memory, SOCKETS, Start, dhcp, read_config, run, without_config,
+};
+use aldis_flash::config::{Config, Level};
+use aldis_flash::{Store, layout};
+use aldis_protocol::{Lamp, ResetReason};
+use aldis_virt::flash::Flash;
+use aldis_virt::net::Net;
+use aldis_virt::sensor::{VirtSensor, Wire};
+use aldis_virt::uart::Lines;
+use aldis_virt::{clock, console, reset, rng, stack};
+use embassy_executor::{Executor, Spawner};
+use embassy_net::{Runner, StackResources};
+use embassy_time::{Duration, block_for};
+use static_cell::{ConstStaticCell, StaticCell};
+
+/// The firmware's version.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// How long the device may make no progress.
+const WATCHDOG: Duration = Duration::from_secs(20);
+
+#[riscv_rt::entry]
+fn main() -> ! {
+    static EXECUTOR: StaticCell<Executor> = StaticCell::new();
+    aldis_virt::start();
+    let reason = reset::reason();
+    report_memory();
+    EXECUTOR
+        .init(Executor::new())
+        .run(|spawner| match device(spawner, reason) {
+            Ok(token) => spawner.spawn(token),
+            Err(error) => console!("boot: {error:?}"),
+        })
+}
+
+/// Everything but sensor, flash and network card.
+struct Board {
+    reset: ResetReason,
+    level: Level,
+    seen: &'static Seen,
+    counts: Counts,
+    turns: u32,
+}
+
+impl Hardware for Board {
+    /// Nothing lights up; the console tells it.
+    fn light(&mut self, _: Lamp) {}
+
+    fn vitals(&mut self) -> Vitals {
+        Vitals {
+            reset: Some(self.reset),
+            free: u32::try_from(stack::free()).ok(),
+            free_min: u32::try_from(stack::free_min()).ok(),
+            ..Vitals::default()
+        }
+    }
+
+    fn feed(&mut self) {
+        clock::watchdog(Some(WATCHDOG));
+    }
+
+    fn radio(&mut self) -> Radio {
+        let before = core::mem::replace(&mut self.counts, self.seen.counts());
+        self.turns = self.turns.wrapping_add(1);
+        Radio {
+            joined: true,
+            heard: self.counts.heard,
+            blocked: self.counts.is_blocked_since(&before),
+            unresponsive: false,
+            turns: self.turns,
+        }
+    }
+
+    fn order(&mut self, order: Order) {
+        // A cable has nothing to join or to start again.
+        if order == Order::Reset {
+            reset::restart(ResetReason::Software);
+        }
+    }
+
+    fn print(&mut self, level: Level, line: fmt::Arguments<'_>) {
+        if level <= self.level {
+            console!("{line}");
+        }
+    }
+}
+
+#[embassy_executor::task]
+async fn device(spawner: Spawner, reset: ResetReason) {
+    static SEEN: Seen = Seen::new();
+    static CONFIG: ConstStaticCell<[u8; CONFIG_LEN]> = ConstStaticCell::new([0; CONFIG_LEN]);
+    static MEMORY: ConstStaticCell<Memory> = ConstStaticCell::new(Memory::new());
+    static SESSION: ConstStaticCell<aldis_device::Memory> =
+        ConstStaticCell::new(aldis_device::Memory::new());
+    static RESOURCES: StaticCell<StackResources<SOCKETS>> = StaticCell::new();
+    static WIRE: ConstStaticCell<Cell<Wire>> = ConstStaticCell::new(Cell::new(Wire::Recorded));
+
+    let mut board = Board {
+        reset,
+        level: Level::Info,
+        seen: &SEEN,
+        counts: Counts::default(),
+        turns: 0,
+    };
+    board.feed();
+    let wire: &Cell<Wire> = WIRE.take();
+    if let Ok(token) = person(wire) {
+        spawner.spawn(token);
+    }
+    let mut flash = Flash::new();
+    let config = match &mut flash {
+        Ok(flash) => read_config(flash, &layout::virt::CONFIG, CONFIG.take()),
+        Err(error) => {
+            console!("flash: {error:?}");
+            Err(aldis_flash::config::Error::Flash)
+        }
+    };
+    let config: Config<'static> = match config {
+        Ok(config) => config,
+        Err(error) => without_config(&mut board, error).await,
+    };
+    board.level = config.level;
+    let mut store = flash
+        .ok()
+        .and_then(|flash| Store::new(flash, layout::virt::STORE.range()).ok());
+    let saved = store.as_mut().map(Store::saved).unwrap_or_default();
+    let net = match Net::new() {
+        Ok(net) => net,
+        Err(error) => return console!("net: {error:?}"),
+    };
+    let mac = net.mac();
+    let seed = rng::seed(mac);
+    let mut id = [0; 17];
+    let id = own_id(mac, &mut id);
+    let resources = RESOURCES.init(StackResources::new());
+    let card = Witness::new(net, &SEEN);
+    let name = config.id.unwrap_or(id);
+    let (stack, runner) = embassy_net::new(card, dhcp(name), resources, seed);
+    match network(runner) {
+        Ok(token) => spawner.spawn(token),
+        Err(error) => return console!("net: {error:?}"),
+    }
+    let start = Start {
+        config: &config,
+        id,
+        version: VERSION,
+        saved,
+        seed,
+    };
+    let mut sensor = VirtSensor::new(wire, seed as u32);
+    let error = run(
+        &start,
+        &mut board,
+        &mut sensor,
+        store.as_mut(),
+        stack,
+        MEMORY.take(),
+        SESSION.take(),
+    )
+    .await;
+    without_config(&mut board, error).await
+}
+
+/// `virt-` and the hexadecimal digits of the network card's address.
+fn own_id(mac: [u8; 6], id: &mut [u8; 17]) -> &str {
+    let digits = mac.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let digits = digits.map(|digit| b"0123456789abcdef"[usize::from(digit)]);
+    for (place, byte) in id.iter_mut().zip(b"virt-".iter().copied().chain(digits)) {
+        *place = byte;
+    }
+    core::str::from_utf8(id).unwrap_or("virt")
+}
+
+#[embassy_executor::task]
+async fn network(mut runner: Runner<'static, Witness<'static, Net>>) {
+    runner.run().await
+}
+
+/// Does what a person would do to the board.
+#[embassy_executor::task]
+async fn person(wire: &'static Cell<Wire>) {
+    let mut lines = Lines::<64>::new();
+    loop {
+        let line = lines.next().await;
+        if let Some(name) = line.strip_prefix(b"sensor ")
+            && let Some(found) = Wire::named(name)
+        {
+            wire.set(found);
+            continue;
+        }
+        match line {
+            b"memory" => report_memory(),
+            b"restart" => reset::restart(ResetReason::Software),
+            b"off" => reset::power_off(),
+            b"panic" => panic!("as somebody wished"),
+            b"hang" => block_for(Duration::from_secs(1_000)),
+            _ => console!("not known: sensor WHAT, memory, restart, off, panic or hang"),
+        }
+    }
+}
+
+fn report_memory() {
+    let memory = stack::memory();
+    console!(
+        "memory: static {} stack {} used {}",
+        memory.data,
+        memory.stack,
+        memory.stack_max
+    );
+}
