@@ -14,6 +14,7 @@ pub struct Seen {
     heard: AtomicU32,
     given: AtomicU32,
     refused: AtomicU32,
+    breaks: AtomicU32,
 }
 
 /// What was seen of a card, at some moment.
@@ -41,7 +42,14 @@ impl Seen {
             heard: AtomicU32::new(0),
             given: AtomicU32::new(0),
             refused: AtomicU32::new(0),
+            breaks: AtomicU32::new(0),
         }
+    }
+
+    /// The network was lost. However soon it is there again, the stack sees the
+    /// link go down, and asks for an address anew.
+    pub fn broken(&self) {
+        count(&self.breaks);
     }
 
     /// What was seen so far.
@@ -68,12 +76,20 @@ fn count(counter: &AtomicU32) {
 pub struct Witness<'s, D> {
     card: D,
     seen: &'s Seen,
+    /// How many breaks the stack was shown.
+    shown: u32,
+    up: bool,
 }
 
 impl<'s, D> Witness<'s, D> {
     /// Watches a card.
     pub const fn new(card: D, seen: &'s Seen) -> Self {
-        Self { card, seen }
+        Self {
+            card,
+            seen,
+            shown: 0,
+            up: false,
+        }
     }
 }
 
@@ -99,15 +115,25 @@ impl<D: Driver> Driver for Witness<'_, D> {
 
     fn transmit(&mut self, cx: &mut Context) -> Option<Self::TxToken<'_>> {
         let token = self.card.transmit(cx);
-        count(match token {
-            Some(_) => &self.seen.given,
-            None => &self.seen.refused,
-        });
+        match token {
+            Some(_) => count(&self.seen.given),
+            // Without a link there is no room for anything.
+            None if self.up => count(&self.seen.refused),
+            None => {}
+        }
         token
     }
 
     fn link_state(&mut self, cx: &mut Context) -> LinkState {
-        self.card.link_state(cx)
+        let mut state = self.card.link_state(cx);
+        let breaks = self.seen.breaks.load(Ordering::Relaxed);
+        if breaks != self.shown {
+            self.shown = breaks;
+            state = LinkState::Down;
+            cx.waker().wake_by_ref();
+        }
+        self.up = state == LinkState::Up;
+        state
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -232,6 +258,11 @@ mod tests {
         let mut cx = Context::from_waker(Waker::noop());
         let idle = seen.counts();
         assert!(!seen.counts().is_blocked_since(&idle));
+        witness.card.room = false;
+        assert!(witness.transmit(&mut cx).is_none());
+        assert!(!seen.counts().is_blocked_since(&idle), "there is no link");
+        assert!(witness.link_state(&mut cx) == LinkState::Up);
+        witness.card.room = true;
         assert!(witness.transmit(&mut cx).is_some());
         witness.card.room = false;
         assert!(witness.transmit(&mut cx).is_none());
@@ -239,5 +270,22 @@ mod tests {
         let full = seen.counts();
         assert!(witness.transmit(&mut cx).is_none());
         assert!(seen.counts().is_blocked_since(&full));
+    }
+
+    /// A network that is lost and joined again at once may be another one: the old
+    /// address would be kept.
+    #[test]
+    fn a_short_break_is_shown() {
+        let seen = Seen::new();
+        let card = Card {
+            frames: VecDeque::new(),
+            room: true,
+        };
+        let mut witness = Witness::new(card, &seen);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(witness.link_state(&mut cx) == LinkState::Up);
+        seen.broken();
+        assert!(witness.link_state(&mut cx) == LinkState::Down);
+        assert!(witness.link_state(&mut cx) == LinkState::Up);
     }
 }
