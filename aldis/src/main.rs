@@ -14,7 +14,9 @@ mod decode;
 mod demo;
 mod device;
 mod duration;
+mod flash;
 mod hub;
+mod image;
 mod lines;
 mod logging;
 mod publish;
@@ -26,7 +28,8 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// A communication device that does not lose contact: hub, virtual device and tools.
 #[derive(Parser)]
@@ -51,6 +54,8 @@ enum Verb {
     Pub(publish::Args),
     Blink(blink::Args),
     Decode(decode::Args),
+    Image(image::Args),
+    Flash(flash::Args),
     Completions(completions::Args),
 }
 
@@ -73,6 +78,8 @@ fn main() -> ExitCode {
         Verb::Pub(args) => publish::run(args),
         Verb::Blink(args) => blink::run(args),
         Verb::Decode(args) => decode::run(args),
+        Verb::Image(args) => image::run(args),
+        Verb::Flash(args) => flash::run(args),
         Verb::Completions(args) => completions::run(args),
     }
 }
@@ -89,6 +96,20 @@ fn fail(what: impl Display) -> ExitCode {
     // Standard error may be gone, as when the terminal is.
     let _ = writeln!(io::stderr(), "aldis: {what}");
     ExitCode::FAILURE
+}
+
+/// Says on standard error how a verb is used otherwise, as clap does, and gives the exit code.
+fn usage(verb: &str, what: impl Display) -> ExitCode {
+    let mut command = Cli::command();
+    command.build();
+    let kind = ErrorKind::MissingRequiredArgument;
+    let error = match command.find_subcommand_mut(verb) {
+        Some(verb) => verb.error(kind, what),
+        None => command.error(kind, what),
+    };
+    // Standard error may be closed.
+    let _ = error.print();
+    ExitCode::from(2)
 }
 
 #[cfg(test)]

@@ -3,11 +3,13 @@
 // Each test file uses a part of it.
 #![allow(dead_code)]
 
+pub mod elf;
+
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
@@ -32,15 +34,25 @@ pub fn aldis(verb: &str) -> Command {
 pub struct Program {
     name: String,
     child: Child,
+    input: Option<ChildStdin>,
     lines: Receiver<String>,
     said: Vec<String>,
 }
 
 impl Program {
     pub fn start(command: &mut Command) -> Self {
+        Self::start_reading(command, Stdio::null())
+    }
+
+    /// One that is told things as well.
+    pub fn start_with_input(command: &mut Command) -> Self {
+        Self::start_reading(command, Stdio::piped())
+    }
+
+    fn start_reading(command: &mut Command, input: Stdio) -> Self {
         let name = format!("{command:?}");
         let mut child = command
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -52,10 +64,32 @@ impl Program {
         forward(child.stderr.take().unwrap(), sender);
         Self {
             name,
+            input: child.stdin.take(),
             child,
             lines,
             said: Vec::new(),
         }
+    }
+
+    /// Tells it a line.
+    pub fn tell(&mut self, line: &str) {
+        let input = self.input.as_mut().expect("it listens");
+        writeln!(input, "{line}").unwrap();
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args([signal, &id]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// The lines that it says within a time; none of them is awaited any more.
+    pub fn listen(&mut self, time: Duration) -> Vec<String> {
+        let until = Instant::now() + time;
+        let from = self.said.len();
+        while self.next_line(until).is_ok() {}
+        self.said.get(from..).unwrap_or_default().to_vec()
     }
 
     pub fn id(&self) -> u32 {
@@ -64,7 +98,17 @@ impl Program {
 
     /// The next line that is the one. All lines before it are passed over.
     pub fn wait_for(&mut self, what: &str, is_it: impl Fn(&str) -> bool) -> String {
-        let until = Instant::now() + PATIENCE;
+        self.wait_within(PATIENCE, what, is_it)
+    }
+
+    /// The same, for what takes longer.
+    pub fn wait_within(
+        &mut self,
+        patience: Duration,
+        what: &str,
+        is_it: impl Fn(&str) -> bool,
+    ) -> String {
+        let until = Instant::now() + patience;
         loop {
             match self.next_line(until) {
                 Ok(line) if is_it(&line) => return line,
@@ -107,9 +151,7 @@ impl Program {
 
     /// Asks it to end.
     pub fn terminate(&self) {
-        let id = self.child.id().to_string();
-        let asked = Command::new("kill").args(["-TERM", &id]).status().unwrap();
-        assert!(asked.success());
+        self.signal("-TERM");
     }
 
     /// Everything it has said so far.
@@ -249,6 +291,19 @@ impl Broker {
         }
     }
 
+    /// Stops it as it stops itself, with all that it keeps.
+    pub fn stop(&mut self) {
+        if let Some(program) = self.program.take() {
+            program.terminate();
+            program.finish();
+        }
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: &str) {
+        self.program.as_ref().expect("it runs").signal(signal);
+    }
+
     /// Starts it anew after it was killed.
     pub fn restart(&mut self) {
         let until = Instant::now() + PATIENCE;
@@ -301,7 +356,7 @@ impl Broker {
 }
 
 /// Debian keeps it where users do not look.
-fn mosquitto() -> &'static str {
+pub fn mosquitto() -> &'static str {
     match Path::new("/usr/sbin/mosquitto").exists() {
         true => "/usr/sbin/mosquitto",
         false => "mosquitto",

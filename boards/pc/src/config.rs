@@ -2,10 +2,12 @@
 
 mod document;
 mod error;
+mod remark;
 #[cfg(test)]
 mod tests;
 
 pub use error::ConfigErrors;
+pub use remark::Remark;
 
 use std::fs;
 use std::path::Path;
@@ -34,6 +36,8 @@ pub struct Config {
     pub readout: Readout,
     /// Which climate sensor is connected.
     pub sensor: Model,
+    /// How much a board says on its console.
+    pub console: Level,
 }
 
 /// A wireless network.
@@ -86,6 +90,22 @@ pub struct Pins {
     pub button: Option<u8>,
 }
 
+/// How much a console says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Level {
+    /// Nothing.
+    Off,
+    /// What does not work.
+    Error,
+    /// What may not work.
+    Warn,
+    /// What happens.
+    #[default]
+    Info,
+    /// Every reading as well.
+    Debug,
+}
+
 /// What is published, how often, and who confirms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Readout {
@@ -109,6 +129,7 @@ impl Default for Config {
             pins: Pins::default(),
             readout: Readout::default(),
             sensor: Model::Auto,
+            console: Level::default(),
         }
     }
 }
@@ -160,7 +181,11 @@ const SENSOR: Section = Section {
     name: "sensor",
     keys: &["model"],
 };
-const SECTIONS: [Section; 6] = [TOP, WIFI, BROKER, PINS, READOUT, SENSOR];
+const CONSOLE: Section = Section {
+    name: "console",
+    keys: &["level"],
+};
+const SECTIONS: [Section; 7] = [TOP, WIFI, BROKER, PINS, READOUT, SENSOR, CONSOLE];
 
 /// The longest user name or password that MQTT can carry.
 const MAX_CREDENTIAL: usize = 65_535;
@@ -173,9 +198,21 @@ impl Config {
     /// # Errors
     /// If it cannot be read, with everything that is wrong in it.
     pub fn read(path: &Path) -> Result<Self, ConfigErrors> {
+        Self::read_with(path, |_| Vec::new()).map(|(config, _)| config)
+    }
+
+    /// Reads a configuration file for somebody who has more to say about it than what holds for
+    /// every device. Warnings are given back, each naming file, line and key.
+    ///
+    /// # Errors
+    /// If it cannot be read, with everything that is wrong in it, the remarks' errors among it.
+    pub fn read_with(
+        path: &Path,
+        remarks: impl FnOnce(&Self) -> Vec<Remark>,
+    ) -> Result<(Self, Vec<String>), ConfigErrors> {
         let name = path.display().to_string();
         match fs::read(path) {
-            Ok(bytes) => Self::parse(&name, &bytes),
+            Ok(bytes) => Self::parse_with(&name, &bytes, remarks),
             Err(error) => Err(ConfigErrors::unreadable(name, &error)),
         }
     }
@@ -185,6 +222,18 @@ impl Config {
     /// # Errors
     /// With everything that is wrong in it.
     pub fn parse(name: &str, text: &[u8]) -> Result<Self, ConfigErrors> {
+        Self::parse_with(name, text, |_| Vec::new()).map(|(config, _)| config)
+    }
+
+    /// Like [`Self::parse`], as [`Self::read_with`] is like [`Self::read`].
+    ///
+    /// # Errors
+    /// With everything that is wrong in it, the remarks' errors among it.
+    pub fn parse_with(
+        name: &str,
+        text: &[u8],
+        remarks: impl FnOnce(&Self) -> Vec<Remark>,
+    ) -> Result<(Self, Vec<String>), ConfigErrors> {
         let mut document = Document::parse(name, text, &SECTIONS)?;
         let default = Self::default();
         let id = document.get(&TOP, "id", |value| {
@@ -206,6 +255,17 @@ impl Config {
                 _ => Err(RIGHT.into()),
             }
         });
+        let level = document.get(&CONSOLE, "level", |value| {
+            const RIGHT: &str = "should be \"off\", \"error\", \"warn\", \"info\" or \"debug\"";
+            match value.text("one of \"off\", \"error\", \"warn\", \"info\" and \"debug\"")? {
+                "off" => Ok(Level::Off),
+                "error" => Ok(Level::Error),
+                "warn" => Ok(Level::Warn),
+                "info" => Ok(Level::Info),
+                "debug" => Ok(Level::Debug),
+                _ => Err(RIGHT.into()),
+            }
+        });
         let prefix = prefix.map_or(default.prefix, Found::into_value);
         let config = Self {
             id: id.map(Found::into_value),
@@ -215,9 +275,11 @@ impl Config {
             readout: readout(&mut document, &prefix),
             prefix,
             sensor: model.map_or(default.sensor, Found::into_value),
+            console: level.map_or(default.console, Found::into_value),
         };
+        let warnings = document.remark(remarks(&config));
         document.finish()?;
-        Ok(config)
+        Ok((config, warnings))
     }
 }
 

@@ -1,12 +1,13 @@
 //! A TOML document whose keys are taken one by one, with every error kept.
 
 use std::borrow::Cow;
+use std::iter;
 use std::ops::RangeInclusive;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::ConfigErrors;
+use super::{ConfigErrors, Remark};
 
 /// A table of the document and the keys that may be in it.
 pub struct Section {
@@ -26,12 +27,11 @@ impl Section {
     }
 }
 
-/// A value that was taken, and where from.
+/// A value that was taken.
 pub struct Found<T> {
     pub value: T,
-    line: usize,
-    /// The key, value and place, as messages show them.
-    shown: String,
+    /// Which of the document's entries it is.
+    entry: usize,
 }
 
 impl<T> Found<T> {
@@ -89,12 +89,25 @@ impl Value<'_, '_> {
     }
 }
 
+/// A key that was taken.
+struct Entry {
+    section: &'static str,
+    key: &'static str,
+    line: usize,
+    /// The key, value and place, as messages show them.
+    shown: String,
+    /// Something was said against it.
+    is_wrong: bool,
+}
+
 /// A document with what was found wrong in it so far.
 pub struct Document<'i> {
     name: &'i str,
     text: &'i str,
     table: DeTable<'i>,
-    errors: Vec<(usize, String)>,
+    entries: Vec<Entry>,
+    /// The line, where there is one, and what is wrong there.
+    errors: Vec<(Option<usize>, String)>,
 }
 
 impl<'i> Document<'i> {
@@ -109,7 +122,7 @@ impl<'i> Document<'i> {
             let line = 1 + valid.iter().filter(|&&byte| byte == b'\n').count();
             ConfigErrors::new(
                 name,
-                vec![(line, "not text: should be saved as UTF-8".into())],
+                vec![(Some(line), "not text: should be saved as UTF-8".into())],
             )
         })?;
         let (table, syntax) = DeTable::parse_recoverable(text);
@@ -117,16 +130,20 @@ impl<'i> Document<'i> {
             name,
             text,
             table: table.into_inner(),
+            entries: Vec::new(),
             errors: Vec::new(),
         };
         for error in syntax {
             let at = error.span().map_or(text.len(), |span| span.start);
             let line = document.line(at);
+            let message = syntax_error(text, line, error.message());
             // What follows the first error of a line is mostly its consequence.
-            if document.errors.iter().all(|(other, _)| *other != line) {
-                document
-                    .errors
-                    .push((line, syntax_error(text, line, error.message())));
+            if document
+                .errors
+                .iter()
+                .all(|(other, _)| *other != Some(line))
+            {
+                document.errors.push((Some(line), message));
             }
         }
         document = document.without_errors()?;
@@ -174,7 +191,7 @@ impl<'i> Document<'i> {
     pub fn get<T>(
         &mut self,
         section: &Section,
-        key: &str,
+        key: &'static str,
         take: impl FnOnce(Value<'_, 'i>) -> Result<T, String>,
     ) -> Option<Found<T>> {
         self.get_shown(section, key, str::to_owned, take)
@@ -184,7 +201,7 @@ impl<'i> Document<'i> {
     pub fn get_secret<T>(
         &mut self,
         section: &Section,
-        key: &str,
+        key: &'static str,
         take: impl FnOnce(Value<'_, 'i>) -> Result<T, String>,
     ) -> Option<Found<T>> {
         self.get_shown(section, key, |_| "...".into(), take)
@@ -194,7 +211,7 @@ impl<'i> Document<'i> {
     pub fn get_shown<T>(
         &mut self,
         section: &Section,
-        key: &str,
+        key: &'static str,
         mask: fn(&str) -> String,
         take: impl FnOnce(Value<'_, 'i>) -> Result<T, String>,
     ) -> Option<Found<T>> {
@@ -202,12 +219,30 @@ impl<'i> Document<'i> {
         let line = self.line(value.span().start);
         let shown = Value(value.get_ref()).shown(mask);
         let shown = format!("`{key} = {shown}`{}", section.place());
-        match take(Value(value.get_ref())) {
-            Ok(value) => Some(Found { value, line, shown }),
+        let taken = take(Value(value.get_ref()));
+        let entry = self.entries.len();
+        self.entries.push(Entry {
+            section: section.name,
+            key,
+            line,
+            shown,
+            is_wrong: false,
+        });
+        match taken {
+            Ok(value) => Some(Found { value, entry }),
             Err(wrong) => {
-                self.errors.push((line, format!("{shown}: {wrong}")));
+                self.object(entry, &wrong);
                 None
             }
+        }
+    }
+
+    /// Notes what is wrong about an entry.
+    fn object(&mut self, entry: usize, wrong: &str) {
+        if let Some(entry) = self.entries.get_mut(entry) {
+            entry.is_wrong = true;
+            let error = format!("{}: {wrong}", entry.shown);
+            self.errors.push((Some(entry.line), error));
         }
     }
 
@@ -220,28 +255,70 @@ impl<'i> Document<'i> {
         if let Some(found) = found
             && let Some(wrong) = wrong(&found.value)
         {
-            self.errors
-                .push((found.line, format!("{}: {}", found.shown, wrong.into())));
+            self.object(found.entry, &wrong.into());
         }
     }
 
+    /// Puts remarks where they belong: errors among the errors, and warnings are given back. What
+    /// only follows from another error is left out.
+    pub fn remark(&mut self, remarks: Vec<Remark>) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for remark in remarks {
+            let entry = |key| {
+                let is_it = |entry: &Entry| (entry.section, entry.key) == (remark.section, key);
+                self.entries.iter().position(is_it)
+            };
+            let keys = iter::once(remark.key).chain(remark.other);
+            let is_wrong = |entry: usize| self.entries.get(entry).is_some_and(|e| e.is_wrong);
+            if keys.filter_map(entry).any(is_wrong) {
+                continue;
+            }
+            let (line, subject) = match entry(remark.key).and_then(|entry| self.entries.get(entry))
+            {
+                Some(entry) => (Some(entry.line), entry.shown.clone()),
+                None => self.absent(remark.section, remark.key),
+            };
+            let text = format!("{subject}: {}", remark.text);
+            match (remark.is_warning, line) {
+                (false, line) => self.errors.push((line, text)),
+                (true, Some(line)) => warnings.push(format!("{}:{line}: {text}", self.name)),
+                (true, None) => warnings.push(format!("{}: {text}", self.name)),
+            }
+        }
+        warnings
+    }
+
     /// Notes it if a section is there without the key that it needs.
-    pub fn require(&mut self, section: &Section, key: &str, right: &str) {
+    pub fn require(&mut self, section: &Section, key: &'static str, right: &str) {
         if self
             .section(section)
             .is_none_or(|table| table.contains_key(key))
         {
             return;
         }
-        let Some((name, _)) = self.table.get_key_value(section.name) else {
+        let (Some(line), shown) = self.absent(section.name, key) else {
             return;
         };
-        let line = self.line(name.span().start);
-        let name = section.name;
-        self.errors.push((
+        self.entries.push(Entry {
+            section: section.name,
+            key,
             line,
-            format!("[{name}] has no `{key}`: it should be {right}"),
-        ));
+            shown,
+            is_wrong: true,
+        });
+        self.object(self.entries.len() - 1, &format!("it should be {right}"));
+    }
+
+    /// How messages show a key that is not there, and the line of its section, if that is.
+    fn absent(&self, section: &str, key: &str) -> (Option<usize>, String) {
+        match self.table.get_key_value(section) {
+            Some((name, value)) if value.get_ref().is_table() => (
+                Some(self.line(name.span().start)),
+                format!("[{section}] has no `{key}`"),
+            ),
+            _ if section.is_empty() => (None, format!("there is no `{key}`")),
+            _ => (None, format!("there is no [{section}] with a `{key}`")),
+        }
     }
 
     fn note_unknown(&mut self, sections: &[Section]) {
@@ -263,7 +340,7 @@ impl<'i> Document<'i> {
                     let shown = Value(value).shown(str::to_owned);
                     let line = self.line(key.span().start);
                     unknown.push((
-                        line,
+                        Some(line),
                         format!("`{name} = {shown}`: should be a table, with `[{name}]` on a line of its own"),
                     ));
                 }
@@ -282,7 +359,7 @@ impl<'i> Document<'i> {
         key: &Spanned<Cow<'_, str>>,
         section: &Section,
         sections: &[Section],
-    ) -> Option<(usize, String)> {
+    ) -> Option<(Option<usize>, String)> {
         let name: &str = key.get_ref();
         if section.keys.contains(&name) {
             return None;
@@ -306,12 +383,16 @@ impl<'i> Document<'i> {
         };
         let place = section.place();
         Some((
-            self.line(key.span().start),
+            Some(self.line(key.span().start)),
             format!("unknown key `{}`{place}: {hint}", escape(name)),
         ))
     }
 
-    fn unknown_table(&self, key: &Spanned<Cow<'_, str>>, sections: &[Section]) -> (usize, String) {
+    fn unknown_table(
+        &self,
+        key: &Spanned<Cow<'_, str>>,
+        sections: &[Section],
+    ) -> (Option<usize>, String) {
         let name: &str = key.get_ref();
         let names: Vec<_> = sections
             .iter()
@@ -323,7 +404,7 @@ impl<'i> Document<'i> {
             None => format!("known are {}", list(&names, "[", "]")),
         };
         (
-            self.line(key.span().start),
+            Some(self.line(key.span().start)),
             format!("unknown table [{}]: {hint}", escape(name)),
         )
     }

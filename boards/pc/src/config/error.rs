@@ -21,13 +21,9 @@ impl ConfigErrors {
         }
     }
 
-    /// In the order of their lines.
-    pub(super) fn new(name: &str, mut errors: Vec<(usize, String)>) -> Self {
-        errors.sort_by_key(|(line, _)| *line);
-        let errors = errors
-            .into_iter()
-            .map(|(line, error)| (Some(line), error))
-            .collect();
+    /// In the order of their lines; what has none is last.
+    pub(super) fn new(name: &str, mut errors: Vec<(Option<usize>, String)>) -> Self {
+        errors.sort_by_key(|(line, _)| line.unwrap_or(usize::MAX));
         Self {
             name: name.to_owned(),
             errors,

@@ -28,6 +28,8 @@ interval_s = 7
 confirm = true
 [sensor]
 model = "dht22"
+[console]
+level = "warn"
 "#;
 
 fn errors(text: &str) -> String {
@@ -72,6 +74,7 @@ fn every_key_is_taken() {
             confirm: true,
         },
         sensor: Model::Dht22,
+        console: Level::Warn,
     };
     assert_eq!(parse(FULL), expected);
     assert!(
@@ -95,6 +98,8 @@ fn every_key_may_be_left_out() {
         confirm = false
         [sensor]
         model = "auto"
+        [console]
+        level = "info"
     "#;
     assert_eq!(parse(defaults), Config::default());
     for (line, row) in FULL
@@ -176,6 +181,8 @@ confirm = "yes"
 id = "late"
 [sensor]
 model = "dht21"
+[console]
+level = "trace"
 "##;
     let expected = r#"device.toml:1: `id = "a/b"`: a device id has 1 to 64 bytes, without `/`, `+`, `#`, spaces and control characters, and is not `.` or `..`
 device.toml:2: `prefix = 3`: should be text in quotes
@@ -199,7 +206,8 @@ device.toml:23: `command_topic = true` in [readout]: should be a topic in quotes
 device.toml:24: `interval_s = 0` in [readout]: should be a whole number of seconds from 1 to 86400
 device.toml:25: `confirm = "yes"` in [readout]: should be true or false
 device.toml:26: unknown key `id` in [readout]: it should stand at the top, before the first [table]
-device.toml:28: `model = "dht21"` in [sensor]: should be "auto", "dht22" or "dht11""#;
+device.toml:28: `model = "dht21"` in [sensor]: should be "auto", "dht22" or "dht11"
+device.toml:30: `level = "trace"` in [console]: should be "off", "error", "warn", "info" or "debug""#;
     assert_eq!(errors(text), expected);
 }
 
@@ -266,12 +274,78 @@ fn contradictions_are_explained() {
             "device.toml:1: `broker = \"mqtt://host\"`: should be a table, with `[broker]` on a \
              line of its own\n\
              device.toml:2: `pins = [...]`: should be a table, with `[pins]` on a line of its own\n\
-             device.toml:4: unknown table [radio]: known are [wifi], [broker], [pins], [readout] \
-             and [sensor]",
+             device.toml:4: unknown table [radio]: known are [wifi], [broker], [pins], [readout], \
+             [sensor] and [console]",
         ),
     ] {
         assert_eq!(errors(text), expected, "{text}");
     }
+}
+
+/// The levels are other ones than the message says.
+#[test]
+fn levels_are_known() {
+    for (text, level) in [
+        ("off", Level::Off),
+        ("error", Level::Error),
+        ("warn", Level::Warn),
+        ("info", Level::Info),
+        ("debug", Level::Debug),
+    ] {
+        assert_eq!(parse(&format!("console.level = '{text}'")).console, level);
+    }
+}
+
+/// What a board cannot do, told without the line, or for what is wrong anyway.
+#[test]
+fn remarks_are_put_where_they_belong() {
+    let remarked = |text: &str| {
+        Config::parse_with("device.toml", text.as_bytes(), |_| {
+            vec![
+                Remark::error("wifi", "ssid", "is needed"),
+                Remark::error("broker", "url", "is needed"),
+                Remark::error("broker", "password", "is too long"),
+                Remark::error("pins", "led", "is taken").with("scl"),
+                Remark::warning("pins", "sda", "is odd"),
+                Remark::warning("", "id", "is dull"),
+            ]
+        })
+        .map(|(_, warnings)| warnings)
+        .map_err(|errors| errors.to_string())
+    };
+    assert_eq!(
+        remarked("[broker]\nusername = 'a'\npassword = 'geheim'\n[pins]\nled = 2"),
+        Err("device.toml:1: [broker] has no `url`: is needed\n\
+             device.toml:3: `password = \"...\"` in [broker]: is too long\n\
+             device.toml:5: `led = 2` in [pins]: is taken\n\
+             device.toml: there is no [wifi] with a `ssid`: is needed"
+            .into())
+    );
+    assert_eq!(
+        remarked("[wifi]\n[broker]\nurl = 3\npassword = 3\n[pins]\nled = 2\nscl = 99"),
+        Err(
+            "device.toml:1: [wifi] has no `ssid`: it should be the name of the network in quotes\n\
+             device.toml:3: `url = 3` in [broker]: should be a URL in quotes, such as \
+             \"mqtt://192.168.1.107:1883\"\n\
+             device.toml:4: `password = ...` in [broker]: should be text in quotes\n\
+             device.toml:7: `scl = 99` in [pins]: should be the number of a GPIO, from 0 to 48"
+                .into()
+        )
+    );
+    let warnings = Config::parse_with("device.toml", b"[pins]\nsda = 4", |config| {
+        assert_eq!(config.pins.sda, Some(4));
+        vec![
+            Remark::warning("pins", "sda", "is odd"),
+            Remark::warning("", "id", "is dull"),
+        ]
+    });
+    assert_eq!(
+        warnings.unwrap().1,
+        [
+            "device.toml:2: `sda = 4` in [pins]: is odd",
+            "device.toml: there is no `id`: is dull"
+        ]
+    );
 }
 
 /// A file that is no TOML at all.
