@@ -22,7 +22,7 @@ fn record(version: u16, more: &[u8]) -> Vec<u8> {
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0_u32, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-            crc >> 1 ^ 0xedb8_8320 * (crc & 1)
+            (crc >> 1) ^ (0xedb8_8320 * (crc & 1))
         })
     })
 }
@@ -59,7 +59,9 @@ fn entries_of_a_newer_program_do_no_harm() {
 #[test]
 fn a_new_configuration_keeps_the_state() {
     let mut machine = Machine::new(&config(1, ""));
-    machine.start().wait_for_text("dev start 1 ");
+    let console = machine.start();
+    console.wait_for_text("dev start 1 ");
+    console.wait_for_text("ip: ");
     machine.kill();
     machine.configure(&config(1, "[console]\nlevel = \"debug\"\n"));
     let console = machine.start();

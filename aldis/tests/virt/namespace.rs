@@ -141,7 +141,8 @@ impl Namespace {
 
     /// Somebody who looks at how the device is, at a broker in it.
     pub fn diags(&self, address: &str) -> Diags {
-        Diags::listen(self.command("mosquitto_sub").args(["-h", address]))
+        let mut command = self.command("stdbuf");
+        Diags::listen(command.args(["-oL", "mosquitto_sub", "-h", address]))
     }
 
     /// A board at its cable.

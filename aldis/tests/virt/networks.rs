@@ -45,7 +45,6 @@ fn an_address_that_changes_costs_the_connection_once() {
     console.wait_within(patience, "another address", |line| {
         line.starts_with("ip: 10.77.0.8")
     });
-    console.wait_for_line("mqtt: lost there is no network");
     console.wait_for_text("mqtt: connected");
     diags.wait_for(|diag| diag.reconnects.and_then(|reconnects| reconnects.dhcp) >= Some(1));
 }
@@ -111,11 +110,12 @@ fn local_names_are_resolved_by_multicast() {
         return;
     };
     network.ip("route add 224.0.0.0/4 dev tap0");
-    let _broker = network.broker(OURS);
+    // Whichever of its addresses the name is given.
+    let _broker = network.broker("0.0.0.0");
     let _dhcp = network.dnsmasq("10.77.0.50", OTHER, &[]);
     let mut machine = network.machine("hub.local");
     let console = machine.start();
-    console.wait_for_line("mqtt: not connected the broker's name has no address");
+    console.wait_for_text("mqtt: not connected ");
     let _names = network.avahi();
     machine
         .console()

@@ -84,7 +84,8 @@ pub struct Diags(Program);
 impl Diags {
     pub fn start(port: u16) -> Self {
         let port = port.to_string();
-        let mut command = Command::new("mosquitto_sub");
+        let mut command = Command::new("stdbuf");
+        command.args(["-oL", "mosquitto_sub"]);
         Self::listen(command.args(["-h", "127.0.0.1", "-p", &port]))
     }
 

@@ -13,12 +13,19 @@ use crate::recorder::{Diags, Recorder};
 /// again: the lamp comes back as it was, and no reading is missing.
 #[test]
 fn power_cuts_lose_nothing() {
+    let mut random = fastrand::Rng::with_seed(0xa1d15);
+    // Five starts that do not last a minute would end in the safe mode.
+    for _ in 0..4 {
+        some_power_cuts(&mut random);
+    }
+}
+
+fn some_power_cuts(random: &mut fastrand::Rng) {
     let broker = Broker::start_with(Kind::Mosquitto, keeping, |_| String::new());
     let mut recorder = Recorder::start(broker.port);
     let mut machine = Machine::new(&config(broker.port, ""));
-    let mut random = fastrand::Rng::with_seed(0xa1d15);
     let mut lamp = "off";
-    for boot in 1..=12 {
+    for boot in 1..=4 {
         let console = machine.start();
         console.wait_for_line(&format!("boot: aldis 0.1.0 dev start {boot} reset power"));
         // Before the network.
@@ -35,6 +42,8 @@ fn power_cuts_lose_nothing() {
             .console()
             .listen(Duration::from_millis(random.u64(0..2_500)));
         machine.kill();
+        // What comes later is of the next start, which has subscribed by then.
+        recorder.settle();
     }
     machine.start();
     recorder.wait_for_more(2);
@@ -45,7 +54,7 @@ fn power_cuts_lose_nothing() {
         .values()
         .map(|climate| climate.boot)
         .collect();
-    assert!(boots.is_sorted() && boots.last() == Some(&13), "{boots:?}");
+    assert!(boots.is_sorted() && boots.last() == Some(&5), "{boots:?}");
 }
 
 /// Nobody is there to take the readings, and then the power fails.
