@@ -33,6 +33,8 @@ pub enum Line<'a> {
     LostWifi(&'a str),
     /// It could not be joined, for another reason than before.
     NotJoined(&'a str),
+    /// The radio's driver does not start: why.
+    NoDriver(&'a str),
     /// The device has this address.
     Ip(Ipv4Addr),
     /// It has none any more.
@@ -88,6 +90,7 @@ impl fmt::Display for Line<'_> {
             Self::Joined(ssid) => write!(f, "wifi: joined {ssid}"),
             Self::LostWifi(reason) => write!(f, "wifi: lost {reason}"),
             Self::NotJoined(reason) => write!(f, "wifi: not joined {reason}"),
+            Self::NoDriver(why) => write!(f, "wifi: no driver {why}"),
             Self::Ip(address) => write!(f, "ip: {address}"),
             Self::NoIp => f.write_str("ip: none"),
             Self::Connected {

@@ -17,6 +17,7 @@
 )]
 
 pub mod console;
+pub mod radio;
 pub mod witness;
 
 mod board;

@@ -19,6 +19,20 @@ pub const fn flashes(error: Error) -> u32 {
     }
 }
 
+/// How many beats the lamp pauses.
+const PAUSE: u32 = 8;
+
+/// Whether the lamp is lit in a beat since the start: a flash and a pause for each,
+/// then a longer pause, and again.
+const fn is_lit(flashes: u32, beat: u32) -> bool {
+    let pattern = flashes.saturating_mul(2);
+    let beat = match beat.checked_rem(pattern.saturating_add(PAUSE)) {
+        Some(beat) => beat,
+        None => 0,
+    };
+    beat < pattern && beat.is_multiple_of(2)
+}
+
 /// One beat: a flash or a pause of the pattern.
 const BEAT: Duration = Duration::from_millis(125);
 
@@ -26,23 +40,40 @@ const BEAT: Duration = Duration::from_millis(125);
 /// the console and all the time with the lamp, until somebody writes one and
 /// restarts the board.
 pub async fn without_config(hardware: &mut impl Hardware, error: Error) -> ! {
-    // A flash and a pause for each, then a pause of eight beats.
-    let pattern = flashes(error).saturating_mul(2);
     let mut beat: u32 = 0;
-    let mut until_line: u32 = 0;
     loop {
-        let lit = beat < pattern && beat.is_multiple_of(2);
+        let lit = is_lit(flashes(error), beat);
         hardware.light(if lit { Lamp::On } else { Lamp::Off });
-        if until_line == 0 {
+        if beat.is_multiple_of(8) {
             hardware.print(Level::Error, format_args!("{}", Line::Config(error)));
-            until_line = 8;
         }
         hardware.feed();
         Timer::after(BEAT).await;
-        until_line = until_line.saturating_sub(1);
-        beat = match beat >= pattern.saturating_add(8) {
-            true => 0,
-            false => beat.saturating_add(1),
-        };
+        beat = beat.wrapping_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The owner counts, and reads what it means.
+    #[test]
+    fn the_lamp_flashes_as_the_manual_says() {
+        for (error, pattern) in [
+            (Error::Missing, "#.#........."),
+            (Error::Damaged, "#.#.#........."),
+            (Error::Newer, "#.#.#.#........."),
+            (Error::Entry("pins.led"), "#.#.#.#.#........."),
+            (Error::Flash, "#.#.#.#.#.#........."),
+        ] {
+            let lit = |beat| match is_lit(flashes(error), beat) {
+                true => '#',
+                false => '.',
+            };
+            let len = pattern.len() as u32;
+            assert_eq!((0..len).map(lit).collect::<String>(), pattern);
+            assert_eq!((len..2 * len).map(lit).collect::<String>(), pattern);
+        }
     }
 }

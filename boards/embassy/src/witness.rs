@@ -64,7 +64,7 @@ impl Seen {
 
 /// One more. There is one who counts, so no exchange is needed, which some chips
 /// do not have.
-fn count(counter: &AtomicU32) {
+pub(crate) fn count(counter: &AtomicU32) {
     counter.store(
         counter.load(Ordering::Relaxed).wrapping_add(1),
         Ordering::Relaxed,

@@ -3,13 +3,13 @@
 use core::fmt;
 
 use aldis_device::{Order, Radio, Vitals};
-use aldis_embassy::Hardware;
 use aldis_embassy::witness::Counts;
+use aldis_embassy::{Hardware, radio};
 use aldis_flash::config::Level;
 use aldis_protocol::{Lamp, ResetReason};
 
 use crate::watchdog::Watchdog;
-use crate::{console, lamp, memory, radio, reset};
+use crate::{console, lamp, memory, reset};
 
 /// Lamp, watchdog, radio and console.
 pub struct Board {
@@ -63,9 +63,7 @@ impl Hardware for Board {
     }
 
     fn radio(&mut self) -> Radio {
-        let counts = self.radio.seen.counts();
-        let before = core::mem::replace(&mut self.counts, counts);
-        self.radio.get(counts, counts.is_blocked_since(&before))
+        self.radio.look(&mut self.counts)
     }
 
     fn order(&mut self, order: Order) {

@@ -22,6 +22,7 @@ mod sensor;
 mod watchdog;
 
 use aldis_device::dht::Pulse;
+use aldis_embassy::radio::State;
 use aldis_embassy::witness::Witness;
 use aldis_embassy::{CONFIG_LEN, Memory, SOCKETS, Start, dhcp, read_config, run, without_config};
 use aldis_flash::chip::Role;
@@ -55,7 +56,7 @@ esp_bootloader_esp_idf::esp_app_desc!();
 /// The version of the firmware.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-static RADIO: radio::State = radio::State::new();
+static RADIO: State = State::new();
 
 #[esp_rtos::main]
 async fn main(spawner: Spawner) {
@@ -96,7 +97,7 @@ async fn main(spawner: Spawner) {
 
     let mut board = Board::new(lamp, watchdog, &RADIO, reason);
     let config = config.and_then(|config| Ok((network_of(&config)?, config)));
-    let (network, config): (radio::Network, Config<'static>) = match config {
+    let (network, config): (_, Config<'static>) = match config {
         Ok(found) => found,
         Err(error) => without_config(&mut board, error).await,
     };
@@ -117,10 +118,7 @@ async fn main(spawner: Spawner) {
         RESOURCES.init(StackResources::new()),
         seed,
     );
-    let (Ok(net), Ok(wifi)) = (
-        run_network(runner),
-        run_radio(peripherals.WIFI, network, &RADIO),
-    ) else {
+    let (Ok(net), Ok(wifi)) = (run_network(runner), run_radio(peripherals.WIFI, network)) else {
         reset::order(format_args!("tasks"));
     };
     spawner.spawn(net);
@@ -147,16 +145,20 @@ async fn main(spawner: Spawner) {
     without_config(&mut board, error).await
 }
 
+/// A network and its name.
+type Named = (radio::Network, &'static str);
+
 /// The wireless network of the configuration.
-fn network_of(config: &Config<'_>) -> Result<radio::Network, config::Error> {
+fn network_of(config: &Config<'static>) -> Result<Named, config::Error> {
     let Wifi {
         ssid,
         password,
         country,
     } = config.wifi.ok_or(config::Error::Entry("wifi.ssid"))?;
     let password = password.map(str::as_bytes);
-    radio::Network::new(ssid.as_bytes(), password, country)
-        .map_err(|_| config::Error::Entry("wifi"))
+    let network = radio::Network::new(ssid.as_bytes(), password, country)
+        .map_err(|_| config::Error::Entry("wifi"))?;
+    Ok((network, ssid))
 }
 
 /// What is on a pin, or nothing and a line about it: contact matters more.
@@ -187,10 +189,8 @@ async fn run_network(mut runner: Runner<'static, Witness<'static, Interface>>) -
 
 /// Runs the radio.
 #[embassy_executor::task]
-async fn run_radio(
-    wifi: WIFI<'static>,
-    network: radio::Network,
-    state: &'static radio::State,
-) -> ! {
-    radio::run(wifi, network, state).await
+async fn run_radio(wifi: WIFI<'static>, named: Named) -> ! {
+    let (network, ssid) = named;
+    let mut driver = radio::EspDriver::new(wifi, network);
+    aldis_embassy::radio::run(&mut driver, ssid, &RADIO, &radio::Chip).await
 }

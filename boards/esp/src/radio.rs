@@ -1,47 +1,23 @@
-//! The radio: joins the network, for ever.
+//! esp-radio's driver as the radio's task wants it.
 
-use core::fmt;
-use core::pin::pin;
-
-use aldis_device::{Order, Radio};
 use aldis_embassy::console::Line;
-use aldis_embassy::witness::{Counts, Seen};
-use embassy_futures::poll_once;
-use embassy_futures::select::{Either, Either3, select, select3};
-use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
-use embassy_sync::signal::Signal;
-use embassy_time::{Duration, Instant, Ticker, Timer, with_timeout};
+use aldis_embassy::radio::{Driver, Station, Surroundings, Trouble};
+use aldis_flash::config::Level;
 use esp_hal::peripherals::WIFI;
 use esp_radio::wifi::sta::{ScanMethod, StationConfig};
 use esp_radio::wifi::{
     AuthenticationMethodConfig, Config, ConnectionError, ControllerConfig, CountryInfo,
     DisconnectReason, Password, Ssid, WifiController, WifiError,
 };
-use portable_atomic::{AtomicBool, AtomicI8, AtomicU32, Ordering};
 
 use crate::{console, seed};
 
-/// How long joining may take.
-const JOIN: Duration = Duration::from_secs(20);
-/// How long leaving may take.
-const LEAVE: Duration = Duration::from_secs(3);
-/// How often the driver is asked whether it is still joined.
-const ASK: Duration = Duration::from_secs(1);
-/// How many times as often as the signal strength.
-const ASK_RSSI: u32 = 5;
-/// Waiting between attempts.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// The waiting begins anew after a connection that held so long.
-const STABLE: Duration = Duration::from_secs(10);
 /// Quarters of a dBm: 15 dBm. More makes some boards fail.
 const TX_POWER: i8 = 60;
 /// The rules that hold anywhere.
 const WORLD: [u8; 2] = *b"01";
 /// Frames that the driver takes at once.
 const QUEUE: usize = 6;
-/// No rssi was measured.
-const NO_RSSI: i8 = 0;
 
 /// The network to join.
 #[derive(Clone, Copy)]
@@ -99,104 +75,51 @@ fn is_password(bytes: &[u8]) -> bool {
     }
 }
 
-/// What is known of the radio outside of its task.
-pub struct State {
-    /// What goes through its network driver.
-    pub seen: Seen,
-    turns: AtomicU32,
-    joined: AtomicBool,
-    unresponsive: AtomicBool,
-    losses: AtomicU32,
-    rssi: AtomicI8,
-    orders: Signal<CriticalSectionRawMutex, Order>,
+/// The radio, while no driver runs.
+pub struct EspDriver {
+    wifi: WIFI<'static>,
+    network: Network,
+    country: [u8; 2],
 }
 
-impl State {
-    /// Before it started.
-    pub const fn new() -> Self {
+impl EspDriver {
+    /// A radio for this network.
+    pub fn new(wifi: WIFI<'static>, network: Network) -> Self {
         Self {
-            seen: Seen::new(),
-            turns: AtomicU32::new(0),
-            joined: AtomicBool::new(false),
-            unresponsive: AtomicBool::new(false),
-            losses: AtomicU32::new(0),
-            rssi: AtomicI8::new(NO_RSSI),
-            orders: Signal::new(),
+            wifi,
+            network,
+            country: network.country,
         }
-    }
-
-    /// How it is, where this was seen of it.
-    pub fn get(&self, counts: Counts, blocked: bool) -> Radio {
-        Radio {
-            joined: self.joined.load(Ordering::Relaxed),
-            heard: counts.heard,
-            blocked,
-            unresponsive: self.unresponsive.load(Ordering::Relaxed),
-            turns: self.turns.load(Ordering::Relaxed),
-        }
-    }
-
-    /// The task gets on.
-    fn turn(&self) {
-        self.turns.add(1, Ordering::Relaxed);
-    }
-
-    /// How often the network was lost.
-    pub fn losses(&self) -> u32 {
-        self.losses.load(Ordering::Relaxed)
-    }
-
-    /// How strong the access point is received.
-    pub fn rssi_dbm(&self) -> Option<i8> {
-        Some(self.rssi.load(Ordering::Relaxed)).filter(|rssi| *rssi != NO_RSSI)
-    }
-
-    /// Gives an order, in place of one that is not begun yet.
-    pub fn order(&self, order: Order) {
-        self.orders.signal(order);
-    }
-
-    fn answered(&self, in_time: bool) {
-        self.unresponsive.store(!in_time, Ordering::Relaxed);
     }
 }
 
-/// Runs the radio, for ever.
-///
-/// Creating the driver again leaks some 200 bytes of heap, so the supervisor
-/// should be sparing with [`Order::Reinitialise`].
-pub async fn run(mut wifi: WIFI<'static>, network: Network, state: &'static State) -> ! {
-    let mut queue = QUEUE;
-    let mut country = network.country;
-    loop {
-        state.turn();
-        match start(wifi.reborrow(), &network, country, queue) {
-            Ok(controller) => {
-                state.answered(true);
-                let station = Station {
-                    controller,
-                    network: &network,
-                    state,
-                    clogged: false,
-                };
-                // Frames whose end the driver never told stay in its count for ever,
-                // a new driver's as well: there must be room for as many more.
-                if station.run().await {
-                    queue = queue.saturating_add(QUEUE);
-                }
-            }
+impl Driver for EspDriver {
+    type Station<'d> = EspStation<'d>;
+
+    /// Frames whose end the driver never told stay in its count for ever, a new
+    /// driver's as well: there must be room for as many more each time.
+    fn start(&mut self, clogged: u32) -> Result<EspStation<'_>, &'static str> {
+        let rooms = usize::try_from(clogged).unwrap_or(usize::MAX).min(7) + 1;
+        let started = controller(
+            self.wifi.reborrow(),
+            &self.network,
+            self.country,
+            QUEUE.saturating_mul(rooms),
+        );
+        match started {
+            Ok(controller) => Ok(EspStation { controller }),
             Err(error) => {
-                console::error(format_args!("wifi: no driver: {error}"));
-                state.answered(false);
-                country = WORLD;
-                let _ = with_timeout(LONGEST_WAIT / 2, state.orders.wait()).await;
+                console::line(Level::Error, format_args!("wifi: {error}"));
+                // A country that the driver does not know.
+                self.country = WORLD;
+                Err("it does not start")
             }
         }
     }
 }
 
 /// Starts the driver.
-fn start<'d>(
+fn controller<'d>(
     wifi: WIFI<'d>,
     network: &Network,
     country: [u8; 2],
@@ -219,171 +142,52 @@ fn start<'d>(
     Ok(controller)
 }
 
-/// The driver while it is started.
-struct Station<'a, 'd> {
+/// The driver while it runs.
+pub struct EspStation<'d> {
     controller: WifiController<'d>,
-    network: &'a Network,
-    state: &'static State,
-    /// It was blocked while the network was there.
-    clogged: bool,
 }
 
-/// What became of an attempt to join.
-enum Attempt {
-    Joined,
-    Failed(&'static str),
-    Ordered(Order),
-}
-
-/// How a connection ended.
-enum End {
-    Lost(&'static str),
-    Ordered(Order),
-}
-
-impl Station<'_, '_> {
-    /// Joins, and joins again, until the driver is to be started anew. Says
-    /// whether it was clogged.
-    async fn run(mut self) -> bool {
-        let mut wait = FIRST_WAIT;
-        let mut told = None;
-        loop {
-            self.state.turn();
-            let order = match self.join().await {
-                Attempt::Joined => {
-                    console::info(format_args!("wifi: joined {}", Name(&self.network.ssid)));
-                    told = None;
-                    let since = Instant::now();
-                    let order = self.hold().await;
-                    if since.elapsed() >= STABLE {
-                        wait = FIRST_WAIT;
-                    }
-                    order
-                }
-                Attempt::Failed(reason) => {
-                    if told != Some(reason) {
-                        console::info(format_args!("{}", Line::NotJoined(reason)));
-                        told = Some(reason);
-                    }
-                    None
-                }
-                Attempt::Ordered(order) => Some(order),
-            };
-            let order = match order {
-                None => self.pause(&mut wait).await,
-                some => some,
-            };
-            match order {
-                Some(Order::Reinitialise) => return self.clogged,
-                Some(Order::Rejoin | Order::Reset) => self.leave().await,
-                None => {}
-            }
+impl Station for EspStation<'_> {
+    async fn join(&mut self) -> Result<(), Trouble> {
+        match self.controller.connect_async().await {
+            Ok(_) => Ok(()),
+            Err(ConnectionError::Failed(info)) => Err(Trouble::Refused(words(info.reason))),
+            Err(_) => Err(Trouble::Driver),
         }
     }
 
-    async fn join(&mut self) -> Attempt {
-        let joining = with_timeout(JOIN, self.controller.connect_async());
-        match select(joining, self.state.orders.wait()).await {
-            Either::First(Ok(Ok(_))) => {
-                self.state.answered(true);
-                Attempt::Joined
-            }
-            Either::First(Ok(Err(ConnectionError::Failed(info)))) => {
-                self.state.answered(true);
-                Attempt::Failed(words(info.reason))
-            }
-            Either::First(Ok(Err(_))) => {
-                self.leave().await;
-                Attempt::Failed("driver error")
-            }
-            Either::First(Err(_)) => {
-                self.leave().await;
-                Attempt::Failed("no answer")
-            }
-            Either::Second(order) => Attempt::Ordered(order),
-        }
-    }
-
-    /// Leaves the network, or ends joining it.
     async fn leave(&mut self) {
-        let left = with_timeout(LEAVE, self.controller.disconnect_async()).await;
-        self.state.answered(left.is_ok());
+        // One that is neither joined nor joining has left.
+        let _ = self.controller.disconnect_async().await;
     }
 
-    /// Waits until the network is lost or an order comes.
-    async fn hold(&mut self) -> Option<Order> {
-        self.state.joined.store(true, Ordering::Relaxed);
-        let end = self.watch().await;
-        let (reason, order) = match end {
-            End::Lost(reason) => (reason, None),
-            End::Ordered(order) => {
-                self.leave().await;
-                ("left", Some(order).filter(|order| *order != Order::Rejoin))
-            }
-        };
-        self.state.joined.store(false, Ordering::Relaxed);
-        self.state.rssi.store(NO_RSSI, Ordering::Relaxed);
-        self.state.losses.add(1, Ordering::Relaxed);
-        self.state.seen.broken();
-        console::info(format_args!("{}", Line::LostWifi(reason)));
-        order
-    }
-
-    async fn watch(&mut self) -> End {
-        let mut before = self.state.seen.counts();
-        let mut clogged = false;
-        let end = self.until_lost(|counts: Counts| {
-            clogged |= counts.is_blocked_since(&before);
-            before = counts;
-        });
-        let end = end.await;
-        self.clogged |= clogged;
-        end
-    }
-
-    /// Looks after the connection each second.
-    async fn until_lost(&self, mut look: impl FnMut(Counts)) -> End {
-        let mut lost = pin!(self.controller.wait_for_disconnect_async());
-        let mut ticker = Ticker::every(ASK);
-        let mut rounds = 0u32;
-        loop {
-            self.state.turn();
-            look(self.state.seen.counts());
-            if rounds.is_multiple_of(ASK_RSSI) {
-                let rssi = self.controller.rssi().ok();
-                let rssi = rssi.and_then(|rssi| i8::try_from(rssi).ok());
-                self.state
-                    .rssi
-                    .store(rssi.unwrap_or(NO_RSSI), Ordering::Relaxed);
-            }
-            rounds = rounds.wrapping_add(1);
-            match select3(lost.as_mut(), ticker.next(), self.state.orders.wait()).await {
-                Either3::First(Ok(info)) => return End::Lost(words(info.reason)),
-                Either3::First(Err(_)) => return End::Lost("unknown"),
-                Either3::Second(()) if self.controller.is_connected() => {}
-                // The event may just have come, or was missed.
-                Either3::Second(()) => {
-                    return End::Lost(match poll_once(lost) {
-                        core::task::Poll::Ready(Ok(info)) => words(info.reason),
-                        _ => "unknown",
-                    });
-                }
-                Either3::Third(order) => return End::Ordered(order),
-            }
+    async fn lost(&self) -> &'static str {
+        match self.controller.wait_for_disconnect_async().await {
+            Ok(info) => words(info.reason),
+            Err(_) => "unknown",
         }
     }
 
-    /// Waits before the next attempt, each time twice as long.
-    async fn pause(&mut self, wait: &mut Duration) -> Option<Order> {
-        // Half of it for certain, so that devices do not all come at once.
-        let half = *wait / 2;
-        let jitter = seed::below(u32::try_from(half.as_millis()).unwrap_or(u32::MAX));
-        *wait = (*wait * 2).min(LONGEST_WAIT);
-        let timer = Timer::after(half + Duration::from_millis(jitter.into()));
-        match select(timer, self.state.orders.wait()).await {
-            Either::First(()) => None,
-            Either::Second(order) => Some(order).filter(|order| *order == Order::Reinitialise),
-        }
+    fn is_joined(&self) -> bool {
+        self.controller.is_connected()
+    }
+
+    fn rssi_dbm(&self) -> Option<i8> {
+        let rssi = self.controller.rssi().ok()?;
+        i8::try_from(rssi).ok()
+    }
+}
+
+/// Console and chance of the chip.
+pub struct Chip;
+
+impl Surroundings for Chip {
+    fn chance(&self, bound: u32) -> u32 {
+        seed::below(bound)
+    }
+
+    fn print(&self, level: Level, line: Line<'_>) {
+        console::line(level, format_args!("{line}"));
     }
 }
 
@@ -437,25 +241,5 @@ fn words(reason: DisconnectReason) -> &'static str {
         | Reason::DisassociatedUnsupportedChannel
         | Reason::NotAuthorizedThisLocation => "not allowed here",
         _ => "unspecified",
-    }
-}
-
-/// A network's name as far as it is text.
-struct Name<'a>(&'a Ssid);
-
-impl fmt::Display for Name<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.0.as_str();
-        for char in text.chars() {
-            if char.is_control() {
-                fmt::Display::fmt(&char.escape_default(), f)?;
-            } else {
-                fmt::Write::write_char(f, char)?;
-            }
-        }
-        if text.len() < self.0.len() {
-            f.write_str("...")?;
-        }
-        Ok(())
     }
 }

@@ -99,7 +99,8 @@ pub fn report() -> Option<ResetReason> {
             text,
             ..
         }) => console::info(format_args!("boot: reset {word} ({})", text.as_str())),
-        _ => console::info(format_args!("boot: reset {word}")),
+        // The device tells the reason alone.
+        _ => {}
     }
     reason
 }

@@ -1,6 +1,7 @@
 //! The embassy driver on embassy-net stacks that are wired together in memory.
 
 mod lan;
+mod time;
 
 use aldis_mqtt::link::embassy::{EmbassyClock, TcpConnector};
 use aldis_mqtt::link::{Clock, Link};
