@@ -113,10 +113,19 @@ impl Sensor {
             Input::RMT_SIG_0.connect_to(&level);
             Timer::after(EDGE).await;
         }
-        let _ = with_timeout(END, answer).await;
+        if with_timeout(END, answer.as_mut()).await.is_err() {
+            stop();
+        }
         Input::RMT_SIG_0.connect_to(&self.listen);
         0
     }
+}
+
+/// The unit did not end by itself: it counts as stopped, so that nobody waits for it.
+/// What it still takes spoils the next measurement at most.
+fn stop() {
+    #[cfg(feature = "esp32")]
+    RMT::regs().chconf1(0).modify(|_, w| w.rx_en().clear_bit());
 }
 
 impl aldis_embassy::Sensor for Sensor {

@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::Future;
 use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::task::{Context, Waker};
