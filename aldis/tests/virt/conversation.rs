@@ -121,3 +121,39 @@ fn a_broker_that_hangs_is_noticed() {
     recorder.settle();
     recorder.assert_complete();
 }
+
+/// A password that was mistyped, and a broker that comes later than the device: tried
+/// again until it is right, and the board stays up.
+#[test]
+fn a_broker_that_is_absent_or_refuses_is_tried_again() {
+    let locked = |folder: &crate::common::Folder| {
+        let file = folder.path().join("passwords");
+        let mut command = std::process::Command::new("mosquitto_passwd");
+        command
+            .args(["-c", "-b"])
+            .arg(&file)
+            .args(["kitchen", "right"]);
+        crate::common::succeed(&mut command);
+        format!("allow_anonymous false\npassword_file {}\n", file.display())
+    };
+    let mut broker = Broker::start_with(Kind::Mosquitto, locked, |_| String::new());
+    broker.stop();
+    let port = broker.port;
+    let with = |password: &str| {
+        let url = format!("kitchen:{password}@10.0.2.2:{port}");
+        crate::machine::config_for(&url, "")
+    };
+    let mut machine = Machine::new(&with("wrong"));
+    let console = machine.start();
+    console.wait_for_line("mqtt: not connected nothing listens at the broker's address and port");
+    console.wait_for_line("sensor: ok");
+    broker.restart();
+    let console = machine.console();
+    console.wait_for_text("mqtt: not connected the broker refused the connection: ");
+    // Told once, however often it is tried.
+    let said = console.listen(Duration::from_secs(6));
+    assert!(said.is_empty(), "{said:?}");
+    machine.kill();
+    machine.configure(&with("right"));
+    machine.start().wait_for_text("mqtt: connected ");
+}

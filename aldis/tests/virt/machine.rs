@@ -44,6 +44,8 @@ pub enum Cable {
 pub struct Machine {
     folder: Folder,
     cable: Cable,
+    /// The flash takes nothing any more.
+    worn: bool,
     console: Option<Program>,
 }
 
@@ -58,6 +60,7 @@ impl Machine {
         let machine = Self {
             folder: Folder::new(),
             cable,
+            worn: false,
             console: None,
         };
         machine.configure(config);
@@ -72,6 +75,11 @@ impl Machine {
         flash[..record.len()].copy_from_slice(record);
         std::fs::write(machine.flash(), flash).unwrap();
         machine
+    }
+
+    /// Its flash takes nothing any more, from the next start on.
+    pub fn wear_out(&mut self) {
+        self.worn = true;
     }
 
     /// Writes the configuration, as a user would.
@@ -98,9 +106,11 @@ impl Machine {
                 (command, tap.to_owned())
             }
         };
+        let flash = self.flash();
+        let readonly = if self.worn { ",readonly=on" } else { "" };
         let flash = format!(
-            "if=pflash,unit=1,format=raw,file={}",
-            self.flash().display()
+            "if=pflash,unit=1,format=raw,file={}{readonly}",
+            flash.display()
         );
         command
             .args(["-machine", "virt", "-m", "16M", "-display", "none"])

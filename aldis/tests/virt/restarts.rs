@@ -124,3 +124,25 @@ fn a_boot_loop_ends_in_safe_mode() {
         "{said:?}"
     );
 }
+
+/// A flash that takes nothing any more: told once, and readings and commands go on.
+#[test]
+fn a_worn_flash_is_told_and_survived() {
+    let broker = Broker::start(Kind::Mosquitto);
+    let mut machine = Machine::new(&config(broker.port, ""));
+    machine.wear_out();
+    let console = machine.start();
+    console.wait_for_text("store: the flash does not take it");
+    console.wait_for_text("mqtt: connected");
+    let mut readouts = Tools::Mosquitto.sub(broker.port, &["-t", "testincr"]);
+    readouts.wait_for_text("t=");
+    Tools::Mosquitto.publish(broker.port, &["-t", "output", "-m", "on", "-q", "1"]);
+    let console = machine.console();
+    console.wait_for_line("lamp: on");
+    let said = console.listen(Duration::from_secs(5));
+    assert!(
+        !said.iter().any(|line| line.starts_with("store:")),
+        "{said:?}"
+    );
+    readouts.wait_for_text("t=");
+}
