@@ -516,7 +516,9 @@ fn the_virtual_flash_keeps_what_is_in_it() {
         text(&said.stdout),
         format!(
             "chip: virt\nconfiguration: a, broker 10.0.2.2:1883\nwritten: {path}, 33554432 bytes\n\
-             next: qemu ... -drive if=pflash,unit=1,format=raw,file={path}\n"
+             next: qemu-system-riscv32 -machine virt -m 16M -nographic \
+             -device virtio-net-device,netdev=n0 -netdev user,id=n0 \
+             -drive if=pflash,unit=1,format=raw,file={path} -bios FIRMWARE\n"
         )
     );
     let mut kept = fs::read(&flash).unwrap();

@@ -197,9 +197,12 @@ fn words(made: &Made, args: &Args) -> String {
             "next: esptool write_flash {offset:#x} {output}; `aldis flash --config-only` does \
              both at once"
         ),
-        (Target::Virt, false) => {
-            format!("next: qemu ... -drive if=pflash,unit=1,format=raw,file={output}")
-        }
+        // With `-kernel` in place of `-bios`, QEMU 7 starts what is in the flash.
+        (Target::Virt, false) => format!(
+            "next: qemu-system-riscv32 -machine virt -m 16M -nographic \
+             -device virtio-net-device,netdev=n0 -netdev user,id=n0 \
+             -drive if=pflash,unit=1,format=raw,file={output} -bios FIRMWARE"
+        ),
         (Target::Virt, true) => {
             format!("next: it is the beginning of the flash of QEMU's machine ({offset:#x})")
         }

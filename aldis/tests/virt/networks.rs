@@ -143,3 +143,26 @@ fn a_cable_that_is_out_is_noticed_and_survived() {
         network.wait_for_message(OURS, "testincr", |line| line.starts_with("t="));
     }
 }
+
+/// A radio would be restarted because a broker is away, or never although nothing
+/// comes through.
+#[test]
+fn an_absent_broker_is_told_from_silence() {
+    let Some(network) = Namespace::new() else {
+        return;
+    };
+    let _dhcp = network.dnsmasq("10.77.0.50", OURS, &[]);
+    // Nobody has this address: its silence says nothing about the cable.
+    let mut machine = network.machine("10.77.0.200");
+    let console = machine.start();
+    console.wait_for_text("ip: ");
+    let said = console.listen(Duration::from_secs(75));
+    let helped = |line: &String| line.starts_with("supervisor: ");
+    assert!(!said.iter().any(helped), "{said:?}");
+    // Nor does the gateway answer any more.
+    network.ip("addr flush dev tap0");
+    let patience = Duration::from_secs(100);
+    machine.console().wait_within(patience, "help", |line| {
+        line == "supervisor: nothing gets through, joining again"
+    });
+}
