@@ -7,7 +7,7 @@ use aldis_mqtt::{
 };
 use aldis_protocol::topic::MAX_LEN;
 use aldis_protocol::{
-    Availability, Climate, Diag, Lamp, LampCommand, Mode, Reading, Topic, decode_ack,
+    Availability, Climate, Diag, Lamp, LampCommand, Mode, Reading, SensorState, Topic, decode_ack,
     encode_readout,
 };
 
@@ -309,7 +309,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
     ) {
         self.status.due = true;
         self.lamp.due = true;
-        self.sensor_state.due = self.sensor.state().is_some();
+        self.sensor_state.due = self.sensor_state().is_some();
         self.diag_due = true;
         self.diag_at = now.after(Self::DIAG_MS);
         self.too_large = false;
@@ -498,6 +498,15 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
         self.deadline()
     }
 
+    /// What the broker is told of the sensor: one that is left alone cannot be
+    /// believed, whatever was told before.
+    fn sensor_state(&self) -> Option<SensorState> {
+        match self.safe {
+            true => Some(SensorState::Stale),
+            false => self.sensor.state(),
+        }
+    }
+
     /// There is a reading, and none newer is about to come.
     fn can_record(&self) -> bool {
         self.sensor.has_fresh() && self.measuring_until == Instant::NEVER
@@ -591,7 +600,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             now,
             board,
         );
-        if let Some(state) = self.sensor.state() {
+        if let Some(state) = self.sensor_state() {
             let topic = self.topic(Topic::Sensor, &mut name);
             tell(
                 &mut self.sensor_state,

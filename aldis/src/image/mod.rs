@@ -66,7 +66,7 @@ pub fn run(args: Args) -> ExitCode {
             return crate::usage(
                 "image",
                 "`virt` has no firmware in its flash: leave out `--firmware`, and give it to QEMU \
-                 with `-kernel`",
+                 with `-bios`",
             );
         }
         (Target::Chip(chip), Some(path), false) => Some((chip, path.as_path())),

@@ -123,11 +123,6 @@ fn broker(url: &BrokerUrl, target: Target, remarks: &mut Vec<Remark>) {
             "url",
             "is the virtual machine itself; QEMU's user network has this PC at 10.0.2.2",
         )),
-        _ if name.ends_with(".local") => remarks.push(Remark::warning(
-            "broker",
-            "url",
-            "names in `.local` are known by mDNS, which boards do not speak: an address is safer",
-        )),
         _ => {}
     }
 }
@@ -405,8 +400,9 @@ mod tests {
         assert_eq!(warnings.len(), 2);
         assert!(warnings[0].starts_with("device.toml:6: `led = 1` in [pins]: the console speaks"));
         assert!(warnings[1].contains("pull-up"));
+        // A board resolves such names itself.
         let text = "[wifi]\nssid = 'a'\n[broker]\nurl = 'mqtt://hub.local'";
-        assert!(said(text, ESP32).unwrap()[0].contains("mDNS"));
+        assert!(said(text, ESP32).unwrap().is_empty());
     }
 
     /// The virtual machine has no pins and no radio.

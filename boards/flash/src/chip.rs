@@ -257,6 +257,9 @@ const fn esp32(role: Role, pin: u8) -> Result<Verdict, Refusal> {
         12 => Ok(Verdict::Warning(
             "it must be low when power comes on: connect the LED to ground, not to 3.3 V",
         )),
+        2 if role.is_pulled_up() => Ok(Verdict::Warning(
+            "while something pulls it up, the board takes no download: take that off to flash it",
+        )),
         0 => boot_button(role),
         1 => console(role),
         3 => Ok(CONSOLE_INPUT),
@@ -354,6 +357,10 @@ mod tests {
             ));
         }
         assert!(refused(Esp32, Role::Dht22, 12).contains("would not start"));
+        assert!(matches!(
+            Esp32.check(Role::Dht22, 2),
+            Ok(Verdict::Warning(_))
+        ));
         assert!(refused(Esp32, Role::Led, 0).contains("BOOT"));
         assert!(refused(Esp32, Role::Dht22, 1).contains("console"));
         assert!(refused(Esp32C3, Role::Dht22, 14).contains("flash"));

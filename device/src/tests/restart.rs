@@ -139,6 +139,7 @@ fn too_many_starts_leave_the_sensor_alone() {
     assert!(!acts.iter().any(|(_, act)| matches!(act, Act::Measure)));
     assert_eq!(rig.on("aldis/kitchen/led").last().unwrap().1, "on");
     assert_eq!(rig.diag(|diag| diag.mode), Some(Mode::Safe));
+    assert_eq!(rig.retained("aldis/kitchen/sensor"), "stale");
     // A minute that lasts: the next start tries all of it again.
     rig.wait(41_000);
     assert_eq!(rig.board.saved.unstable, 0);
