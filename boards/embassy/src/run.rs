@@ -265,3 +265,31 @@ impl Contact<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aldis_flash::layout;
+    use aldis_world::flash::{Cut, Flash};
+
+    /// A board that does not say why it joins no network.
+    #[test]
+    fn a_configuration_is_read_or_its_lack_is_told() {
+        let mut flash = Flash::<4096>::new(16);
+        let mut bytes = [0; CONFIG_LEN];
+        let read = read_config(&mut flash, &layout::CONFIG, &mut bytes);
+        assert_eq!(read, Err(config::Error::Missing));
+        let config = Config::new("hub.local", 1883);
+        let place = layout::CONFIG.offset as usize;
+        let room = &mut flash.bytes()[place..place + CONFIG_LEN];
+        config.encode(room).unwrap();
+        let mut bytes = [0; CONFIG_LEN];
+        let read = read_config(&mut flash, &layout::CONFIG, &mut bytes);
+        assert_eq!(read, Ok(config));
+        flash.cut(0, Cut::Before);
+        let _ = poll_once(flash.write(0, &[0; 4]));
+        let mut bytes = [0; CONFIG_LEN];
+        let read = read_config(&mut flash, &layout::CONFIG, &mut bytes);
+        assert_eq!(read, Err(config::Error::Flash));
+    }
+}

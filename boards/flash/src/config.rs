@@ -616,6 +616,20 @@ mod tests {
         assert_eq!(Config::decode(&encode(&config)), Ok(config));
     }
 
+    /// An open network would be joined with the password of another, or not at all.
+    #[test]
+    fn an_open_network_has_no_password() {
+        let config = Config {
+            wifi: Some(Wifi {
+                ssid: "open",
+                password: None,
+                country: None,
+            }),
+            ..Config::new("10.0.0.1", 1883)
+        };
+        assert_eq!(Config::decode(&encode(&config)), Ok(config));
+    }
+
     /// A chip that starts its radio with half a password.
     #[test]
     fn damage_is_noticed() {
