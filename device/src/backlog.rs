@@ -151,9 +151,11 @@ impl<const N: usize> Backlog<N> {
     pub(crate) fn push(&mut self, entry: Entry) -> bool {
         let mut superseded = false;
         if self.len >= N {
-            let oldest = self
-                .iter()
-                .position(|entry| !matches!(entry.state, State::Published(_)));
+            let done = self.iter().position(|entry| entry.state == State::Done);
+            let oldest = done.or_else(|| {
+                self.iter()
+                    .position(|entry| !matches!(entry.state, State::Published(_)))
+            });
             superseded = self.take_out(oldest.unwrap_or(0));
         }
         if let Some(slot) = self.slot(self.len) {

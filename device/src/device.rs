@@ -114,6 +114,9 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
     pub const STOP_MS: u32 = 2_000;
     /// Milliseconds after which a start counts as one that lasts.
     pub const STABLE_MS: u32 = 60_000;
+    /// Milliseconds after which a device that leaves its sensor alone tries it again:
+    /// what made it restart may be gone.
+    pub const SAFE_MS: u32 = 600_000;
     /// How many readings may be done before the board is told.
     pub const UNTOLD: u32 = 16;
     /// Readings that may be under way to the broker at the same time.
@@ -123,7 +126,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
     /// anything else, and counts the start.
     ///
     /// If it was started too often without lasting ([`Settings::start_limit`]),
-    /// it leaves the sensor alone.
+    /// it leaves the sensor alone for [`Device::SAFE_MS`].
     pub fn new(
         settings: Settings<'a>,
         saved: Saved,
@@ -164,6 +167,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             record_at: now,
             diag_at: now,
             stable_at: match limit {
+                Some(_) if safe => now.after(Self::SAFE_MS),
                 Some(_) => now.after(Self::STABLE_MS),
                 None => Instant::NEVER,
             },
@@ -468,15 +472,13 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
         if self.measuring_until <= now {
             self.measurement(Err(dht::Error::Missing), now, board);
         }
-        if self.measure_at <= now {
+        if self.measure_at <= now && !self.safe {
             self.measure_at = next(self.measure_at, Self::MEASURE_MS, now);
             self.measuring_until = now.after(Self::MEASUREMENT_MS);
             board.measure();
         }
         if self.stable_at <= now {
-            self.stable_at = Instant::NEVER;
-            self.saved.unstable = 0;
-            board.save(&self.saved);
+            self.stable(now, board);
         }
         if self.record_at <= now && self.can_record() {
             self.record_at = next(self.record_at, self.settings.interval_ms, now);
@@ -496,6 +498,20 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
         }
         self.stop_step(session, now);
         self.deadline()
+    }
+
+    /// This start has lasted.
+    fn stable(&mut self, now: Instant, board: &mut impl Board) {
+        if self.safe {
+            // If that was wrong, the next start leaves it alone again at once.
+            self.safe = false;
+            self.measure_at = now;
+            self.stable_at = now.after(Self::STABLE_MS);
+            return;
+        }
+        self.stable_at = Instant::NEVER;
+        self.saved.unstable = 0;
+        board.save(&self.saved);
     }
 
     /// What the broker is told of the sensor: one that is left alone cannot be

@@ -33,6 +33,8 @@ pub struct Radio {
     pub unresponsive: bool,
     /// Counts the turns of the task that runs it.
     pub turns: u32,
+    /// Counts how often the network stack was run.
+    pub polls: u32,
 }
 
 /// Watches the radio, and whether its task gets on.
@@ -41,8 +43,11 @@ pub struct Supervisor {
     radio: Radio,
     /// Since when the radio is as useless as it is now.
     useless_since: Instant,
-    /// When its task was seen to get on.
+    /// When it joined its network.
+    joined_at: Instant,
+    /// When its task was seen to get on, and when the network stack was.
     turned_at: Instant,
+    polled_at: Instant,
     /// How many orders were given since it was last useful.
     orders: u32,
     /// How many of them in a row, up to the last, found the radio proven stuck.
@@ -58,8 +63,8 @@ impl Supervisor {
     pub const ALONE_MS: u32 = 600_000;
     /// The longest wait before the next order.
     pub const CAP_MS: u32 = 3_600_000;
-    /// How long the task of the radio may take for a turn. Longer, and the
-    /// watchdog is not fed any more.
+    /// How long the task of the radio, and that of the network stack, may take for
+    /// a turn. Longer, and the watchdog is not fed any more.
     pub const TURN_MS: u32 = 120_000;
 
     /// Begins to watch.
@@ -71,9 +76,12 @@ impl Supervisor {
                 blocked: false,
                 unresponsive: false,
                 turns: 0,
+                polls: 0,
             },
             useless_since: now,
+            joined_at: now,
             turned_at: now,
+            polled_at: now,
             orders: 0,
             proofs: 0,
         }
@@ -86,6 +94,12 @@ impl Supervisor {
         if radio.turns != before.turns {
             self.turned_at = now;
         }
+        if radio.polls != before.polls {
+            self.polled_at = now;
+        }
+        if radio.joined && !before.joined {
+            self.joined_at = now;
+        }
         if contact || radio.heard != before.heard {
             self.useless_since = now;
             self.orders = 0;
@@ -93,8 +107,8 @@ impl Supervisor {
             return None;
         }
         // A network that was found may still need an address: it has its time.
-        if radio.joined && !before.joined {
-            self.useless_since = now;
+        if radio.joined && now.since(self.joined_at) < Self::DEAF_MS.into() {
+            return None;
         }
         let stuck = radio.unresponsive || radio.joined && radio.blocked;
         let first_ms = match radio.joined || stuck {
@@ -135,7 +149,8 @@ impl Supervisor {
     /// Whether everything gets on, so that the watchdog may be fed. The loop that
     /// asks gets on itself.
     pub fn is_alive(&self, now: Instant) -> bool {
-        now.since(self.turned_at) < Self::TURN_MS.into()
+        let last = self.turned_at.min(self.polled_at);
+        now.since(last) < Self::TURN_MS.into()
     }
 }
 
@@ -167,6 +182,7 @@ mod tests {
             for _ in 0..seconds {
                 self.now += 1_000;
                 self.radio.turns += 1;
+                self.radio.polls += 1;
                 let now = Instant::from_millis(self.now);
                 let order = self.supervisor.watch(self.radio, self.contact, now);
                 orders.extend(order.map(|order| (self.now / 1_000, order)));
@@ -181,6 +197,7 @@ mod tests {
         blocked: false,
         unresponsive: false,
         turns: 0,
+        polls: 0,
     };
 
     const DAY: u64 = 86_400;
@@ -296,6 +313,48 @@ mod tests {
         assert!(!watch.supervisor.is_alive(at(120_000)));
         watch.radio.turns += 1;
         watch.supervisor.watch(watch.radio, true, at(120_000));
+        assert!(!watch.supervisor.is_alive(at(120_001)), "the stack hangs");
+        watch.radio.polls += 1;
+        watch.supervisor.watch(watch.radio, true, at(120_002));
         assert!(watch.supervisor.is_alive(at(239_999)));
+    }
+
+    /// An access point that throws out whoever has said nothing for a minute: no
+    /// rung would ever be reached.
+    #[test]
+    fn a_radio_that_comes_and_goes_is_helped() {
+        let mut watch = Watch::new(Radio::default());
+        let mut orders = Vec::new();
+        for _ in 0..DAY / 55 {
+            watch.radio.joined = true;
+            orders.extend(watch.run(54));
+            watch.radio.joined = false;
+            orders.extend(watch.run(1));
+        }
+        assert!(orders.len() > 10, "{orders:?}");
+        assert!(
+            orders
+                .iter()
+                .all(|(_, order)| *order == Order::Reinitialise)
+        );
+    }
+
+    /// A proof of before would restart the chip for nothing.
+    #[test]
+    fn proofs_do_not_outlive_what_they_prove() {
+        let mut watch = Watch::new(Radio {
+            blocked: true,
+            ..JOINED
+        });
+        assert_eq!(watch.run(130).len(), 2);
+        watch.radio.heard += 1;
+        watch.run(1);
+        assert_eq!(watch.run(60), [(191, Order::Rejoin)]);
+        // An order without a proof begins the proofs anew.
+        watch.radio.blocked = false;
+        assert_eq!(watch.run(600).len(), 2);
+        watch.radio.blocked = true;
+        let orders = watch.run(120);
+        assert_eq!(orders.first().map(|(_, order)| *order), Some(Order::Rejoin));
     }
 }

@@ -23,6 +23,8 @@ pub enum Line<'a> {
     },
     /// It was started too often without lasting.
     Safe,
+    /// It has lasted in the safe mode: all of it is tried again.
+    SafeEnds,
     /// The configuration cannot be used.
     Config(aldis_flash::config::Error),
     /// The state cannot be kept.
@@ -85,6 +87,9 @@ impl fmt::Display for Line<'_> {
                 "boot: safe mode, the last starts did not last a minute: sensor and display are \
                  left alone",
             ),
+            Self::SafeEnds => {
+                f.write_str("boot: safe mode ends, sensor and display are tried again")
+            }
             Self::Config(error) => write!(f, "config: {error}"),
             Self::Store(error) => write!(f, "store: {error}"),
             Self::Joined(ssid) => write!(f, "wifi: joined {ssid}"),

@@ -26,7 +26,7 @@ mod run;
 mod signals;
 
 pub use network::{SOCKETS, dhcp};
-pub use run::{CONFIG_LEN, Memory, Start, read_config, run};
+pub use run::{CONFIG_LEN, Memory, Parts, Start, read_config, run};
 pub use signals::{flashes, without_config};
 
 use core::fmt;

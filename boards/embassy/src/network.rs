@@ -1,14 +1,11 @@
-//! The address that the device has, and whether anybody there answers.
+//! The address that the device has.
 
 use core::net::Ipv4Addr;
 
-use embassy_net::udp::{PacketMetadata, UdpSocket};
 use embassy_net::{Config, DhcpConfig, Ipv4Address, Stack};
-use embassy_time::Duration;
 
-/// How many sockets the stack needs room for: the broker's, the prober's, and those
-/// of DHCP and DNS.
-pub const SOCKETS: usize = 5;
+/// How many sockets the stack needs room for: the broker's, and those of DHCP and DNS.
+pub const SOCKETS: usize = 4;
 
 /// The stack's configuration: DHCP with more haste than usual, because a server that
 /// missed a request should be asked again soon. The server is told `name`, where it
@@ -68,68 +65,6 @@ pub(crate) fn addresses(stack: Stack<'_>) -> (Option<Ipv4Addr>, Option<Ipv4Addre
     match stack.config_v4() {
         Some(config) => (Some(config.address.address()), config.gateway),
         None => (None, None),
-    }
-}
-
-/// How often somebody is asked.
-pub(crate) const PROBE: Duration = Duration::from_secs(15);
-
-/// The port that discards what it gets (RFC 863).
-const DISCARD: u16 = 9;
-
-/// The prober's memory.
-#[derive(Debug)]
-pub(crate) struct ProbeMemory {
-    metadata: [PacketMetadata; 1],
-    bytes: [u8; 16],
-    no_metadata: [PacketMetadata; 1],
-    none: [u8; 16],
-}
-
-impl ProbeMemory {
-    pub const fn new() -> Self {
-        Self {
-            metadata: [PacketMetadata::EMPTY; 1],
-            bytes: [0; 16],
-            no_metadata: [PacketMetadata::EMPTY; 1],
-            none: [0; 16],
-        }
-    }
-}
-
-/// Makes the gateway answer: a datagram that it discards, for which it has to say
-/// where it is first (ARP). Whether the answer came, the network card's witness
-/// sees.
-pub(crate) struct Probe<'p> {
-    socket: UdpSocket<'p>,
-    at: embassy_time::Instant,
-}
-
-impl<'p> Probe<'p> {
-    pub fn new(stack: Stack<'p>, memory: &'p mut ProbeMemory) -> Self {
-        let mut socket = UdpSocket::new(
-            stack,
-            &mut memory.no_metadata,
-            &mut memory.none,
-            &mut memory.metadata,
-            &mut memory.bytes,
-        );
-        // One that cannot be bound sends nothing: then nobody is asked.
-        let _ = socket.bind(0);
-        Self {
-            socket,
-            at: embassy_time::Instant::from_ticks(0),
-        }
-    }
-
-    /// Asks, if it is time to.
-    pub fn send(&mut self, gateway: Ipv4Address, now: embassy_time::Instant) {
-        if now < self.at {
-            return;
-        }
-        self.at = now.saturating_add(PROBE);
-        // A datagram that is still there goes out by itself.
-        let _ = embassy_futures::poll_once(self.socket.send_to(&[0], (gateway, DISCARD)));
     }
 }
 

@@ -14,7 +14,7 @@ use embassy_sync::signal::Signal;
 use embassy_time::{Duration, Instant, Ticker, Timer, with_timeout};
 
 use crate::console::Line;
-use crate::witness::{Counts, Seen, count};
+use crate::witness::{Seen, count};
 
 /// How long joining may take.
 const JOIN: Duration = Duration::from_secs(20);
@@ -112,17 +112,13 @@ impl State {
         }
     }
 
-    /// How it is; `before` is what was seen when this was asked last.
-    pub fn look(&self, before: &mut Counts) -> Radio {
-        let counts = self.seen.counts();
-        let blocked = counts.is_blocked_since(before);
-        *before = counts;
+    /// How it is.
+    pub fn look(&self) -> Radio {
         Radio {
             joined: self.joined.load(Ordering::Relaxed),
-            heard: counts.heard,
-            blocked,
             unresponsive: self.unresponsive.load(Ordering::Relaxed),
             turns: self.turns.load(Ordering::Relaxed),
+            ..self.seen.look()
         }
     }
 
@@ -309,12 +305,9 @@ impl<A: Surroundings> Attempts<'_, A> {
         let mut lost = pin!(station.lost());
         let mut ticker = Ticker::every(ASK);
         let mut rounds = 0_u32;
-        let mut before = self.state.seen.counts();
         loop {
             count(&self.state.turns);
-            let counts = self.state.seen.counts();
-            self.clogged |= counts.is_blocked_since(&before);
-            before = counts;
+            self.clogged |= self.state.seen.is_blocked();
             if rounds.is_multiple_of(ASK_RSSI) {
                 self.state.set_rssi(station.rssi_dbm());
             }

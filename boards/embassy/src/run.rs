@@ -7,10 +7,10 @@ use aldis_device::{Backlog, Device, Saved, Supervisor};
 use aldis_flash::Store;
 use aldis_flash::config::{self, Config, Level};
 use aldis_flash::layout::Partition;
-use aldis_mqtt::link::embassy::{EmbassyClock, TcpConnector};
+use aldis_mqtt::link::embassy::{EmbassyClock, Lookup, TcpConnector};
 use aldis_mqtt::link::{Clock, Link};
 use aldis_mqtt::{Event, Instant, Network, Transport};
-use embassy_futures::join::join;
+use embassy_futures::join::join3;
 use embassy_futures::poll_once;
 use embassy_futures::select::{Either3, select3};
 use embassy_net::Stack;
@@ -21,7 +21,8 @@ use embedded_storage_async::nor_flash::{NorFlash, ReadNorFlash};
 
 use crate::board::EmbassyBoard;
 use crate::console::Line;
-use crate::network::{Address, Change, Probe, ProbeMemory, addresses};
+use crate::network::{Address, Change, addresses};
+use crate::witness::Seen;
 use crate::{Hardware, PULSES, Sensor};
 
 /// The most readings that wait for delivery.
@@ -61,6 +62,10 @@ impl Default for Memory {
 /// How often radio and address are looked at, in milliseconds.
 const LOOK_MS: u32 = 1_000;
 
+/// How often somebody is asked whether anything comes through, in milliseconds, while
+/// the broker does not show it.
+const ASK_MS: u32 = 5_000;
+
 /// The length of the memory that a configuration is read into.
 pub const CONFIG_LEN: usize = config::MAX_LEN;
 
@@ -93,20 +98,41 @@ pub struct Start<'a> {
     pub seed: u64,
 }
 
-/// Runs the device, for as long as the board has power. Without a store it forgets.
+/// What it is made of.
+pub struct Parts<'p, H, S, F> {
+    /// Lamp, watchdog, radio, console.
+    pub hardware: &'p mut H,
+    /// The climate sensor.
+    pub sensor: &'p mut S,
+    /// Where it remembers; without it, it forgets.
+    pub store: Option<&'p mut Store<F>>,
+    /// The network stack. Its card is a [`Witness`](crate::witness::Witness).
+    pub stack: Stack<'p>,
+    /// What that witness saw.
+    pub seen: &'p Seen,
+    /// Memory.
+    pub memory: &'p mut Memory,
+    /// The session's memory.
+    pub session: &'p mut aldis_device::Memory,
+}
+
+/// Runs the device, for as long as the board has power.
 ///
-/// # Errors
-/// If the configuration cannot work. It was checked when it was read, so what is
-/// left is a PC's mistake.
+/// Gives up if the configuration cannot work. It was checked when it was read, so what
+/// is left is a PC's mistake.
 pub async fn run<H: Hardware, S: Sensor, F: NorFlash>(
     start: &Start<'_>,
-    hardware: &mut H,
-    sensor: &mut S,
-    store: Option<&mut Store<F>>,
-    stack: Stack<'_>,
-    memory: &mut Memory,
-    session_memory: &mut aldis_device::Memory,
+    parts: Parts<'_, H, S, F>,
 ) -> config::Error {
+    let Parts {
+        hardware,
+        sensor,
+        store,
+        stack,
+        seen,
+        memory,
+        session: session_memory,
+    } = parts;
     let settings = match start.config.settings(start.id, start.version) {
         Ok(settings) => aldis_device::Settings {
             start_limit: Some(5),
@@ -128,7 +154,8 @@ pub async fn run<H: Hardware, S: Sensor, F: NorFlash>(
         },
     );
     let mut device = Device::new(settings, start.saved, &mut memory.backlog, now, &mut board);
-    if device.is_safe() {
+    let mut safe = device.is_safe();
+    if safe {
         board.say(Level::Warn, Line::Safe);
     }
     if let Some(store) = &mut board.store {
@@ -142,15 +169,16 @@ pub async fn run<H: Hardware, S: Sensor, F: NorFlash>(
     }
     let (host, port) = (start.config.host, start.config.port);
     let (receive, transmit) = (&mut memory.receive, &mut memory.transmit);
-    let connector = TcpConnector::new(stack, receive, transmit, host, port);
+    let lookup = Lookup::new(stack, host);
+    let connector = TcpConnector::new(stack, receive, transmit, host, port).with_lookup(&lookup);
     let mut link = Link::new(session, connector, clock).gather(&mut memory.segment);
-    let mut probe_memory = ProbeMemory::new();
     let mut contact = Contact {
         supervisor: Supervisor::new(now),
         address: Address::default(),
-        probe: Probe::new(stack, &mut probe_memory),
         stack,
+        seen,
         look_at: now,
+        ask_at: now,
     };
 
     let begin = Signal::<NoopRawMutex, ()>::new();
@@ -171,11 +199,20 @@ pub async fn run<H: Hardware, S: Sensor, F: NorFlash>(
         let mut open = false;
         loop {
             let (session, now) = link.parts();
+            // What came in time counts, also when the loop comes late to it.
+            if let Some(len) = ended.try_take() {
+                let pulses = pulses.borrow();
+                device.measured(pulses.get(..len).unwrap_or(&[]), now, &mut board);
+            }
             contact.look(session, &mut board, now);
             let deadline = device.run(session, now, &mut board);
             if core::mem::take(&mut board.measure) {
                 ended.reset();
                 begin.signal(());
+            }
+            if safe && !device.is_safe() {
+                safe = false;
+                board.say(Level::Warn, Line::SafeEnds);
             }
             let deadline = deadline.min(contact.look_at);
             open |= session.transport() != Transport::Closed;
@@ -204,7 +241,7 @@ pub async fn run<H: Hardware, S: Sensor, F: NorFlash>(
             }
         }
     };
-    let ((), never) = join(measuring, living).await;
+    let ((), never, _) = join3(measuring, living, lookup.run()).await;
     never
 }
 
@@ -212,9 +249,10 @@ pub async fn run<H: Hardware, S: Sensor, F: NorFlash>(
 struct Contact<'s> {
     supervisor: Supervisor,
     address: Address,
-    probe: Probe<'s>,
     stack: Stack<'s>,
+    seen: &'s Seen,
     look_at: Instant,
+    ask_at: Instant,
 }
 
 impl Contact<'_> {
@@ -249,10 +287,14 @@ impl Contact<'_> {
         self.look_at = now.after(LOOK_MS);
         let radio = board.hardware.radio();
         let connected = session.is_connected();
-        if let Some(gateway) = gateway
+        self.seen.nudge();
+        if let Some(ours) = address
             && !connected
+            && self.ask_at <= now
         {
-            self.probe.send(gateway, embassy_time::Instant::now());
+            self.ask_at = now.after(ASK_MS);
+            // Without a gateway nobody answers; but whether it goes out shows.
+            self.seen.ask(ours, gateway.unwrap_or(ours));
         }
         // Where nobody can be asked, silence says nothing.
         let answered = connected || address.is_some() && gateway.is_none() && !radio.blocked;

@@ -3,7 +3,6 @@
 use core::fmt;
 
 use aldis_device::{Order, Radio, Vitals};
-use aldis_embassy::witness::Counts;
 use aldis_embassy::{Hardware, radio};
 use aldis_flash::config::Level;
 use aldis_protocol::{Lamp, ResetReason};
@@ -17,7 +16,6 @@ pub struct Board {
     lamp: Option<lamp::Lamp>,
     watchdog: Watchdog,
     radio: &'static radio::State,
-    counts: Counts,
     reset: Option<ResetReason>,
 }
 
@@ -33,7 +31,6 @@ impl Board {
             lamp,
             watchdog,
             radio,
-            counts: Counts::default(),
             reset,
         }
     }
@@ -63,7 +60,7 @@ impl Hardware for Board {
     }
 
     fn radio(&mut self) -> Radio {
-        self.radio.look(&mut self.counts)
+        self.radio.look()
     }
 
     fn order(&mut self, order: Order) {

@@ -27,19 +27,38 @@ pub fn watch() {
 
     #[esp_hal::handler(priority = esp_hal::interrupt::Priority::max())]
     fn sagged() {
-        crate::reset::brownout()
+        let clock = LPWR::regs();
+        if clock.int_st().read().brown_out().bit_is_set() {
+            crate::reset::brownout();
+        }
+        // Another interrupt of the same source, left on by whoever ran before.
+        clock.int_ena().write(|w| w.brown_out().set_bit());
     }
 
     let clock = LPWR::regs();
+    // The register outlives a reset.
+    clock.int_ena().reset();
     clock.brown_out().write(|w| {
         w.pd_rf_ena().set_bit();
         // SAFETY: the value fits its field of 3 bits.
         unsafe { w.dbrown_out_thres().bits(LOWEST) };
         w.ena().set_bit()
     });
+    // The detector settles, and what it said meanwhile is void.
+    crate::console::wait(200);
     clock.int_clr().write(|w| w.brown_out().clear_bit_by_one());
+    crate::console::wait(200);
+    // One that says so all the time would reset the chip for ever: a device that
+    // works without is better than one that never starts.
+    if clock.int_raw().read().brown_out().bit_is_set() {
+        clock.brown_out().modify(|_, w| w.ena().clear_bit());
+        crate::console::warn(format_args!(
+            "brownout: not watched, the supply is low already"
+        ));
+        return;
+    }
     bind_handler(Interrupt::RTC_CORE, sagged);
-    clock.int_ena().modify(|_, w| w.brown_out().set_bit());
+    clock.int_ena().write(|w| w.brown_out().set_bit());
 }
 
 /// Switches the detector on.

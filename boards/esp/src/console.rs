@@ -37,6 +37,20 @@ pub fn info(text: Arguments<'_>) {
     line(Level::Info, text);
 }
 
+/// Waits until what was said is out: 128 bytes take 11 ms, and a reset would lose them.
+pub fn drain() {
+    wait(15_000);
+}
+
+/// Waits for so many microseconds, whatever runs or does not run yet.
+pub fn wait(us: u32) {
+    unsafe extern "C" {
+        fn ets_delay_us(us: u32);
+    }
+    // SAFETY: a function of the ROM, which counts the processor's cycles.
+    unsafe { ets_delay_us(us) };
+}
+
 /// The port. Interrupts wait for no more than a few bytes of it at a time.
 struct Port;
 

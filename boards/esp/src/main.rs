@@ -21,17 +21,20 @@ mod seed;
 mod sensor;
 mod watchdog;
 
-use aldis_device::dht::Pulse;
+use aldis_device::dht::{Model, Pulse};
 use aldis_embassy::radio::State;
 use aldis_embassy::witness::Witness;
-use aldis_embassy::{CONFIG_LEN, Memory, SOCKETS, Start, dhcp, read_config, run, without_config};
+use aldis_embassy::{
+    CONFIG_LEN, Hardware as _, Memory, Parts, SOCKETS, Start, dhcp, read_config, run,
+    without_config,
+};
 use aldis_flash::chip::Role;
 use aldis_flash::config::{self, Config, Wifi};
 use aldis_flash::{Store, layout};
 use embassy_executor::Spawner;
 use embassy_net::{Runner, StackResources};
 use esp_hal::clock::CpuClock;
-use esp_hal::peripherals::WIFI;
+use esp_hal::peripherals::{RMT, WIFI};
 use esp_hal::timer::timg::TimerGroup;
 use esp_radio::wifi::Interface;
 use static_cell::{ConstStaticCell, StaticCell};
@@ -49,6 +52,12 @@ const CHIPS: usize = cfg!(feature = "esp32") as usize
 const _: () = assert!(
     CHIPS == 1,
     "name exactly one chip: --features esp32, esp32c3, esp32c6 or esp32s3"
+);
+
+/// What `.cargo/config.toml` says holds for builds in this folder only.
+const _: () = assert!(
+    option_env!("ESP_HAL_CONFIG_MIN_CHIP_REVISION").is_some(),
+    "build in the folder boards/esp: what the chips need is in its .cargo/config.toml"
 );
 
 esp_bootloader_esp_idf::esp_app_desc!();
@@ -101,12 +110,14 @@ async fn main(spawner: Spawner) {
         Ok(found) => found,
         Err(error) => without_config(&mut board, error).await,
     };
+    // What a flash of another firmware holds takes seconds to look through.
     let saved = store.as_mut().map(Store::saved).unwrap_or_default();
+    board.feed();
 
-    let sensor = pins::take(Role::Dht22, pins.dht22).and_then(|pin| {
-        Sensor::new(peripherals.RMT, pin, config.model).map_err(|_| pins::Unusable::Driver)
-    });
-    let mut sensor = Wired(tell("sensor", pins.dht22, sensor));
+    let mut sensor = Wired {
+        parts: Some((peripherals.RMT, pins.dht22, config.model)),
+        sensor: None,
+    };
 
     let seed = seed::begin();
     let id: &str = seed::id(ID.take());
@@ -132,16 +143,16 @@ async fn main(spawner: Spawner) {
         // The radio makes the numbers random, and it is on soon.
         seed: seed::stir(seed),
     };
-    let error = run(
-        &start,
-        &mut board,
-        &mut sensor,
-        store.as_mut(),
+    let parts = Parts {
+        hardware: &mut board,
+        sensor: &mut sensor,
+        store: store.as_mut(),
         stack,
-        MEMORY.take(),
-        SESSION.take(),
-    )
-    .await;
+        seen: &RADIO.seen,
+        memory: MEMORY.take(),
+        session: SESSION.take(),
+    };
+    let error = run(&start, parts).await;
     without_config(&mut board, error).await
 }
 
@@ -169,12 +180,23 @@ fn tell<T>(what: &str, pin: u8, found: Result<T, pins::Unusable>) -> Option<T> {
     found.ok()
 }
 
-/// A sensor, or a pin that has none.
-struct Wired(Option<Sensor>);
+/// The sensor, which is started when it is asked for the first time: in the safe mode
+/// it never is.
+struct Wired {
+    /// What it is started with.
+    parts: Option<(RMT<'static>, u8, Model)>,
+    /// None, if its pin or its unit cannot be used.
+    sensor: Option<Sensor>,
+}
 
 impl aldis_embassy::Sensor for Wired {
     async fn measure(&mut self, pulses: &mut [Pulse]) -> usize {
-        match &mut self.0 {
+        if let Some((rmt, pin, model)) = self.parts.take() {
+            let sensor = pins::take(Role::Dht22, pin)
+                .and_then(|at| Sensor::new(rmt, at, model).map_err(|_| pins::Unusable::Driver));
+            self.sensor = tell("sensor", pin, sensor);
+        }
+        match &mut self.sensor {
             Some(sensor) => sensor.measure(pulses).await,
             None => 0,
         }

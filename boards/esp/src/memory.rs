@@ -18,6 +18,8 @@ pub fn start() {
     esp_alloc::heap_allocator!(#[esp_hal::ram(reclaimed)] size: 72 * 1024);
     #[cfg(any(feature = "esp32c3", feature = "esp32c6"))]
     esp_alloc::heap_allocator!(#[esp_hal::ram(reclaimed)] size: 64 * 1024);
+    #[cfg(feature = "esp32")]
+    esp_alloc::heap_allocator!(size: 32 * 1024);
     #[cfg(not(feature = "esp32"))]
     esp_alloc::heap_allocator!(size: 16 * 1024);
 }

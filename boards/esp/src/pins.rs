@@ -1,11 +1,12 @@
 //! Pins by their GPIO numbers.
 
+use core::cell::Cell;
 use core::fmt;
 
 use aldis_flash::Chip;
 use aldis_flash::chip::{Refusal, Role};
+use critical_section::Mutex;
 use esp_hal::gpio::AnyPin;
-use portable_atomic::{AtomicU64, Ordering};
 
 /// The chip that this firmware is for.
 pub const CHIP: Chip = if cfg!(feature = "esp32") {
@@ -41,11 +42,16 @@ impl fmt::Display for Unusable {
 
 /// Hands out a pin, once, for what the chip can use it for.
 pub fn take(role: Role, number: u8) -> Result<AnyPin<'static>, Unusable> {
-    static TAKEN: AtomicU64 = AtomicU64::new(0);
+    // An atomic of 64 bits would bring 4 KiB of locks on the ESP32.
+    static TAKEN: Mutex<Cell<u64>> = Mutex::new(Cell::new(0));
 
     CHIP.check(role, number).map_err(Unusable::Refused)?;
     let bit = 1u64.checked_shl(number.into()).unwrap_or(0);
-    if TAKEN.fetch_or(bit, Ordering::Relaxed) & bit != 0 {
+    let before = critical_section::with(|cs| {
+        let taken = TAKEN.borrow(cs);
+        taken.replace(taken.get() | bit)
+    });
+    if before & bit != 0 {
         return Err(Unusable::Taken);
     }
     // SAFETY: nobody else has this pin: the pins of `Peripherals` are not used,

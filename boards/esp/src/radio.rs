@@ -149,6 +149,10 @@ pub struct EspStation<'d> {
 
 impl Station for EspStation<'_> {
     async fn join(&mut self) -> Result<(), Trouble> {
+        // An attempt that was given up may have succeeded all the same.
+        if self.controller.is_connected() {
+            return Ok(());
+        }
         match self.controller.connect_async().await {
             Ok(_) => Ok(()),
             Err(ConnectionError::Failed(info)) => Err(Trouble::Refused(words(info.reason))),

@@ -111,6 +111,7 @@ pub fn order(why: Arguments<'_>) -> ! {
     let mut text = Text::new();
     let _ = text.write_fmt(why);
     leave(Kind::Order, 0, &text);
+    console::drain();
     software_reset()
 }
 
@@ -138,6 +139,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     let _ = write!(text, "{file}: {}", info.message());
     leave(Kind::Panic, line, &text);
     console::error(format_args!("panic: {file}:{line}: {}", info.message()));
+    console::drain();
     software_reset()
 }
 

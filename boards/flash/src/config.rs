@@ -462,8 +462,10 @@ impl<'a> Config<'a> {
         }
         if let Some(wifi) = self.wifi {
             fine((1..=32).contains(&wifi.ssid.len()), Tag::Ssid)?;
-            let password = wifi.password.map_or(8, str::len);
-            fine((8..=64).contains(&password), Tag::WifiPassword)?;
+            let password = wifi.password.unwrap_or("no password");
+            let key = password.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let usable = matches!(password.len(), 8..=63) || password.len() == 64 && key;
+            fine(usable, Tag::WifiPassword)?;
         }
         Ok(())
     }
@@ -685,6 +687,7 @@ mod tests {
             (&[2, 1, b'#'], "prefix"),
             (&[3, 0], "wifi.ssid"),
             (&[3, 1, b's', 4, 1, b'p'], "wifi.password"),
+            (&[3, 1, b's', 4, 1, b'p'], "wifi.password"),
             (&[5, 1, b'L'], "wifi.country"),
             (&[6, 0], "broker.url"),
             (&[7, 2, 0, 0], "broker.url"),
@@ -706,6 +709,14 @@ mod tests {
                 "{entry:?}"
             );
         }
+        let mut long = vec![3, 1, b's', 4, 64];
+        long.extend([b'f'; 64]);
+        assert!(Config::decode(&sealed(1, &[HOST, &long].concat())).is_ok());
+        long[5] = b'g';
+        assert_eq!(
+            Config::decode(&sealed(1, &[HOST, &long].concat())),
+            Err(Error::Entry("wifi.password"))
+        );
         assert_eq!(
             Config::decode(&sealed(1, &[])),
             Err(Error::Entry("broker.url"))

@@ -35,6 +35,9 @@ const LOG_PAGES: usize = 40;
 /// The map's pages are this part of all, and at least two.
 const MAP_SHARE: u32 = 6;
 
+/// How often the next number is saved in the map as well, in case the log is damaged.
+const SAVE_EACH: u32 = 128;
+
 /// The key of the map's one entry.
 const SAVED: u8 = 1;
 /// The version of the map's entry.
@@ -83,8 +86,6 @@ pub struct Store<F> {
     cache: Option<LogCache>,
     /// The newest record of the log, once it was looked for.
     newest: Option<Kept>,
-    /// The next number is not in the log.
-    unlogged: bool,
 }
 
 impl<F> core::fmt::Debug for Store<F> {
@@ -110,7 +111,6 @@ impl<F: NorFlash> Store<F> {
             log,
             cache: None,
             newest: None,
-            unlogged: false,
         };
         store.forget_cache();
         Ok(store)
@@ -176,13 +176,12 @@ impl<F: NorFlash> Store<F> {
     /// # Errors
     /// If the flash refused the reading.
     pub fn keep(&mut self, kept: &Kept, saved: &Saved) -> Result<(), Error> {
-        let kept = self.log(kept);
-        self.unlogged = kept.is_err();
-        if self.unlogged {
+        let logged = self.log(kept);
+        if logged.is_err() || kept.seq.is_multiple_of(SAVE_EACH) {
             // At least no number is given twice.
             let _ = self.save(saved);
         }
-        kept
+        logged
     }
 
     /// Keeps that readings are done.
@@ -283,8 +282,15 @@ impl<F: NorFlash> Store<F> {
         let record: &[u8] = record;
         let mut logged = self.with_log(async |log| log.push(record, true).await);
         if matches!(logged, Err(Failure::Content)) {
-            // Whatever is in the way: later readings matter more.
+            // Whatever is in the way: later readings matter more. The numbers are
+            // in the map before the log that has them goes.
             self.forget_cache();
+            let saved = self.saved();
+            self.save(&Saved {
+                seq: saved.seq.max(kept.seq.saturating_add(1)),
+                boot: saved.boot.max(kept.boot),
+                ..saved
+            })?;
             logged = self.with_log(async |log| {
                 log.erase_all().await?;
                 log.push(record, true).await

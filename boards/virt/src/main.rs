@@ -9,9 +9,9 @@ use core::cell::Cell;
 use core::fmt;
 
 use aldis_device::{Order, Radio, Vitals};
-use aldis_embassy::witness::{Counts, Seen, Witness};
+use aldis_embassy::witness::{Seen, Witness};
 use aldis_embassy::{
-    CONFIG_LEN, Hardware, Memory, SOCKETS, Start, dhcp, read_config, run, without_config,
+    CONFIG_LEN, Hardware, Memory, Parts, SOCKETS, Start, dhcp, read_config, run, without_config,
 };
 use aldis_flash::config::{Config, Level};
 use aldis_flash::{Store, layout};
@@ -51,7 +51,6 @@ struct Board {
     reset: ResetReason,
     level: Level,
     seen: &'static Seen,
-    counts: Counts,
     turns: u32,
 }
 
@@ -73,14 +72,12 @@ impl Hardware for Board {
     }
 
     fn radio(&mut self) -> Radio {
-        let before = core::mem::replace(&mut self.counts, self.seen.counts());
+        // A cable has no task of its own.
         self.turns = self.turns.wrapping_add(1);
         Radio {
             joined: true,
-            heard: self.counts.heard,
-            blocked: self.counts.is_blocked_since(&before),
-            unresponsive: false,
             turns: self.turns,
+            ..self.seen.look()
         }
     }
 
@@ -112,7 +109,6 @@ async fn device(spawner: Spawner, reset: ResetReason) {
         reset,
         level: Level::Info,
         seen: &SEEN,
-        counts: Counts::default(),
         turns: 0,
     };
     board.feed();
@@ -161,16 +157,16 @@ async fn device(spawner: Spawner, reset: ResetReason) {
         seed,
     };
     let mut sensor = VirtSensor::new(wire, seed as u32);
-    let error = run(
-        &start,
-        &mut board,
-        &mut sensor,
-        store.as_mut(),
+    let parts = Parts {
+        hardware: &mut board,
+        sensor: &mut sensor,
+        store: store.as_mut(),
         stack,
-        MEMORY.take(),
-        SESSION.take(),
-    )
-    .await;
+        seen: &SEEN,
+        memory: MEMORY.take(),
+        session: SESSION.take(),
+    };
+    let error = run(&start, parts).await;
     without_config(&mut board, error).await
 }
 

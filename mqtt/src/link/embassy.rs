@@ -34,6 +34,8 @@
 //! To do something else meanwhile, select between [`Link::next`](super::Link::next)
 //! and that: dropping `next` loses nothing.
 
+use core::cell::Cell;
+use core::fmt;
 use core::future::{Future, poll_fn};
 use core::net::Ipv4Addr;
 use core::pin::pin;
@@ -42,6 +44,8 @@ use core::task::Poll;
 use embassy_net::dns::DnsQueryType;
 use embassy_net::tcp::{ConnectError, State, TcpReader, TcpSocket, TcpWriter};
 use embassy_net::{IpAddress, IpEndpoint, Stack};
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::signal::Signal;
 use embassy_time::{Duration, Timer, with_deadline};
 
 use super::{Clock, Connector};
@@ -83,16 +87,83 @@ enum Before {
     Reset(embassy_time::Instant),
 }
 
+/// Looks a name up beside a link.
+///
+/// When [`Link::next`](super::Link::next) is dropped, a question to the name server
+/// is dropped with it. A program that drops it often would never hear the answer of
+/// a slow server, or of the second one while the first is dead. What [`Lookup::run`]
+/// asks goes on, even from one attempt to the next.
+pub struct Lookup<'s> {
+    stack: Stack<'s>,
+    host: &'s str,
+    /// Somebody waits for an answer that has not come.
+    under_way: Cell<bool>,
+    answer: Cell<Option<Option<IpAddress>>>,
+    begin: Signal<NoopRawMutex, ()>,
+    done: Signal<NoopRawMutex, ()>,
+}
+
+impl<'s> Lookup<'s> {
+    /// For this name.
+    pub const fn new(stack: Stack<'s>, host: &'s str) -> Self {
+        Self {
+            stack,
+            host,
+            under_way: Cell::new(false),
+            answer: Cell::new(None),
+            begin: Signal::new(),
+            done: Signal::new(),
+        }
+    }
+
+    /// Asks whenever a connector wants to know. To be run beside the link, and not
+    /// to be dropped before it.
+    pub async fn run(&self) -> ! {
+        loop {
+            self.begin.wait().await;
+            let found = self.stack.dns_query(self.host, DnsQueryType::A).await;
+            let found = found.ok().and_then(|found| found.first().copied());
+            self.answer.set(Some(found));
+            self.done.signal(());
+        }
+    }
+
+    /// The address. Dropped meanwhile, the question stays.
+    async fn address(&self) -> Option<IpAddress> {
+        loop {
+            if let Some(answer) = self.answer.take() {
+                self.under_way.set(false);
+                return answer;
+            }
+            if !self.under_way.replace(true) {
+                self.begin.signal(());
+            }
+            self.done.wait().await;
+        }
+    }
+}
+
+impl fmt::Debug for Lookup<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lookup")
+            .field("host", &self.host)
+            .field("under_way", &self.under_way)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A broker at a host name or address, reached over an embassy-net stack.
 ///
 /// The name is resolved at each attempt; where that fails, or takes long, the
 /// address that worked last is tried. When [`Link::next`](super::Link::next) is
-/// dropped meanwhile, the name server is asked anew; everything else goes on.
+/// dropped meanwhile, the name server is asked anew, unless there is a [`Lookup`];
+/// everything else goes on.
 pub struct TcpConnector<'s> {
     stack: Stack<'s>,
     socket: TcpSocket<'s>,
     host: &'s str,
     port: u16,
+    lookup: Option<&'s Lookup<'s>>,
     last_good: Option<IpAddress>,
     before: Before,
     /// When the name server was asked first in this attempt.
@@ -118,6 +189,7 @@ impl<'s> TcpConnector<'s> {
             socket,
             host,
             port,
+            lookup: None,
             last_good: None,
             before: Before::Nothing,
             asked: None,
@@ -125,11 +197,27 @@ impl<'s> TcpConnector<'s> {
         }
     }
 
+    /// Has the name looked up beside the link.
+    #[must_use]
+    pub fn with_lookup(mut self, lookup: &'s Lookup<'s>) -> Self {
+        self.lookup = Some(lookup);
+        self
+    }
+
     async fn address(&mut self) -> Result<IpAddress, Network> {
         if let Ok(address) = self.host.parse::<Ipv4Addr>() {
             return Ok(address.into());
         }
-        let query = self.stack.dns_query(self.host, DnsQueryType::A);
+        let (stack, host, lookup) = (self.stack, self.host, self.lookup);
+        let query = async {
+            match lookup {
+                Some(lookup) => lookup.address().await,
+                None => {
+                    let found = stack.dns_query(host, DnsQueryType::A).await;
+                    found.ok().and_then(|found| found.first().copied())
+                }
+            }
+        };
         let answer = match self.last_good {
             None => query.await,
             Some(address) => {
@@ -140,8 +228,7 @@ impl<'s> TcpConnector<'s> {
                 }
             }
         };
-        let found = answer.ok().and_then(|found| found.first().copied());
-        found.or(self.last_good).ok_or(Network::Dns)
+        answer.or(self.last_good).ok_or(Network::Dns)
     }
 
     /// Waits until the socket is free.

@@ -1,0 +1,432 @@
+//! A device on a network with a gateway, a name server and a broker, on virtual time.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::net::Ipv4Addr;
+use std::rc::Rc;
+use std::task::{Context, Waker};
+
+use aldis_device::dht::{Frame, Pulse, Wave};
+use aldis_device::{Order, Radio, Saved, Vitals};
+use aldis_embassy::witness::{Seen, Witness};
+use aldis_embassy::{Hardware, Memory, Parts, Sensor, Start, dhcp};
+use aldis_flash::Store;
+use aldis_flash::config::{Config, Level};
+use aldis_protocol::{Lamp, Reading};
+use aldis_world::broker::Broker;
+use aldis_world::flash::Flash;
+use embassy_futures::select::{Either, select};
+use embassy_net::driver::{Capabilities, Driver, HardwareAddress, LinkState, RxToken, TxToken};
+use embassy_net::tcp::TcpSocket;
+use embassy_net::udp::{PacketMetadata, UdpSocket};
+use embassy_net::{Ipv4Cidr, Stack, StackResources, StaticConfigV4};
+use embassy_time::{Duration, Timer, with_timeout};
+
+use crate::time::{Task, now, run};
+
+/// Who is where.
+const GATEWAY: Ipv4Addr = address(2);
+pub const NAMES: Ipv4Addr = address(4);
+/// Nobody is there.
+pub const NOBODY: Ipv4Addr = address(99);
+
+const fn address(host: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 0, 0, host)
+}
+
+/// One socket of the hub. The first is the device's, the second the gateway's.
+#[derive(Default)]
+struct Port {
+    queue: VecDeque<Vec<u8>>,
+    waker: Option<Waker>,
+    /// What is sent to it and by it is lost.
+    dead: bool,
+    /// It sends no ICMP, as many a firewall.
+    discreet: bool,
+    /// Its card takes and gives no frames.
+    full: bool,
+}
+
+#[derive(Clone)]
+struct Card {
+    hub: Rc<RefCell<Vec<Port>>>,
+    at: usize,
+}
+
+struct Received(Vec<u8>);
+struct Sending<'a>(&'a Card);
+
+impl RxToken for Received {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(mut self, f: F) -> R {
+        f(&mut self.0)
+    }
+}
+
+impl TxToken for Sending<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        let mut frame = vec![0; len];
+        let result = f(&mut frame);
+        let hub = &mut *self.0.hub.borrow_mut();
+        let sender = &hub[self.0.at];
+        let is_icmp = frame.get(12..14) == Some(&[8, 0]) && frame.get(23) == Some(&1);
+        if sender.dead || sender.discreet && is_icmp {
+            return result;
+        }
+        for (at, port) in hub.iter_mut().enumerate() {
+            let meant = frame[0] & 1 == 1 || frame[..6] == mac(at);
+            if at != self.0.at && !port.dead && meant {
+                port.queue.push_back(frame.clone());
+                if let Some(waker) = port.waker.take() {
+                    waker.wake();
+                }
+            }
+        }
+        result
+    }
+}
+
+fn mac(at: usize) -> [u8; 6] {
+    [2, 0, 0, 0, 0, at as u8 + 1]
+}
+
+impl Card {
+    fn new(hub: &Rc<RefCell<Vec<Port>>>) -> Self {
+        let at = hub.borrow().len();
+        hub.borrow_mut().push(Port::default());
+        Self {
+            hub: hub.clone(),
+            at,
+        }
+    }
+}
+
+impl Driver for Card {
+    type RxToken<'a> = Received;
+    type TxToken<'a> = Sending<'a>;
+
+    fn receive(&mut self, cx: &mut Context<'_>) -> Option<(Received, Sending<'_>)> {
+        let frame = {
+            let port = &mut self.hub.borrow_mut()[self.at];
+            port.waker = Some(cx.waker().clone());
+            if port.full {
+                return None;
+            }
+            port.queue.pop_front()?
+        };
+        Some((Received(frame), Sending(self)))
+    }
+
+    fn transmit(&mut self, cx: &mut Context<'_>) -> Option<Sending<'_>> {
+        let full = {
+            let port = &mut self.hub.borrow_mut()[self.at];
+            port.waker = Some(cx.waker().clone());
+            port.full
+        };
+        (!full).then_some(Sending(self))
+    }
+
+    fn link_state(&mut self, cx: &mut Context<'_>) -> LinkState {
+        self.hub.borrow_mut()[self.at].waker = Some(cx.waker().clone());
+        LinkState::Up
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = Capabilities::default();
+        capabilities.max_transmission_unit = 1514;
+        capabilities
+    }
+
+    fn hardware_address(&self) -> HardwareAddress {
+        HardwareAddress::Ethernet(mac(self.at))
+    }
+}
+
+/// The board of the device, which writes everything down.
+struct Board<'a> {
+    seen: &'a Seen,
+    turns: u32,
+    life: &'a Life,
+}
+
+impl Hardware for Board<'_> {
+    fn light(&mut self, _: Lamp) {}
+
+    fn vitals(&mut self) -> Vitals {
+        Vitals::default()
+    }
+
+    fn feed(&mut self) {
+        self.life.fed.set(now());
+    }
+
+    fn radio(&mut self) -> Radio {
+        self.turns += 1;
+        Radio {
+            joined: true,
+            turns: self.turns,
+            ..self.seen.look()
+        }
+    }
+
+    fn order(&mut self, order: Order) {
+        self.life.orders.borrow_mut().push((now() / 1_000, order));
+    }
+
+    fn print(&mut self, level: Level, line: fmt::Arguments<'_>) {
+        if level <= Level::Info {
+            self.life.said.borrow_mut().push((now(), line.to_string()));
+        }
+    }
+}
+
+struct Good;
+
+impl Sensor for Good {
+    async fn measure(&mut self, pulses: &mut [Pulse]) -> usize {
+        Timer::after_millis(20).await;
+        let wave = Wave::new(Frame::dht22(Reading { t: 200, h: 400 }));
+        let nominal = wave.map(|part| part.nominal());
+        pulses
+            .iter_mut()
+            .zip(nominal)
+            .map(|(place, pulse)| *place = pulse)
+            .count()
+    }
+}
+
+/// What happened to a device.
+#[derive(Default)]
+pub struct Life {
+    /// The supervisor's orders, with their second.
+    pub orders: RefCell<Vec<(u64, Order)>>,
+    /// The lines of the console, with their millisecond.
+    pub said: RefCell<Vec<(u64, String)>>,
+    /// When the watchdog was fed last.
+    pub fed: Cell<u64>,
+    /// How often the device was woken.
+    pub polls: Cell<u64>,
+}
+
+impl Life {
+    /// When the line was said, in milliseconds.
+    pub fn said_at(&self, text: &str) -> Option<u64> {
+        let said = self.said.borrow();
+        said.iter()
+            .find(|(_, line)| line.starts_with(text))
+            .map(|(at, _)| *at)
+    }
+
+    pub fn orders(&self) -> Vec<(u64, Order)> {
+        self.orders.borrow().clone()
+    }
+}
+
+/// The network that a device finds.
+pub struct Lan {
+    /// Where its broker should be. `broker.test` is the one there is.
+    pub host: &'static str,
+    pub gateway: Option<Ipv4Addr>,
+    pub names: Vec<Ipv4Addr>,
+    /// How long the name server takes.
+    pub names_ms: u64,
+    /// The gateway answers nothing but questions for its address.
+    pub discreet: bool,
+    /// The address is to come from a server that there is not.
+    pub dhcp: bool,
+    /// From when to when, in seconds, the gateway is away.
+    pub gateway_away: (u64, u64),
+    /// From which second on the device's card is full.
+    pub full_from: u64,
+    /// When the task of the device's network stack hangs, in seconds.
+    pub hangs_at: u64,
+}
+
+/// What does not happen.
+pub const NEVER: u64 = 1_000_000;
+
+impl Lan {
+    /// One on which all is well, but that nobody is where the broker should be.
+    pub fn new(host: &'static str) -> Self {
+        Self {
+            host,
+            gateway: Some(GATEWAY),
+            names: vec![NAMES],
+            names_ms: 30,
+            discreet: false,
+            dhcp: false,
+            gateway_away: (NEVER, NEVER),
+            full_from: NEVER,
+            hangs_at: NEVER,
+        }
+    }
+
+    /// A device's life of so many seconds on it.
+    pub fn live(&self, seconds: u64) -> Life {
+        let hub = Rc::new(RefCell::new(Vec::new()));
+        let (seen, life) = (Seen::new(), Life::default());
+        let mut resources = [const { StackResources::<8>::new() }; 4];
+        let [first, second, third, fourth] = &mut resources;
+        let card = Witness::new(Card::new(&hub), &seen);
+        let config = match self.dhcp {
+            true => dhcp("dev"),
+            false => fixed(address(1), self.gateway, &self.names),
+        };
+        let (stack, mut runner) = embassy_net::new(card, config, first, 1);
+        let mut machine = |at, resources| {
+            embassy_net::new(
+                Card::new(&hub),
+                fixed(address(at), None, &[]),
+                resources,
+                at.into(),
+            )
+        };
+        let (_gateway, mut gateway_runner) = machine(2, second);
+        let (broker_stack, mut broker_runner) = machine(3, third);
+        let (names_stack, mut names_runner) = machine(4, fourth);
+        hub.borrow_mut()[1].discreet = self.discreet;
+        let broker = RefCell::new(Broker::new(aldis_world::broker::Config::default()));
+        let config = Config {
+            id: Some("dev"),
+            ..Config::new(self.host, 1883)
+        };
+        let start = Start {
+            config: &config,
+            id: "dev",
+            version: "1",
+            saved: Saved::default(),
+            seed: 5,
+        };
+        let mut board = Board {
+            seen: &seen,
+            turns: 0,
+            life: &life,
+        };
+        let (mut memory, mut session) = (Memory::new(), aldis_device::Memory::new());
+        let parts = Parts {
+            hardware: &mut board,
+            sensor: &mut Good,
+            store: None::<&mut Store<Flash>>,
+            stack,
+            seen: &seen,
+            memory: &mut memory,
+            session: &mut session,
+        };
+        let device = async {
+            let mut device = Box::pin(aldis_embassy::run(&start, parts));
+            poll_fn(|cx| {
+                life.polls.set(life.polls.get() + 1);
+                device.as_mut().poll(cx)
+            })
+            .await;
+        };
+        let hang = Duration::from_secs(self.hangs_at);
+        let tasks: Vec<Task<'_>> = vec![
+            Box::pin(self.weather(&hub, seconds)),
+            Box::pin(device),
+            Box::pin(async move {
+                let _ = with_timeout(hang, runner.run()).await;
+                std::future::pending().await
+            }),
+            Box::pin(async move { gateway_runner.run().await }),
+            Box::pin(async move { broker_runner.run().await }),
+            Box::pin(async move { names_runner.run().await }),
+            Box::pin(serve(broker_stack, &broker)),
+            Box::pin(name(names_stack, self.names_ms)),
+        ];
+        run(tasks);
+        life
+    }
+
+    /// What happens on the network, second by second.
+    async fn weather(&self, hub: &RefCell<Vec<Port>>, seconds: u64) {
+        for second in 0..seconds {
+            let (from, to) = self.gateway_away;
+            hub.borrow_mut()[1].dead = (from..to).contains(&second);
+            hub.borrow_mut()[0].full = second >= self.full_from;
+            Timer::after_secs(1).await;
+        }
+    }
+}
+
+fn fixed(address: Ipv4Addr, gateway: Option<Ipv4Addr>, names: &[Ipv4Addr]) -> embassy_net::Config {
+    let mut config = StaticConfigV4 {
+        address: Ipv4Cidr::new(address, 24),
+        gateway,
+        dns_servers: Default::default(),
+    };
+    for name in names {
+        config.dns_servers.push(*name).unwrap();
+    }
+    embassy_net::Config::ipv4_static(config)
+}
+
+/// A broker.
+async fn serve(stack: Stack<'_>, broker: &RefCell<Broker>) {
+    let (mut receive, mut transmit) = ([0; 2048], [0; 2048]);
+    loop {
+        let mut socket = TcpSocket::new(stack, &mut receive, &mut transmit);
+        if socket.accept(1883).await.is_err() {
+            continue;
+        }
+        let conn = broker.borrow_mut().open(now());
+        let mut bytes = [0; 512];
+        loop {
+            let output = broker.borrow_mut().output(conn);
+            let mut left = &output[..];
+            while !left.is_empty() {
+                match with_timeout(Duration::from_secs(30), socket.write(left)).await {
+                    Ok(Ok(len)) => left = &left[len..],
+                    _ => break,
+                }
+            }
+            if !left.is_empty() || broker.borrow().is_closed(conn) {
+                socket.close();
+                break;
+            }
+            match with_timeout(Duration::from_millis(10), socket.read(&mut bytes)).await {
+                Ok(Ok(0) | Err(_)) => break,
+                Ok(Ok(len)) => broker.borrow_mut().receive(conn, &bytes[..len], now()),
+                Err(_) => broker.borrow_mut().tick(now()),
+            }
+        }
+        broker.borrow_mut().closed(conn, now());
+    }
+}
+
+/// A name server that takes its time, and knows the broker.
+async fn name(stack: Stack<'_>, delay_ms: u64) {
+    let mut metadata = [[PacketMetadata::EMPTY; 8]; 2];
+    let mut bytes = [[0; 2048]; 2];
+    let ([receive_metadata, transmit_metadata], [receive, transmit]) = (&mut metadata, &mut bytes);
+    let mut socket = UdpSocket::new(
+        stack,
+        receive_metadata,
+        receive,
+        transmit_metadata,
+        transmit,
+    );
+    socket.bind(53).unwrap();
+    let mut waiting = VecDeque::new();
+    let mut question = [0; 512];
+    loop {
+        let due = waiting.front().map_or(u64::MAX / 2_000, |(at, _, _)| *at);
+        let timer = Timer::at(embassy_time::Instant::from_millis(due));
+        match select(socket.recv_from(&mut question), timer).await {
+            Either::First(Ok((len, from))) => {
+                let mut answer = question[..len].to_vec();
+                answer[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
+                answer.extend([0xc0, 0x0c, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
+                answer.extend(address(3).octets());
+                waiting.push_back((now() + delay_ms, answer, from));
+            }
+            Either::First(Err(_)) => {}
+            Either::Second(()) => {
+                if let Some((_, answer, from)) = waiting.pop_front() {
+                    let _ = socket.send_to(&answer, from).await;
+                }
+            }
+        }
+    }
+}
