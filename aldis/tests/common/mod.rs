@@ -118,6 +118,16 @@ impl Program {
         }
     }
 
+    /// Waits until each of these lines was said, in whatever order.
+    pub fn wait_for_all(&mut self, lines: &[&str]) {
+        let mut missing = lines.to_vec();
+        while !missing.is_empty() {
+            let what = format!("{missing:?}");
+            let line = self.wait_for(&what, |line| missing.contains(&line));
+            missing.retain(|text| *text != line);
+        }
+    }
+
     /// The next line that contains the text.
     pub fn wait_for_text(&mut self, text: &str) -> String {
         self.wait_for(&format!("`{text}`"), |line| line.contains(text))

@@ -25,8 +25,7 @@ fn the_seeds_conversation() {
     console.wait_for_line("boot: aldis 0.1.0 dev start 1 reset power");
     console.wait_for_line("lamp: off");
     console.wait_for_line("ip: 10.0.2.15");
-    console.wait_for_line(&connected);
-    console.wait_for_line("sensor: ok");
+    console.wait_for_all(&[&connected, "sensor: ok"]);
     let mut readouts = TOOLS.sub(port, &["-t", "testincr"]);
     let mut echo = TOOLS.sub(port, &["-t", "aldis/dev/led"]);
     let mut status = TOOLS.sub(port, &["-t", "aldis/dev/status"]);
@@ -145,8 +144,10 @@ fn a_broker_that_is_absent_or_refuses_is_tried_again() {
     };
     let mut machine = Machine::new(&with("wrong"));
     let console = machine.start();
-    console.wait_for_line("mqtt: not connected nothing listens at the broker's address and port");
-    console.wait_for_line("sensor: ok");
+    console.wait_for_all(&[
+        "mqtt: not connected nothing listens at the broker's address and port",
+        "sensor: ok",
+    ]);
     broker.restart();
     let console = machine.console();
     console.wait_for_text("mqtt: not connected the broker refused the connection: ");

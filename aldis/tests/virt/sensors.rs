@@ -13,8 +13,8 @@ fn faults_of_the_sensor_are_told_and_survived() {
     let port = broker.port;
     let mut machine = Machine::new(&config(port, ""));
     let console = machine.start();
-    console.wait_for_text("mqtt: connected");
-    console.wait_for_line("sensor: ok");
+    let connected = format!("mqtt: connected 10.0.2.2:{port} v5");
+    console.wait_for_all(&[&connected, "sensor: ok"]);
     let mut all = Tools::Mosquitto.sub(port, &["-v", "-t", "aldis/dev/#", "-t", "testincr"]);
     let mut lamp = "off";
     for (fault, states) in [
