@@ -3,11 +3,13 @@
 mod bench;
 mod fuzz;
 mod picture;
+mod sizes;
 mod test;
 
 use std::env;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use clap::Parser;
 
@@ -18,6 +20,7 @@ enum Chore {
     Bench(bench::Bench),
     Fuzz(fuzz::Fuzz),
     Picture(picture::Picture),
+    Sizes(sizes::Sizes),
     Test(test::Test),
 }
 
@@ -26,6 +29,7 @@ fn main() -> ExitCode {
         Chore::Bench(bench) => bench.run(),
         Chore::Fuzz(fuzz) => fuzz.run(),
         Chore::Picture(picture) => picture.run(),
+        Chore::Sizes(sizes) => sizes.run(),
         Chore::Test(test) => test.run(),
     };
     match result {
@@ -46,6 +50,29 @@ fn root() -> &'static Path {
 /// The Cargo that called us.
 fn cargo() -> PathBuf {
     env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from)
+}
+
+/// Cargo in a folder.
+fn cargo_in(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = command(cargo());
+    command.args(arguments).current_dir(folder);
+    command
+}
+
+/// A program without what the outer Cargo tells us about ourselves: it would make build scripts
+/// believe that something changed, and build half the workspace anew.
+fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in env::vars_os() {
+        let told = name.to_string_lossy();
+        let told = ["CARGO_PKG_", "CARGO_MANIFEST_", "LD_LIBRARY_PATH"]
+            .iter()
+            .any(|prefix| told.starts_with(prefix));
+        if told {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 /// Where builds go.

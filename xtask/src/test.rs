@@ -2,6 +2,7 @@
 
 mod setup;
 mod step;
+mod xtensa;
 
 use std::env;
 use std::process::Command;
@@ -10,14 +11,23 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
-use crate::{cargo, fuzz, root};
+use crate::sizes::board::Board;
+use crate::{cargo_in, fuzz, root};
 use step::{Outcome, Step, seconds};
 
 /// The features with which every test of the workspace is built, all in one build.
 const FEATURES: [&str; 2] = ["--features", "aldis-mqtt/embassy,aldis-mqtt/tls"];
 
 /// The manifests beside the workspace's own.
-const APART: [&str; 2] = ["bench/Cargo.toml", "mqtt/fuzz/Cargo.toml"];
+const APART: [&str; 4] = [
+    "bench/Cargo.toml",
+    "mqtt/fuzz/Cargo.toml",
+    "boards/esp/Cargo.toml",
+    "boards/virt/Cargo.toml",
+];
+
+/// The tests of the board under QEMU, which `cargo test` leaves out.
+const BOARD_TESTS: [&str; 2] = ["--test", "virt"];
 
 /// How long each fuzz target runs.
 const FUZZ_SECONDS: u64 = 5;
@@ -29,7 +39,7 @@ const FUZZ_SECONDS: u64 = 5;
 /// Example: `cargo xtask test --quick`.
 #[derive(Args)]
 pub struct Test {
-    /// Leave out what seldom breaks alone: documentation, benchmarks, fuzzing.
+    /// Leave out what seldom breaks alone: firmware, documentation, benchmarks, fuzzing.
     #[arg(long)]
     quick: bool,
 }
@@ -41,6 +51,7 @@ impl Test {
         setup::run()?;
         if !self.quick {
             fuzz::set_up();
+            xtensa::set_up();
         }
         let mut steps = self.steps()?;
         let mut failed = Vec::new();
@@ -61,13 +72,43 @@ impl Test {
         Ok(())
     }
 
+    /// The boards' own code: that of QEMU's machine, and that of the chips by one of them.
+    fn board_lints(&self) -> Step {
+        let boards = match self.quick {
+            true => &[Board::Virt][..],
+            false => &[Board::Virt, Board::Esp32c3],
+        };
+        let commands = boards.iter().map(|board| {
+            let mut command = board.cargo("clippy");
+            command.args(["--", "-D", "warnings"]);
+            command
+        });
+        Step::new("lints for the boards", commands)
+    }
+
     fn steps(&self) -> Result<Vec<Step>> {
-        let mut steps = vec![formatting(), lints(), chip_lints(), tests()];
+        let mut steps = vec![
+            formatting(),
+            lints(),
+            chip_lints(),
+            self.board_lints(),
+            tests(),
+        ];
         if self.quick {
             return Ok(steps);
         }
-        steps.extend([documentation(), chip_release(), benchmarks()]);
         let ourselves = env::current_exe().context("cannot find this program's file")?;
+        let mut sizes = Command::new(&ourselves);
+        sizes.args(["sizes", "--check", "--json"]);
+        steps.extend([
+            board(),
+            Step::new("firmware", [sizes]).noting(step::sizes),
+            match xtensa::check() {
+                Ok(()) => Step::new("firmware for Xtensa", xtensa::commands()),
+                Err(missing) => Step::without("firmware for Xtensa", missing.to_string()),
+            },
+        ]);
+        steps.extend([documentation(), chip_release(), benchmarks()]);
         let mut costs = Command::new(&ourselves);
         costs.args(["bench", "--check", "--json"]);
         steps.push(Step::new("size, instructions", [costs]).noting(step::costs));
@@ -84,22 +125,8 @@ impl Test {
 }
 
 /// Cargo at the root of the repository.
-///
-/// What the outer Cargo tells us about ourselves would make build scripts believe that something
-/// changed, and build half the workspace anew.
 fn cargo_with(arguments: &[&str]) -> Command {
-    let mut command = Command::new(cargo());
-    command.args(arguments).current_dir(root());
-    for (name, _) in env::vars_os() {
-        let told = name.to_string_lossy();
-        let told = ["CARGO_PKG_", "CARGO_MANIFEST_", "LD_LIBRARY_PATH"]
-            .iter()
-            .any(|prefix| told.starts_with(prefix));
-        if told {
-            command.env_remove(name);
-        }
-    }
-    command
+    cargo_in(root(), arguments)
 }
 
 fn formatting() -> Step {
@@ -111,9 +138,14 @@ fn formatting() -> Step {
 }
 
 fn lints() -> Step {
-    let mut command = cargo_with(&["clippy", "--workspace", "--all-targets", "--locked"]);
-    command.args(FEATURES).args(["--", "-D", "warnings"]);
-    Step::new("lints", [command])
+    // Cargo does not take what is tested by itself for one of all targets.
+    let commands = [&["--all-targets"][..], &BOARD_TESTS].map(|targets| {
+        let mut command = cargo_with(&["clippy", "--workspace", "--locked"]);
+        command.args(targets).args(FEATURES);
+        command.args(["--", "-D", "warnings"]);
+        command
+    });
+    Step::new("lints", commands)
 }
 
 /// What runs on a chip compiles without the standard library, as the chips have it.
@@ -144,6 +176,20 @@ fn tests() -> Step {
     let mut command = cargo_with(&["test", "--workspace", "--locked", "--no-fail-fast"]);
     command.args(FEATURES);
     Step::new("tests", [command]).noting(step::tests)
+}
+
+/// They wait most of the time, and take turns only if there are few threads.
+fn board() -> Step {
+    let mut command = cargo_with(&["test", "--workspace", "--locked"]);
+    command.args(BOARD_TESTS).args(FEATURES);
+    command.args(["--", "--test-threads", "8"]);
+    let mut note: fn(&str) -> String = step::tests;
+    if !setup::is_root() {
+        command.env("ALDIS_SKIP_NAMESPACES", "1");
+        note =
+            |output| step::tests(output) + "; WITHOUT NETWORKS THAT FAIL, which only root can make";
+    }
+    Step::new("board under QEMU", [command]).noting(note)
 }
 
 fn documentation() -> Step {

@@ -164,6 +164,17 @@ impl Program {
         self.signal("-TERM");
     }
 
+    /// Asks it to end until it does: mosquitto may not hear it the first time, while
+    /// it starts.
+    pub fn stop(mut self) {
+        let until = Instant::now() + PATIENCE;
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < until, "{} does not end", self.name);
+            self.terminate();
+            let _ = self.next_line(Instant::now() + Duration::from_millis(100));
+        }
+    }
+
     /// Everything it has said so far.
     pub fn said(&self) -> &[String] {
         &self.said
@@ -304,8 +315,7 @@ impl Broker {
     /// Stops it as it stops itself, with all that it keeps.
     pub fn stop(&mut self) {
         if let Some(program) = self.program.take() {
-            program.terminate();
-            program.finish();
+            program.stop();
         }
     }
 

@@ -70,9 +70,9 @@ fn the_seeds_conversation() {
 #[test]
 fn readings_of_an_outage_come_after_it() {
     let mut broker = Broker::start_with(Kind::Mosquitto, keeping, |_| String::new());
+    let mut recorder = Recorder::start(broker.port);
     let mut machine = Machine::new(&config(broker.port, ""));
     machine.start();
-    let mut recorder = Recorder::start(broker.port);
     recorder.wait_for(3);
     for _ in 0..2 {
         broker.stop();
@@ -103,9 +103,9 @@ pub fn keeping(folder: &crate::common::Folder) -> String {
 #[test]
 fn a_broker_that_hangs_is_noticed() {
     let broker = Broker::start_with(Kind::Mosquitto, keeping, |_| String::new());
+    let mut recorder = Recorder::start(broker.port);
     let mut machine = Machine::new(&config(broker.port, ""));
     machine.start().wait_for_text("mqtt: connected");
-    let mut recorder = Recorder::start(broker.port);
     recorder.wait_for(2);
     let mut diags = Diags::start(broker.port);
     broker.signal("-STOP");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aldis_protocol::{Climate, Diag};
 
-use crate::common::{Program, Tools};
+use crate::common::Program;
 
 /// A broker that keeps what subscribers have not got, over a restart as well.
 pub const KEEPING: &str = "allow_anonymous true\npersistence true\nautosave_interval 1\n\
@@ -22,9 +22,15 @@ pub struct Recorder {
 
 impl Recorder {
     pub fn start(port: u16) -> Self {
-        let args = ["-t", "aldis/dev/climate", "-q", "1", "-c", "-i", "recorder"];
+        let port = port.to_string();
+        let mut command = Command::new("stdbuf");
+        command
+            .args(["-oL", "mosquitto_sub", "-h", "127.0.0.1", "-p", &port, "-d"])
+            .args(["-t", "aldis/dev/climate", "-q", "1", "-c", "-i", "recorder"]);
+        let mut sub = Program::start(&mut command);
+        sub.wait_for_text("Subscribed");
         Self {
-            sub: Tools::Mosquitto.sub(port, &args),
+            sub,
             readings: BTreeMap::new(),
             again: 0,
         }

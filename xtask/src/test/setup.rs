@@ -16,7 +16,7 @@ pub const TARGETS: [&str; 2] = [
 ];
 
 /// Programs that tests start, and Debian's packages with them.
-const PROGRAMS: [(&str, &str); 7] = [
+const PROGRAMS: [(&str, &str); 11] = [
     ("mosquitto", "mosquitto"),
     ("mosquitto_passwd", "mosquitto"),
     ("mosquitto_pub", "mosquitto-clients"),
@@ -24,6 +24,20 @@ const PROGRAMS: [(&str, &str); 7] = [
     ("stdbuf", "coreutils"),
     ("kill", "procps"),
     ("valgrind", "valgrind"),
+    ("qemu-system-riscv32", "qemu-system-misc"),
+    ("ip", "iproute2"),
+    ("dnsmasq", "dnsmasq-base"),
+    ("avahi-daemon", "avahi-daemon"),
+];
+
+/// The packages with a service, and what systemd calls it.
+const SERVICES: [(&str, &[&str]); 2] = [
+    ("mosquitto", &["mosquitto.service"]),
+    // The socket would start the service again.
+    (
+        "avahi-daemon",
+        &["avahi-daemon.socket", "avahi-daemon.service"],
+    ),
 ];
 
 /// Installs what is missing, or says what to type.
@@ -66,8 +80,10 @@ fn programs() -> Result<()> {
         "the tests need {names}, which cannot be installed (see above); \
          type: apt-get update && apt-get install {names}"
     );
-    if packages.contains(&"mosquitto") {
-        stop_service();
+    for (package, units) in SERVICES {
+        if packages.contains(&package) {
+            stop_service(package, units);
+        }
     }
     let still = missing(&search_path());
     ensure!(
@@ -88,16 +104,21 @@ fn apt(arguments: &[&str]) -> Result<bool> {
     Ok(status.success())
 }
 
-/// Debian starts a server as soon as it is installed. Nobody asked for one on port 1883, and the
-/// tests start their own.
-fn stop_service() {
+/// Debian starts a server as soon as it is installed. Nobody asked for one on port 1883 or in the
+/// local network, and the tests start their own.
+fn stop_service(name: &str, units: &[&str]) {
     let _ = match Path::new("/run/systemd/system").is_dir() {
-        true => succeeds(Command::new("systemctl").args(["disable", "--now", "mosquitto"])),
-        false => succeeds(Command::new("service").args(["mosquitto", "stop"])),
+        true => succeeds(
+            Command::new("systemctl")
+                .args(["disable", "--now"])
+                .args(units),
+        ),
+        false => succeeds(Command::new("service").args([name, "stop"])),
     };
 }
 
-fn is_root() -> bool {
+/// Whether everything is allowed.
+pub fn is_root() -> bool {
     let id = Command::new("id").arg("-u").output();
     id.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }
@@ -174,11 +195,14 @@ mod tests {
             "kill",
             "valgrind",
             "mosquitto_sub",
+            "qemu-system-riscv32",
+            "ip",
+            "avahi-daemon",
         ] {
             std::fs::write(folder.join(program), "").unwrap();
         }
         let found = missing(std::slice::from_ref(&folder));
         std::fs::remove_dir_all(&folder).unwrap();
-        assert_eq!(found, BTreeSet::from(["mosquitto-clients"]));
+        assert_eq!(found, BTreeSet::from(["dnsmasq-base", "mosquitto-clients"]));
     }
 }

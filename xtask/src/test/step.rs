@@ -154,6 +154,23 @@ pub fn costs(output: &str) -> String {
     figures.join(", ")
 }
 
+/// The figures of each board in the JSON of `sizes`.
+pub fn sizes(output: &str) -> String {
+    let boards = output
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let boards = boards.filter_map(|board| {
+        let (name, flash) = (board["chip"].as_str()?, board["flash"].as_u64()?);
+        let free = board["free_ram"].as_u64()?;
+        Some(format!(
+            "{name}: flash {} KiB, free RAM {} KiB",
+            flash.div_ceil(1024),
+            free / 1024
+        ))
+    });
+    boards.collect::<Vec<_>>().join("; ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,6 +192,18 @@ mod tests {
         let output = "building\n{\"text\":20000,\"instructions_publish\":800}\n";
         assert_eq!(costs(output), ".text 20000, publish 800");
         assert_eq!(costs("nothing"), "");
+    }
+
+    /// A changed name in the JSON of `sizes` leaves the note without figures.
+    #[test]
+    fn each_board_has_its_figures() {
+        let output = "building\n{\"chip\":\"virt\",\"flash\":1025,\"free_ram\":2050}\n\
+                      {\"chip\":\"esp32c3\",\"flash\":1024,\"free_ram\":1023}\n";
+        assert_eq!(
+            sizes(output),
+            "virt: flash 2 KiB, free RAM 2 KiB; esp32c3: flash 1 KiB, free RAM 0 KiB"
+        );
+        assert_eq!(sizes("nothing"), "");
     }
 
     /// A failure that is taken for success.
