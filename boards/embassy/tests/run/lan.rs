@@ -274,7 +274,7 @@ impl Lan {
             false => fixed(address(1), self.gateway, &self.names),
         };
         let (stack, mut runner) = embassy_net::new(card, config, first, 1);
-        let mut machine = |at, resources| {
+        let machine = |at, resources| {
             embassy_net::new(
                 Card::new(&hub),
                 fixed(address(at), None, &[]),
