@@ -177,6 +177,7 @@ pub async fn run<H: Hardware, S: Sensor, F: NorFlash>(
         address: Address::default(),
         stack,
         seen,
+        wifi_losses: None,
         look_at: now,
         ask_at: now,
     };
@@ -251,6 +252,8 @@ struct Contact<'s> {
     address: Address,
     stack: Stack<'s>,
     seen: &'s Seen,
+    /// How often the wireless network had been lost when the address changed last.
+    wifi_losses: Option<u32>,
     look_at: Instant,
     ask_at: Instant,
 }
@@ -265,7 +268,13 @@ impl Contact<'_> {
         now: Instant,
     ) {
         let (address, gateway) = addresses(self.stack);
-        match self.address.watch(address) {
+        let change = self.address.watch(address);
+        let wifi_losses = change.and_then(|_| board.hardware.vitals().wifi_losses);
+        let before = match change {
+            Some(_) => core::mem::replace(&mut self.wifi_losses, wifi_losses),
+            None => None,
+        };
+        match change {
             Some(Change::Up(address)) => board.say(Level::Info, Line::Ip(address)),
             Some(Change::Moved(address)) => {
                 board.say(Level::Info, Line::Ip(address));
@@ -277,7 +286,10 @@ impl Contact<'_> {
             }
             Some(Change::Down) => {
                 board.say(Level::Info, Line::NoIp);
-                board.address_losses = board.address_losses.saturating_add(1);
+                // With the network goes the address: that is counted there.
+                if wifi_losses == before {
+                    board.address_losses = board.address_losses.saturating_add(1);
+                }
             }
             None => {}
         }
