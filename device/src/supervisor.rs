@@ -274,6 +274,15 @@ mod tests {
             watch.run(150),
             [(60, Order::Reinitialise), (120, Order::Reset)]
         );
+        // Nor one that believes itself joined.
+        let mut watch = Watch::new(Radio {
+            unresponsive: true,
+            ..JOINED
+        });
+        assert_eq!(
+            watch.run(150),
+            [(61, Order::Reinitialise), (121, Order::Reset)]
+        );
     }
 
     /// No access point: trying goes on, the radio is started again now and then,

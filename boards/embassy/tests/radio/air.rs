@@ -2,12 +2,13 @@
 
 use std::cell::RefCell;
 use std::future::{Future, pending, poll_fn};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
 use aldis_device::Order;
 use aldis_embassy::console::Line;
 use aldis_embassy::radio::{Driver, Station, Surroundings, Trouble};
 use aldis_flash::config::Level;
+use embassy_net::driver::{Capabilities, HardwareAddress, LinkState, RxToken, TxToken};
 use embassy_time::Timer;
 
 use crate::time::now;
@@ -43,6 +44,8 @@ struct Inside {
     waker: Option<Waker>,
     attempts: Vec<u64>,
     starts: u32,
+    /// How often a driver before was clogged, as the last start was told.
+    clogged: u32,
     deaf: Option<Order>,
     said: Vec<Said>,
     chance: fastrand::Rng,
@@ -57,6 +60,7 @@ impl Air {
             waker: None,
             attempts: Vec::new(),
             starts: 0,
+            clogged: 0,
             deaf: None,
             said: Vec::new(),
             chance: fastrand::Rng::with_seed(1),
@@ -117,6 +121,11 @@ impl Air {
         self.0.borrow().starts
     }
 
+    /// How often a driver before was clogged, as the last start was told.
+    pub fn clogged(&self) -> u32 {
+        self.0.borrow().clogged
+    }
+
     pub fn said(&self) -> Vec<Said> {
         self.0.borrow().said.clone()
     }
@@ -153,8 +162,9 @@ impl<'a> Driver for Card<'a> {
     where
         Self: 'd;
 
-    fn start(&mut self, _clogged: u32) -> Result<Running<'a>, &'static str> {
+    fn start(&mut self, clogged: u32) -> Result<Running<'a>, &'static str> {
         self.0.0.borrow_mut().starts += 1;
+        self.0.0.borrow_mut().clogged = clogged;
         self.0.cure(Order::Reinitialise);
         match self.0.network() {
             Network::NoDriver => Err("out of memory"),
@@ -216,5 +226,48 @@ impl Station for Running<'_> {
 
     fn rssi_dbm(&self) -> Option<i8> {
         Some(-60)
+    }
+}
+
+/// A network card that takes no frames.
+pub struct Full;
+
+/// A frame that there never is.
+pub struct Never;
+
+impl RxToken for Never {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, f: F) -> R {
+        f(&mut [])
+    }
+}
+
+impl TxToken for Never {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, _: usize, f: F) -> R {
+        f(&mut [])
+    }
+}
+
+impl embassy_net::driver::Driver for Full {
+    type RxToken<'a> = Never;
+    type TxToken<'a> = Never;
+
+    fn receive(&mut self, _: &mut Context<'_>) -> Option<(Never, Never)> {
+        None
+    }
+
+    fn transmit(&mut self, _: &mut Context<'_>) -> Option<Never> {
+        None
+    }
+
+    fn link_state(&mut self, _: &mut Context<'_>) -> LinkState {
+        LinkState::Up
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
+    fn hardware_address(&self) -> HardwareAddress {
+        HardwareAddress::Ethernet([2; 6])
     }
 }

@@ -4,9 +4,13 @@ mod air;
 #[path = "../../../../mqtt/tests/embassy/time.rs"]
 mod time;
 
+use std::task::{Context, Waker};
+
 use aldis_device::{Order, Supervisor};
 use aldis_embassy::radio::State;
+use aldis_embassy::witness::Witness;
 use aldis_mqtt::Instant;
+use embassy_net::driver::{Driver as _, LinkState};
 use embassy_time::Timer;
 
 use air::{Air, Network, Said};
@@ -261,4 +265,23 @@ fn attempts_of_different_devices_come_apart() {
         .collect();
     let same = times[0].iter().filter(|at| times[1].contains(at)).count();
     assert!(same <= 2, "{times:?}");
+}
+
+/// A driver that is clogged for good needs more room when it is started anew.
+#[test]
+fn a_clogged_driver_is_told_to_the_next() {
+    with_radio(Network::Good, async |air, state| {
+        seconds(10).await;
+        state.order(Order::Reinitialise);
+        seconds(10).await;
+        assert_eq!((air.starts(), air.clogged()), (2, 0));
+        let mut card = Witness::new(air::Full, &state.seen);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(card.link_state(&mut cx) == LinkState::Up);
+        assert!(card.transmit(&mut cx).is_none());
+        seconds(2).await;
+        state.order(Order::Reinitialise);
+        seconds(10).await;
+        assert_eq!((air.starts(), air.clogged()), (3, 1));
+    });
 }

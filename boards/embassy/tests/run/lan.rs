@@ -15,7 +15,8 @@ use aldis_embassy::{Hardware, Memory, Parts, Sensor, Start, dhcp};
 use aldis_flash::Store;
 use aldis_flash::config::{Config, Level};
 use aldis_protocol::{Lamp, Reading};
-use aldis_world::broker::Broker;
+use aldis_world::broker::codec::Qos;
+use aldis_world::broker::{Accepted, Broker, Keep, Message};
 use aldis_world::flash::Flash;
 use embassy_futures::select::{Either, select};
 use embassy_net::driver::{Capabilities, Driver, HardwareAddress, LinkState, RxToken, TxToken};
@@ -151,10 +152,16 @@ struct Board<'a> {
 }
 
 impl Hardware for Board<'_> {
-    fn light(&mut self, _: Lamp) {}
+    fn light(&mut self, lamp: Lamp) {
+        self.life.lit.borrow_mut().push(lamp);
+    }
 
     fn vitals(&mut self) -> Vitals {
-        Vitals::default()
+        Vitals {
+            free: Some(7),
+            wifi_losses: Some(3),
+            ..Vitals::default()
+        }
     }
 
     fn feed(&mut self) {
@@ -181,10 +188,11 @@ impl Hardware for Board<'_> {
     }
 }
 
-struct Good;
+struct Good<'a>(&'a Life);
 
-impl Sensor for Good {
+impl Sensor for Good<'_> {
     async fn measure(&mut self, pulses: &mut [Pulse]) -> usize {
+        self.0.measured.set(self.0.measured.get() + 1);
         Timer::after_millis(20).await;
         let wave = Wave::new(Frame::dht22(Reading { t: 200, h: 400 }));
         let nominal = wave.map(|part| part.nominal());
@@ -207,6 +215,12 @@ pub struct Life {
     pub fed: Cell<u64>,
     /// How often the device was woken.
     pub polls: Cell<u64>,
+    /// What the broker was given.
+    pub accepted: RefCell<Vec<Accepted>>,
+    /// How the lamp was lit.
+    pub lit: RefCell<Vec<Lamp>>,
+    /// How often a measurement was begun.
+    pub measured: Cell<u32>,
 }
 
 impl Life {
@@ -216,6 +230,20 @@ impl Life {
         said.iter()
             .find(|(_, line)| line.starts_with(text))
             .map(|(at, _)| *at)
+    }
+
+    /// The lines of the console.
+    pub fn lines(&self) -> Vec<String> {
+        let said = self.said.borrow();
+        said.iter().map(|(_, line)| line.clone()).collect()
+    }
+
+    /// What the broker was given on this topic.
+    pub fn on(&self, topic: &str) -> Vec<String> {
+        let accepted = self.accepted.borrow();
+        let on = accepted.iter().filter(|accepted| accepted.topic == topic);
+        on.map(|accepted| String::from_utf8_lossy(&accepted.payload).into_owned())
+            .collect()
     }
 
     pub fn orders(&self) -> Vec<(u64, Order)> {
@@ -241,6 +269,12 @@ pub struct Lan {
     pub full_from: u64,
     /// When the task of the device's network stack hangs, in seconds.
     pub hangs_at: u64,
+    /// What is published on `output`, and in which second.
+    pub commands: Vec<(u64, &'static str)>,
+    /// In which second the broker restarts.
+    pub broker_restarts: u64,
+    /// What the device remembers.
+    pub saved: Saved,
 }
 
 /// What does not happen.
@@ -259,11 +293,19 @@ impl Lan {
             gateway_away: (NEVER, NEVER),
             full_from: NEVER,
             hangs_at: NEVER,
+            commands: Vec::new(),
+            broker_restarts: NEVER,
+            saved: Saved::default(),
         }
     }
 
-    /// A device's life of so many seconds on it.
+    /// A device's life of so many seconds on it, without memory.
     pub fn live(&self, seconds: u64) -> Life {
+        self.live_with(seconds, None)
+    }
+
+    /// The same, with this memory.
+    pub fn live_with(&self, seconds: u64, store: Option<&mut Store<Flash>>) -> Life {
         let hub = Rc::new(RefCell::new(Vec::new()));
         let (seen, life) = (Seen::new(), Life::default());
         let mut resources = [const { StackResources::<8>::new() }; 4];
@@ -295,7 +337,7 @@ impl Lan {
             config: &config,
             id: "dev",
             version: "1",
-            saved: Saved::default(),
+            saved: self.saved,
             seed: 5,
         };
         let mut board = Board {
@@ -306,8 +348,8 @@ impl Lan {
         let (mut memory, mut session) = (Memory::new(), aldis_device::Memory::new());
         let parts = Parts {
             hardware: &mut board,
-            sensor: &mut Good,
-            store: None::<&mut Store<Flash>>,
+            sensor: &mut Good(&life),
+            store,
             stack,
             seen: &seen,
             memory: &mut memory,
@@ -323,7 +365,7 @@ impl Lan {
         };
         let hang = Duration::from_secs(self.hangs_at);
         let tasks: Vec<Task<'_>> = vec![
-            Box::pin(self.weather(&hub, seconds)),
+            Box::pin(self.weather(&hub, &broker, seconds)),
             Box::pin(device),
             Box::pin(async move {
                 let _ = with_timeout(hang, runner.run()).await;
@@ -336,15 +378,23 @@ impl Lan {
             Box::pin(name(names_stack, self.names_ms)),
         ];
         run(tasks);
+        life.accepted.replace(broker.borrow_mut().take_log());
         life
     }
 
     /// What happens on the network, second by second.
-    async fn weather(&self, hub: &RefCell<Vec<Port>>, seconds: u64) {
+    async fn weather(&self, hub: &RefCell<Vec<Port>>, broker: &RefCell<Broker>, seconds: u64) {
         for second in 0..seconds {
             let (from, to) = self.gateway_away;
             hub.borrow_mut()[1].dead = (from..to).contains(&second);
             hub.borrow_mut()[0].full = second >= self.full_from;
+            for (_, command) in self.commands.iter().filter(|(at, _)| *at == second) {
+                let message = Message::new("output", command.as_bytes(), Qos::AtLeastOnce);
+                broker.borrow_mut().publish(message, now());
+            }
+            if second == self.broker_restarts {
+                broker.borrow_mut().restart(Keep::Nothing, now());
+            }
             Timer::after_secs(1).await;
         }
     }

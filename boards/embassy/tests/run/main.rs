@@ -4,7 +4,10 @@ mod lan;
 #[path = "../../../../mqtt/tests/embassy/time.rs"]
 mod time;
 
-use aldis_device::Order;
+use aldis_device::{Order, Saved};
+use aldis_flash::Store;
+use aldis_protocol::{Diag, Lamp};
+use aldis_world::flash::Flash;
 use lan::{Lan, NAMES, NEVER, NOBODY};
 
 /// On the local network, and anywhere else: in both places there is nobody.
@@ -177,4 +180,149 @@ fn the_device_sleeps_most_of_the_time() {
         let polls = life.polls.get() / 3_600;
         assert!((1..=8).contains(&polls), "{host}: {polls} times a second");
     }
+}
+
+/// The console says nothing, or the same again and again.
+#[test]
+fn each_change_is_told_once() {
+    let life = Lan {
+        commands: vec![(20, "on"), (25, "on"), (30, "off"), (35, "dance")],
+        broker_restarts: 40,
+        ..Lan::new("10.0.0.3")
+    }
+    .live(100);
+    let mut lines = life.lines();
+    lines.retain(|line| !line.contains("there is no network"));
+    assert_eq!(
+        lines[..5],
+        [
+            "boot: aldis 1 dev start 1",
+            "lamp: off",
+            "ip: 10.0.0.1",
+            &*lines[3],
+            &*lines[4]
+        ]
+    );
+    lines[3..5].sort();
+    assert_eq!(
+        lines[3..5],
+        ["mqtt: connected 10.0.0.3:1883 v5", "sensor: ok"]
+    );
+    assert_eq!(
+        lines[5..],
+        [
+            "lamp: on",
+            "lamp: off",
+            "ignored: output: neither on nor off",
+            &*lines[8],
+            "mqtt: connected 10.0.0.3:1883 v5"
+        ]
+    );
+    assert!(lines[8].starts_with("mqtt: lost the "), "{lines:?}");
+    assert_eq!(
+        *life.lit.borrow(),
+        [Lamp::Off, Lamp::On, Lamp::On, Lamp::Off]
+    );
+    // A machine on which nothing listens, for an hour.
+    let lines = Lan::new("10.0.0.2").live(3_600).lines();
+    let told = lines.iter().filter(|line| line.contains("nothing listens"));
+    assert_eq!(told.count(), 1, "{lines:?}");
+}
+
+/// Readings go out, and `diag` has what the board knows.
+#[test]
+fn what_is_measured_is_published() {
+    let life = Lan::new("10.0.0.3").live(130);
+    let readings = life.on("aldis/dev/climate").len();
+    assert!((24..=27).contains(&readings), "{readings}");
+    assert!(
+        (60..=66).contains(&life.measured.get()),
+        "{}",
+        life.measured.get()
+    );
+    let diags = life.on("aldis/dev/diag");
+    let diag = Diag::decode(diags.last().unwrap().as_bytes()).unwrap();
+    assert_eq!(diag.free, Some(7));
+    let reconnects = diag.reconnects.unwrap();
+    assert_eq!((reconnects.wifi, reconnects.dhcp), (Some(3), Some(0)));
+}
+
+/// What is to be kept is kept, and a flash that takes nothing is told once.
+#[test]
+fn the_store_is_used() {
+    let lan = Lan {
+        commands: vec![(20, "on")],
+        ..Lan::new("10.0.0.3")
+    };
+    let end = 48 * 4096;
+    let mut store = Store::new(Flash::<4096>::new(48), 0..end).unwrap();
+    lan.live_with(130, Some(&mut store));
+    let saved = store.saved();
+    assert_eq!((saved.lamp, saved.boot), (Lamp::On, 1));
+    assert!((24..=27).contains(&saved.seq), "{saved:?}");
+    let mut left = Vec::new();
+    store.recall(512, |recalled| left.push(recalled.seq));
+    assert_eq!(left, [saved.seq - 1], "the others were delivered");
+    // Nobody is there: all of them are left for the next life, which tells it.
+    let lan = Lan {
+        saved: store.saved(),
+        ..Lan::new(ABSENT[0])
+    };
+    lan.live_with(200, Some(&mut store));
+    let lan = Lan {
+        saved: store.saved(),
+        ..Lan::new("10.0.0.3")
+    };
+    let life = lan.live_with(60, Some(&mut store));
+    let of_before = life.on("aldis/dev/climate");
+    let of_before = of_before
+        .iter()
+        .filter(|climate| climate.contains("\"taken\":2"));
+    assert!(of_before.count() >= 38);
+    let mut store = Store::new(Flash::<4096>::new(48), 0..end).unwrap();
+    for page in 0..48 {
+        store.flash().wear_out(page);
+    }
+    let life = Lan::new("10.0.0.3").live_with(130, Some(&mut store));
+    let lines = life.lines();
+    let told = lines.iter().filter(|line| line.starts_with("store: "));
+    assert_eq!(told.count(), 1, "{lines:?}");
+    assert!(life.on("aldis/dev/climate").len() >= 24);
+}
+
+/// Without an address nothing is tried: the waits would grow for nothing.
+#[test]
+fn without_an_address_nothing_is_tried() {
+    let life = Lan {
+        dhcp: true,
+        ..Lan::new("10.0.0.3")
+    }
+    .live(600);
+    let lines = life.lines();
+    assert!(
+        !lines.iter().any(|line| line.starts_with("mqtt:")),
+        "{lines:?}"
+    );
+    assert!(life.measured.get() > 290);
+}
+
+/// Too many starts: the sensor is left alone, and tried again later.
+#[test]
+fn the_safe_mode_begins_and_ends() {
+    let lan = |unstable| Lan {
+        saved: Saved {
+            unstable,
+            ..Saved::default()
+        },
+        ..Lan::new("10.0.0.3")
+    };
+    let life = lan(5).live(590);
+    assert!(life.said_at("boot: safe mode, ").is_some());
+    assert_eq!(life.measured.get(), 0);
+    let life = lan(5).live(620);
+    let ends = life.said_at("boot: safe mode ends, ").unwrap();
+    assert!((600_000..601_500).contains(&ends), "{ends}");
+    assert!(life.measured.get() > 5);
+    let life = lan(4).live(30);
+    assert_eq!(life.said_at("boot: safe mode"), None);
 }
