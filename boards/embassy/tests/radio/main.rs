@@ -277,6 +277,8 @@ fn a_clogged_driver_is_told_to_the_next() {
         assert_eq!((air.starts(), air.clogged()), (2, 0));
         let mut card = Witness::new(air::Full, &state.seen);
         let mut cx = Context::from_waker(Waker::noop());
+        // It shows the break before.
+        assert!(card.link_state(&mut cx) == LinkState::Down);
         assert!(card.link_state(&mut cx) == LinkState::Up);
         assert!(card.transmit(&mut cx).is_none());
         seconds(2).await;
