@@ -141,3 +141,48 @@ impl<H: Hardware, F: NorFlash> Board for EmbassyBoard<'_, H, F> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aldis_device::{Order, Radio};
+    use aldis_protocol::Reading;
+    use aldis_world::flash::Flash;
+    use std::fmt;
+
+    struct Nothing;
+
+    impl Hardware for Nothing {
+        fn light(&mut self, _: Lamp) {}
+        fn vitals(&mut self) -> Vitals {
+            Vitals::default()
+        }
+        fn feed(&mut self) {}
+        fn radio(&mut self) -> Radio {
+            Radio::default()
+        }
+        fn order(&mut self, _: Order) {}
+        fn print(&mut self, _: Level, _: fmt::Arguments<'_>) {}
+    }
+
+    /// Everything of a long outage comes twice after a restart.
+    #[test]
+    fn what_is_done_is_kept() {
+        let mut store = Store::new(Flash::<4096>::new(8), 0..8 * 4096).unwrap();
+        let config = Config::new("h", 1);
+        let mut nothing = Nothing;
+        let mut board = EmbassyBoard::new(&mut nothing, Some(&mut store), &config);
+        let kept = Kept {
+            seq: 1,
+            boot: 1,
+            uptime_ms: 0,
+            reading: Some(Reading { t: 1, h: 1 }),
+            done: 0,
+        };
+        board.keep(&kept, &Saved::default());
+        board.done(&Kept { done: 1, ..kept });
+        let mut left = 0;
+        store.recall(9, |_| left += 1);
+        assert_eq!(left, 0);
+    }
+}

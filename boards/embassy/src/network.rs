@@ -75,6 +75,23 @@ mod tests {
     const A: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
     const B: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 
+    /// A router's list of names would be a list of dashes, or refuse the request.
+    #[test]
+    fn only_names_of_hosts_are_told() {
+        let told = |name: &str| {
+            let told = match dhcp(name).ipv4 {
+                embassy_net::ConfigV4::Dhcp(dhcp) => dhcp.hostname,
+                _ => None,
+            };
+            told.map(|told| told.as_str().to_owned())
+        };
+        assert_eq!(told("esp-a0B1").as_deref(), Some("esp-a0B1"));
+        for name in ["a b", "k\u{fc}che", "a.b", "a_b"] {
+            assert_eq!(told(name), None, "{name}");
+        }
+        assert_eq!(told(&"x".repeat(64)), None);
+    }
+
     /// A renewal would cost the connection, or a new address would not.
     #[test]
     fn only_another_address_is_a_move() {

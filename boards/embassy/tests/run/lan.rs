@@ -22,7 +22,7 @@ use embassy_futures::select::{Either, select};
 use embassy_net::driver::{Capabilities, Driver, HardwareAddress, LinkState, RxToken, TxToken};
 use embassy_net::tcp::TcpSocket;
 use embassy_net::udp::{PacketMetadata, UdpSocket};
-use embassy_net::{Ipv4Cidr, Stack, StackResources, StaticConfigV4};
+use embassy_net::{ConfigV4, Ipv4Cidr, Stack, StackResources, StaticConfigV4};
 use embassy_time::{Duration, Timer, with_timeout};
 
 use crate::time::{Task, now, run};
@@ -271,6 +271,8 @@ pub struct Lan {
     pub hangs_at: u64,
     /// What is published on `output`, and in which second.
     pub commands: Vec<(u64, &'static str)>,
+    /// The device's address from which second on, or that it has none.
+    pub addresses: Vec<(u64, Option<u8>)>,
     /// In which second the broker restarts.
     pub broker_restarts: u64,
     /// What the device remembers.
@@ -294,6 +296,7 @@ impl Lan {
             full_from: NEVER,
             hangs_at: NEVER,
             commands: Vec::new(),
+            addresses: Vec::new(),
             broker_restarts: NEVER,
             saved: Saved::default(),
         }
@@ -365,7 +368,7 @@ impl Lan {
         };
         let hang = Duration::from_secs(self.hangs_at);
         let tasks: Vec<Task<'_>> = vec![
-            Box::pin(self.weather(&hub, &broker, seconds)),
+            Box::pin(self.weather(&hub, &broker, stack, seconds)),
             Box::pin(device),
             Box::pin(async move {
                 let _ = with_timeout(hang, runner.run()).await;
@@ -374,6 +377,8 @@ impl Lan {
             Box::pin(async move { gateway_runner.run().await }),
             Box::pin(async move { broker_runner.run().await }),
             Box::pin(async move { names_runner.run().await }),
+            // A second one, for whoever comes before the first has noticed that he left.
+            Box::pin(serve(broker_stack, &broker)),
             Box::pin(serve(broker_stack, &broker)),
             Box::pin(name(names_stack, self.names_ms)),
         ];
@@ -383,7 +388,13 @@ impl Lan {
     }
 
     /// What happens on the network, second by second.
-    async fn weather(&self, hub: &RefCell<Vec<Port>>, broker: &RefCell<Broker>, seconds: u64) {
+    async fn weather(
+        &self,
+        hub: &RefCell<Vec<Port>>,
+        broker: &RefCell<Broker>,
+        device: Stack<'_>,
+        seconds: u64,
+    ) {
         for second in 0..seconds {
             let (from, to) = self.gateway_away;
             hub.borrow_mut()[1].dead = (from..to).contains(&second);
@@ -391,6 +402,12 @@ impl Lan {
             for (_, command) in self.commands.iter().filter(|(at, _)| *at == second) {
                 let message = Message::new("output", command.as_bytes(), Qos::AtLeastOnce);
                 broker.borrow_mut().publish(message, now());
+            }
+            for (_, host) in self.addresses.iter().filter(|(at, _)| *at == second) {
+                device.set_config_v4(match host {
+                    Some(host) => fixed(address(*host), self.gateway, &self.names).ipv4,
+                    None => ConfigV4::None,
+                });
             }
             if second == self.broker_restarts {
                 broker.borrow_mut().restart(Keep::Nothing, now());

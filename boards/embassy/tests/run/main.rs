@@ -326,3 +326,55 @@ fn the_safe_mode_begins_and_ends() {
     let life = lan(4).live(30);
     assert_eq!(life.said_at("boot: safe mode"), None);
 }
+
+/// The address goes, comes back, and is another one: each is told once, costs no more
+/// than it must, and the connection is there as soon as it can be.
+#[test]
+fn addresses_come_and_go() {
+    let life = Lan {
+        addresses: vec![
+            (100, None),
+            (105, Some(1)),
+            (200, Some(7)),
+            (300, None),
+            (900, Some(7)),
+        ],
+        ..Lan::new("10.0.0.3")
+    }
+    .live(1_000);
+    let lines = life.lines();
+    let about = |what: &str| -> Vec<&str> {
+        let lines = lines.iter().map(String::as_str);
+        lines.filter(|line| line.starts_with(what)).collect()
+    };
+    assert_eq!(
+        about("ip: "),
+        [
+            "ip: 10.0.0.1",
+            "ip: none",
+            "ip: 10.0.0.1",
+            "ip: 10.0.0.7",
+            "ip: none",
+            "ip: 10.0.0.7"
+        ]
+    );
+    // No attempt in the ten minutes without one, so that the wait after is short.
+    assert_eq!(
+        about("mqtt: not connected"),
+        ["mqtt: not connected there is no network"]
+    );
+    let said = life.said.borrow();
+    let connected = |from: u64| {
+        let line = said
+            .iter()
+            .find(|(at, line)| *at >= from && line.starts_with("mqtt: connected"));
+        line.map_or(u64::MAX, |(at, _)| *at - from)
+    };
+    assert!(connected(200_000) < 3_000, "{said:?}");
+    assert!(connected(900_000) < 3_000, "{said:?}");
+    let readings = life.on("aldis/dev/climate");
+    assert!(readings.len() >= 195, "{}", readings.len());
+    let diags = life.on("aldis/dev/diag");
+    let diag = Diag::decode(diags.last().unwrap().as_bytes()).unwrap();
+    assert_eq!(diag.reconnects.unwrap().dhcp, Some(3));
+}
