@@ -50,17 +50,6 @@ pub enum Level {
 impl Level {
     /// Every level.
     pub const ALL: [Self; 5] = [Self::Off, Self::Error, Self::Warn, Self::Info, Self::Debug];
-
-    /// The level as users write it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-        }
-    }
 }
 
 /// The configuration of a board.
@@ -603,7 +592,13 @@ mod tests {
     /// The device would connect elsewhere than its owner wrote.
     #[test]
     fn what_is_written_is_read() {
-        for config in [Config::new("192.168.1.107", 1883), full()] {
+        let other = Config {
+            versions: Versions::Only(Version::V5),
+            model: Model::Dht22,
+            level: Level::Off,
+            ..Config::new("h", 1)
+        };
+        for config in [Config::new("192.168.1.107", 1883), full(), other] {
             let mut record = encode(&config);
             assert_eq!(Config::decode(&record), Ok(config));
             // What a flash has behind it.
@@ -616,6 +611,18 @@ mod tests {
             ..full()
         };
         assert_eq!(Config::decode(&encode(&config)), Ok(config));
+    }
+
+    /// A firmware and an `aldis` of different age would not understand each other.
+    #[test]
+    fn the_record_is_what_it_was() {
+        let record = encode(&Config::new("h", 1883));
+        let hex: String = record.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(
+            hex,
+            "414c44530100330017e66cac0205616c64697306016807025b070b020f00110874657374696e6372\
+             12066f7574707574130405000000140100150100160103"
+        );
     }
 
     /// An open network would be joined with the password of another, or not at all.

@@ -189,10 +189,7 @@ impl<F: NorFlash> Store<F> {
     /// # Errors
     /// If the flash refused.
     pub fn done(&mut self, kept: &Kept) -> Result<(), Error> {
-        self.log(&Kept {
-            reading: None,
-            ..*kept
-        })
+        self.log(kept)
     }
 
     /// The readings that are not done, the oldest first, with the least age that

@@ -407,7 +407,7 @@ fn garbage_is_begun_anew() {
 #[test]
 fn impossible_parts_are_refused() {
     let mut flash = Small::new(PAGES);
-    for part in [0..512, 0..768, 128..2_048, 0..1_000] {
+    for part in [0..512, 0..768, 128..2_048, 128..1_408, 0..1_000] {
         let store = Store::new(&mut flash, part.clone());
         assert_eq!(store.err(), Some(Error::Geometry), "{part:?}");
     }
@@ -435,10 +435,11 @@ fn whichever_knows_more_is_believed() {
     store.keep(&kept(12, 3, 9), &saved).unwrap();
     assert_eq!(open(&mut flash).saved(), saved);
     let mut store = open(&mut flash);
+    store.keep(&kept(45, 9, 40), &saved).unwrap();
     store.keep(&kept(60, 9, 50), &saved).unwrap();
     // One that says less, after it: a record of before a fault.
     store.keep(&kept(60, 9, 20), &saved).unwrap();
-    store.keep(&kept(61, 9, 50), &saved).unwrap();
+    store.keep(&kept(61, 9, 20), &saved).unwrap();
     let found = open(&mut flash).saved();
     assert_eq!((found.boot, found.seq), (9, 62));
     let mut recalled = Vec::new();
