@@ -213,7 +213,7 @@ pub fn address(flag: &str, text: &str, usual_port: u16) -> Result<SocketAddr, St
         .to_socket_addrs()
         .map_err(|error| wrong(&format!("no such host ({error})")))?
         .collect::<Vec<_>>();
-    // The seed's tools speak IPv4 first.
+    // mosquitto's tools speak IPv4 first.
     found.sort_by_key(SocketAddr::is_ipv6);
     found
         .into_iter()

@@ -69,7 +69,7 @@ fn converse(kind: Kind, tools: Tools) {
     assert!(later.finish().0.success());
 }
 
-/// The commands of the seed's users do not work with the programs they have.
+/// What people type with mosquitto's tools does not work with the programs they have.
 #[test]
 fn mosquitto_with_its_own_tools() {
     converse(Kind::Mosquitto, Tools::Mosquitto);
@@ -87,7 +87,7 @@ fn the_hub_with_our_tools() {
     converse(Kind::Hub, Tools::Aldis);
 }
 
-/// With `-d`, the packets are not seen as the seed's users know them.
+/// With `-d`, the packets are not seen as mosquitto's users know them.
 #[test]
 fn packets_are_shown() {
     for kind in [Kind::Mosquitto, Kind::Hub] {
@@ -126,7 +126,7 @@ fn packets_are_shown() {
     }
 }
 
-/// The seed's loop does not blink.
+/// The shell loop that switches a lamp on and off has no equal.
 #[test]
 fn blink_alternates_the_lamp() {
     let broker = Broker::start(Kind::Hub);

@@ -431,7 +431,7 @@ fn firmware_that_cannot_start_is_refused() {
     desk.firmware = desk.path("none.elf");
     assert!(
         desk.refusal()
-            .contains("none.elf: cannot be read: No such file")
+            .contains("none.elf: there is no such file: build it first, in the folder boards/esp")
     );
 }
 
@@ -491,7 +491,7 @@ fn a_configuration_alone_is_a_whole_partition() {
         let mut command = without_firmware(chip.name, &desk.config, &output);
         let said = command.arg("--config-only").output().unwrap();
         assert!(said.status.success(), "{}", text(&said.stderr));
-        assert!(text(&said.stdout).contains("next: esptool write_flash 0xb000 "));
+        assert!(text(&said.stdout).contains("write-flash 0xb000 "));
         assert_eq!(fs::read(&output).unwrap(), whole[0xb000..0xd000]);
     }
     let mut command = without_firmware("virt", &desk.config, &output);
@@ -501,6 +501,40 @@ fn a_configuration_alone_is_a_whole_partition() {
     assert_eq!(partition.len(), 0x4_0000);
     assert_eq!(partition[..0x2000], whole[0xb000..0xd000]);
     assert!(is_erased(&partition[0x2000..]));
+}
+
+/// Somebody's configuration, firmware or anything else is gone.
+#[test]
+fn what_is_none_of_ours_is_not_written_over() {
+    let desk = Desk::new(ESP32C3);
+    let notes = desk.folder.file("notes.txt", "milk");
+    let firmware = fs::read(&desk.firmware).unwrap();
+    let config = fs::read(&desk.config).unwrap();
+    for (output, why) in [
+        ("device.toml", "is the configuration itself"),
+        ("firmware.elf", "is the firmware itself"),
+        ("notes.txt", "is there and is no image of a board's flash"),
+    ] {
+        let said = refused(&desk.command(output).output().unwrap());
+        assert!(said.contains(why) && said.contains("--output"), "{said}");
+    }
+    // Of ours, but the other one.
+    desk.image();
+    let image = desk.path("device.bin");
+    for (output, why) in [
+        (&image, "is there and is no configuration"),
+        (&desk.config, "is the configuration itself"),
+        (&notes, "is there and is no configuration"),
+    ] {
+        let mut command = without_firmware("esp32c3", &desk.config, output);
+        let said = refused(&command.arg("--config-only").output().unwrap());
+        assert!(said.contains(why), "{said}");
+    }
+    assert_eq!(fs::read(&desk.firmware).unwrap(), firmware);
+    assert_eq!(fs::read(&desk.config).unwrap(), config);
+    assert_eq!(fs::read(&notes).unwrap(), b"milk");
+    // An image takes the place of an image.
+    desk.image();
 }
 
 /// QEMU does not take the file, or the device in it forgets with every new configuration.
@@ -518,7 +552,9 @@ fn the_virtual_flash_keeps_what_is_in_it() {
             "chip: virt\nconfiguration: a, broker 10.0.2.2:1883\nwritten: {path}, 33554432 bytes\n\
              next: qemu-system-riscv32 -machine virt -m 16M -nographic \
              -device virtio-net-device,netdev=n0 -netdev user,id=n0 \
-             -drive if=pflash,unit=1,format=raw,file={path} -bios FIRMWARE\n"
+             -drive if=pflash,unit=1,format=raw,file={path} -bios \
+             boards/virt/target/riscv32imac-unknown-none-elf/release/aldis-virt \
+             (Ctrl-A X ends it)\n"
         )
     );
     let mut kept = fs::read(&flash).unwrap();
@@ -532,7 +568,7 @@ fn the_virtual_flash_keeps_what_is_in_it() {
     let config = folder.file("b.toml", "id = 'b'\n[broker]\nurl = 'mqtt://10.0.2.2'\n");
     let said = without_firmware("virt", &config, &flash).output().unwrap();
     assert!(said.status.success(), "{}", text(&said.stderr));
-    assert!(text(&said.stdout).contains("the configuration; what the device keeps stays"));
+    assert!(text(&said.stdout).contains("what the device keeps stays"));
     let changed = fs::read(&flash).unwrap();
     assert_eq!(aldis_flash::Config::decode(&changed).unwrap().id, Some("b"));
     assert_eq!(changed.len(), kept.len());

@@ -40,6 +40,8 @@ pub struct Device<'a, const BACKLOG: usize = 512> {
     safe: bool,
     /// The board knows that every reading up to this one is done.
     known_done: u32,
+    /// The last of the readings that were taken back.
+    recalled: Option<u32>,
 
     /// What the broker is to be told again.
     status: Told,
@@ -173,6 +175,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             },
             safe,
             known_done: saved.seq.wrapping_sub(1),
+            recalled: None,
             status: Told::default(),
             lamp: Told::default(),
             sensor_state: Told::default(),
@@ -216,6 +219,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
     /// their numbers, before the device runs.
     pub fn recall(&mut self, recalled: Recalled) {
         self.known_done = self.known_done.min(recalled.seq.wrapping_sub(1));
+        self.recalled = Some(recalled.seq);
         if self.backlog.push(Entry::recalled(recalled, self.started)) {
             self.counters.superseded();
         }
@@ -492,7 +496,13 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             self.publish(session, now, board);
         }
         let done = self.done();
-        if done.wrapping_sub(self.known_done) >= Self::UNTOLD {
+        // A start may end before another reading tells it, again and again.
+        let settled = self.recalled.is_some_and(|last| last <= done);
+        if settled {
+            self.recalled = None;
+        }
+        let untold = done.wrapping_sub(self.known_done);
+        if untold >= Self::UNTOLD || settled && untold > 0 {
             board.done(&self.kept(None, now));
             self.known_done = done;
         }

@@ -128,9 +128,9 @@ mod tests {
         std::str::from_utf8(&buffer[..length]).unwrap().into()
     }
 
-    /// The seed's users parse this line.
+    /// Programs of before parse this line.
     #[test]
-    fn the_readout_is_the_seeds() {
+    fn the_readout_is_as_it_always_was() {
         assert_eq!(readout(241, 265), "t=24.1C, h=26.5%.");
         assert_eq!(readout(0, 0), "t=0.0C, h=0.0%.");
         assert_eq!(readout(-5, 1000), "t=-0.5C, h=100.0%.");

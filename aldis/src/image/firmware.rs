@@ -34,7 +34,17 @@ const MAX_SEGMENTS: u8 = 16;
 /// Reads a firmware for a chip.
 pub fn read(path: &Path, chip: Chip) -> Result<Image, String> {
     let name = path.display();
-    let elf = std::fs::read(path).map_err(|error| format!("{name}: cannot be read: {error}"))?;
+    let elf = std::fs::read(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => format!(
+            "{name}: there is no such file: build it first, in the folder boards/esp with `cargo \
+             {}`, and give the path from here",
+            match chip {
+                Chip::Esp32 | Chip::Esp32S3 => format!("+esp {}", chip.as_str()),
+                Chip::Esp32C3 | Chip::Esp32C6 => chip.as_str().to_owned(),
+            }
+        ),
+        _ => format!("{name}: cannot be read: {error}"),
+    })?;
     make(&elf, chip).map_err(|what| format!("{name}: {what}"))
 }
 

@@ -7,6 +7,7 @@ pub mod target;
 
 mod file;
 
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -114,6 +115,7 @@ pub fn read(
 fn make(args: &Args, firmware: Option<(Chip, &Path)>) -> Result<Made, String> {
     let (settings, image) = read(&args.config, args.chip, firmware)?;
     let output = &args.output;
+    spare(args, firmware.map(|(_, path)| path))?;
     let mut was_there = false;
     let len = match (firmware, &image, args.config_only) {
         (Some((chip, _)), Some(image), _) => {
@@ -137,6 +139,49 @@ fn make(args: &Args, firmware: Option<(Chip, &Path)>) -> Result<Made, String> {
         len,
         was_there,
     })
+}
+
+/// Refuses to write over what is none of ours.
+fn spare(args: &Args, firmware: Option<&Path>) -> Result<(), String> {
+    let output = args.output.display();
+    let same = |path: &Path| {
+        let (ours, theirs) = (fs::canonicalize(&args.output), fs::canonicalize(path));
+        matches!((ours, theirs), (Ok(ours), Ok(theirs)) if ours == theirs)
+    };
+    let inputs = [
+        (Some(&*args.config), "configuration"),
+        (firmware, "firmware"),
+    ];
+    for (path, what) in inputs {
+        if path.is_some_and(same) {
+            return Err(format!(
+                "{output}: is the {what} itself: name another file with `--output`"
+            ));
+        }
+    }
+    if args.chip == Target::Virt && !args.config_only {
+        // Its length tells.
+        return Ok(());
+    }
+    // What cannot be read is told when it cannot be written.
+    let Ok(there) = fs::read(&args.output) else {
+        return Ok(());
+    };
+    let ours = match args.config_only {
+        true => there.starts_with(b"ALDS"),
+        false => compose::find(&there).is_ok(),
+    };
+    if ours || there.is_empty() {
+        return Ok(());
+    }
+    let what = match args.config_only {
+        true => "configuration for a board's flash",
+        false => "image of a board's flash",
+    };
+    Err(format!(
+        "{output}: is there and is no {what}: name another file with `--output`, or delete this \
+         one"
+    ))
 }
 
 /// Makes the flash of QEMU's machine, or replaces the configuration in it; says which.
@@ -185,7 +230,10 @@ fn words(made: &Made, args: &Args) -> String {
     let config = describe(id, ssid, &settings.broker);
     lines.push(format!("configuration: {config}"));
     lines.push(match made.was_there {
-        true => format!("written: {output}, the configuration; what the device keeps stays"),
+        true => format!(
+            "written: {output}, the configuration, for when QEMU starts anew; what the device \
+             keeps stays"
+        ),
         false => format!("written: {output}, {} bytes", made.len),
     });
     let offset = chip.config().offset;
@@ -194,14 +242,17 @@ fn words(made: &Made, args: &Args) -> String {
             format!("next: aldis flash --port /dev/ttyUSB0 --image {output}")
         }
         (Target::Chip(_), true) => format!(
-            "next: esptool write_flash {offset:#x} {output}; `aldis flash --config-only` does \
-             both at once"
+            "next: esptool --port /dev/ttyUSB0 write-flash {offset:#x} {output}; or all at once: \
+             aldis flash --config-only --config {}",
+            args.config.display()
         ),
         // With `-kernel` in place of `-bios`, QEMU 7 starts what is in the flash.
         (Target::Virt, false) => format!(
             "next: qemu-system-riscv32 -machine virt -m 16M -nographic \
              -device virtio-net-device,netdev=n0 -netdev user,id=n0 \
-             -drive if=pflash,unit=1,format=raw,file={output} -bios FIRMWARE"
+             -drive if=pflash,unit=1,format=raw,file={output} -bios \
+             boards/virt/target/riscv32imac-unknown-none-elf/release/aldis-virt \
+             (Ctrl-A X ends it)"
         ),
         (Target::Virt, true) => {
             format!("next: it is the beginning of the flash of QEMU's machine ({offset:#x})")

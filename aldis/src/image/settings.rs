@@ -153,7 +153,11 @@ fn pins(pins: &config::Pins, chip: aldis_flash::Chip, remarks: &mut Vec<Remark>)
         match chip.check(role, pin) {
             Ok(Verdict::Fine) => {}
             Ok(Verdict::Warning(what)) => remarks.push(Remark::warning("pins", key, what)),
-            Err(refusal) => remarks.push(Remark::error("pins", key, refusal.to_string())),
+            Err(refusal) => {
+                let own = chip.pins().get(role);
+                let what = format!("{refusal}; the {}'s own is {own}", chip.as_str());
+                remarks.push(Remark::error("pins", key, what));
+            }
         }
         // Two that are both given are noticed without the chip.
         let others = Role::ALL

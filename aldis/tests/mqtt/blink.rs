@@ -70,7 +70,7 @@ fn ctrl_c_leaves_the_lamp_off() {
     assert_eq!(lamp.line(""), "off\n");
 }
 
-/// The seed's loop stops to switch the lamp when the broker is restarted.
+/// The loop stops to switch the lamp when the broker is restarted.
 #[test]
 fn a_restarted_broker_is_found_again() {
     let broker = Mosquitto::start();

@@ -16,7 +16,7 @@ fn switch(port: u16, echo: &mut Program, machine: &mut Machine, state: &str) {
 
 /// Boot, readings, commands; and all of it again after the broker was killed, twice.
 #[test]
-fn the_seeds_conversation() {
+fn a_conversation_and_two_dead_brokers() {
     let mut broker = Broker::start(Kind::Mosquitto);
     let port = broker.port;
     let mut machine = Machine::new(&config(port, ""));

@@ -84,8 +84,8 @@ impl fmt::Display for Line<'_> {
                 }
             }
             Self::Safe => f.write_str(
-                "boot: safe mode, the last starts did not last a minute: sensor and display are \
-                 left alone",
+                "boot: safe mode for ten minutes, five starts did not last a minute: sensor and \
+                 display are left alone",
             ),
             Self::SafeEnds => {
                 f.write_str("boot: safe mode ends, sensor and display are tried again")

@@ -101,10 +101,16 @@ fn panicked(info: &PanicInfo<'_>) -> ! {
     static AGAIN: AtomicBool = AtomicBool::new(false);
     riscv::interrupt::disable();
     if !AGAIN.swap(true, Ordering::Relaxed) {
-        let _ = write!(OneLine, "panic: {}", info.message());
-        if let Some(place) = info.location() {
-            let _ = write!(OneLine, " at {}:{}", place.file(), place.line());
-        }
+        let _ = match info.location() {
+            Some(place) => write!(
+                OneLine,
+                "panic: {}:{}: {}",
+                place.file(),
+                place.line(),
+                info.message()
+            ),
+            None => write!(OneLine, "panic: {}", info.message()),
+        };
         uart::write(b'\n');
     }
     restart(ResetReason::Panic)

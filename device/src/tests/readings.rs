@@ -25,9 +25,9 @@ fn measures_every_two_seconds() {
     assert_eq!(measurements(&rig), beats);
 }
 
-/// The seed's subscribers parse this line.
+/// Programs of before parse this line.
 #[test]
-fn the_readout_is_the_seeds() {
+fn the_readout_is_as_it_always_was() {
     let mut rig = rig();
     rig.board.sensor = Sensor::Fixed(Reading { t: 241, h: 265 });
     rig.wait(60_000);
@@ -91,7 +91,7 @@ fn publishes_every_interval() {
     }
 }
 
-/// The seed published 99.0 / 88.0 when a measurement failed.
+/// A failed measurement would be published as 99.0 / 88.0, as other firmwares do.
 #[test]
 fn a_failed_measurement_is_never_published() {
     for sensor in [Sensor::Damaged, Sensor::Silent, Sensor::Dead] {
@@ -180,7 +180,7 @@ fn single_failures_change_no_state() {
     assert_eq!(rig.words("aldis/kitchen/sensor"), ["ok"]);
 }
 
-/// Detaching the sensor reset the seed's chip.
+/// Detaching the sensor would reset the chip, as it does with other firmwares.
 #[test]
 fn without_a_sensor_everything_else_works() {
     for sensor in [Sensor::Silent, Sensor::Dead] {

@@ -317,7 +317,7 @@ fn the_safe_mode_begins_and_ends() {
         ..Lan::new("10.0.0.3")
     };
     let life = lan(5).live(590);
-    assert!(life.said_at("boot: safe mode, ").is_some());
+    assert!(life.said_at("boot: safe mode for ten minutes, ").is_some());
     assert_eq!(life.measured.get(), 0);
     let life = lan(5).live(620);
     let ends = life.said_at("boot: safe mode ends, ").unwrap();

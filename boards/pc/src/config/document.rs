@@ -420,6 +420,9 @@ fn syntax_error(text: &str, line: usize, message: &str) -> String {
     };
     let message = match message {
         "duplicate key" => "is there already; it should be there once".into(),
+        message if message.contains("string values must be quoted") => {
+            "text should stand in straight quotes, such as \"home\"".into()
+        }
         message => format!("not TOML: {}", message.trim().replace('\n', "; ")),
     };
     match subject {
