@@ -412,6 +412,28 @@ fn the_board_is_followed_until_ctrl_c() {
     }
 }
 
+/// Who only wants to listen would have to write something.
+#[test]
+fn a_board_that_runs_is_followed_and_left_alone() {
+    let mut board = Board::new(ESP32C3, Fault::None);
+    let before = board.flash();
+    let mut command = aldis("flash");
+    command.args(["--follow-only", "--port", &board.port]);
+    let mut program = Program::start(&mut command);
+    program.wait_for_line(&format!("following: {}", board.port));
+    board.say("sensor: ok\r\nlamp: on\r\n");
+    program.wait_for_line("sensor: ok");
+    program.wait_for_line("lamp: on");
+    program.signal("-INT");
+    let (status, _) = program.finish();
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(board.flash(), before);
+    let wrong = aldis("flash")
+        .args(["--follow-only", "--config", "device.toml"])
+        .output();
+    assert_eq!(wrong.unwrap().status.code(), Some(2));
+}
+
 /// A board that is pulled out leaves a program that waits for ever.
 #[test]
 fn a_board_that_is_pulled_out_is_noticed() {

@@ -130,6 +130,19 @@ pub struct Console {
     pub was_reset: bool,
 }
 
+/// Listens to a board that runs already, and leaves it as it is.
+pub fn listen(port: &Port) -> Result<Console, String> {
+    let serial = serialport::new(&port.name, CONSOLE_BAUD)
+        .flow_control(FlowControl::None)
+        .timeout(CONSOLE_PATIENCE)
+        .open_native()
+        .map_err(|error| port::unopened(port, &error, &port::all()))?;
+    Ok(Console {
+        port: serial,
+        was_reset: false,
+    })
+}
+
 /// Why there is no connection, and what to do.
 fn unconnected(port: &str, error: &Error) -> String {
     match error {

@@ -35,8 +35,11 @@ use source::{Job, Source};
     after_help = "Examples:\n  \
         aldis flash --image device.bin\n  \
         aldis flash --port /dev/ttyUSB0 --firmware aldis-esp --config device.toml\n  \
-        aldis flash --config-only --config device.toml --no-follow",
-    group = clap::ArgGroup::new("what").args(["image", "firmware", "config_only"]).required(true)
+        aldis flash --config-only --config device.toml --no-follow\n  \
+        aldis flash --follow-only",
+    group = clap::ArgGroup::new("what")
+        .args(["image", "firmware", "config_only", "follow_only"])
+        .required(true)
 )]
 pub struct Args {
     /// The board's serial port [default: the only one at USB]
@@ -61,6 +64,9 @@ pub struct Args {
     /// Write the configuration only, and leave the firmware
     #[arg(long, requires = "config")]
     config_only: bool,
+    /// Write nothing: only show what the board says, and leave it running
+    #[arg(long, conflicts_with_all = ["config", "no_follow", "no_reset", "chip"])]
+    follow_only: bool,
     /// End when the board starts, without showing what it says
     #[arg(long)]
     no_follow: bool,
@@ -78,6 +84,21 @@ pub fn run(args: Args) -> ExitCode {
     // Without it, the library warns of what is meant so.
     if std::env::var_os("ALDIS_LOG").is_some() {
         logging::start(0);
+    }
+    if args.follow_only {
+        let console = port::choose(args.port.as_deref(), &port::all()).and_then(|port| {
+            let console = board::listen(&port)?;
+            tell(
+                args.json,
+                &format!("following: {}", port.name),
+                &json!({"event": "following", "port": port.name}),
+            );
+            Ok(console)
+        });
+        return match console {
+            Ok(console) => follow(console, args.json),
+            Err(what) => crate::fail(what),
+        };
     }
     let source = match (&args.image, &args.firmware, &args.config) {
         (Some(image), _, _) => Source::Image(image.clone()),
