@@ -234,11 +234,13 @@ fn follow(console: Console, json: bool) -> ExitCode {
         Err(error) => return crate::fail(format_args!("cannot follow the board: {error}")),
     };
     runtime.block_on(async {
+        // Before the first line: whoever sees it may end it.
+        let signals = EndSignals::listen();
         let (ended, end) = oneshot::channel();
         let follower = thread::Builder::new().spawn(move || {
             let _ = ended.send(log::copy(console.port, io::stdout(), json));
         });
-        let signals = match (EndSignals::listen(), follower) {
+        let signals = match (signals, follower) {
             (Ok(signals), Ok(_)) => signals,
             (Err(error), _) | (_, Err(error)) => {
                 return crate::fail(format_args!("cannot follow the board: {error}"));
