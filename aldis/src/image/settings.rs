@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use aldis_flash::chip::{Role, Verdict};
-use aldis_flash::config::{Error, Level, MAX_LEN, MAX_TEXT, Pins, Unfit, Wifi};
+use aldis_flash::config::{Error, MAX_LEN, MAX_TEXT, Pins, Unfit, Wifi};
 use aldis_mqtt::Versions;
 use aldis_pc::config::{self, Config, Remark};
 use aldis_pc::{BrokerUrl, Secret};
@@ -217,13 +217,7 @@ fn record(config: &Config) -> Result<Vec<u8>, (Place, String)> {
         interval_s: config.readout.interval_s,
         confirm: config.readout.confirm,
         model: config.sensor,
-        level: match config.console {
-            config::Level::Off => Level::Off,
-            config::Level::Error => Level::Error,
-            config::Level::Warn => Level::Warn,
-            config::Level::Info => Level::Info,
-            config::Level::Debug => Level::Debug,
-        },
+        level: config.console,
         ..aldis_flash::Config::new(host, port)
     };
     let mut record = vec![0; MAX_LEN];
@@ -312,7 +306,7 @@ mod tests {
             interval_s: 7,
             confirm: true,
             model: aldis_device::dht::Model::Dht11,
-            level: Level::Debug,
+            level: config::Level::Debug,
             ..aldis_flash::Config::new("hub", 1884)
         };
         assert_eq!(aldis_flash::Config::decode(&record), Ok(expected));

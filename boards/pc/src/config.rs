@@ -13,6 +13,7 @@ use std::fs;
 use std::path::Path;
 
 use aldis_device::dht::Model;
+pub use aldis_flash::config::Level;
 use aldis_protocol::topic::{self, DEFAULT_COMMAND, DEFAULT_PREFIX, DEFAULT_READOUT, Topic};
 
 use crate::broker_url::mask_user;
@@ -88,22 +89,6 @@ pub struct Pins {
     pub sda: Option<u8>,
     /// The button.
     pub button: Option<u8>,
-}
-
-/// How much a console says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Level {
-    /// Nothing.
-    Off,
-    /// What does not work.
-    Error,
-    /// What may not work.
-    Warn,
-    /// What happens.
-    #[default]
-    Info,
-    /// Every reading as well.
-    Debug,
 }
 
 /// What is published, how often, and who confirms.
