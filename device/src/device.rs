@@ -476,7 +476,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
         if self.measuring_until <= now {
             self.measurement(Err(dht::Error::Missing), now, board);
         }
-        if self.measure_at <= now && !self.safe {
+        if self.measure_at <= now {
             self.measure_at = next(self.measure_at, Self::MEASURE_MS, now);
             self.measuring_until = now.after(Self::MEASUREMENT_MS);
             board.measure();

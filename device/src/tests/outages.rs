@@ -4,7 +4,7 @@ use aldis_mqtt::Network;
 use aldis_world::broker::codec::PacketType;
 use aldis_world::broker::{Config, Hang, Keep};
 
-use super::rig::{Act, Rig, rig, settings};
+use super::rig::{Act, Rig, Sensor, rig, settings};
 use crate::Settings;
 
 fn numbers(range: std::ops::RangeInclusive<u32>) -> Vec<u32> {
@@ -359,4 +359,29 @@ fn wait_for_losses(rig: &mut Rig, cause: &str, count: usize) {
             .take(9)
             .collect::<Vec<_>>()
     );
+}
+
+/// A reading that was delivered before an older one keeps its place, and another one
+/// that was not has to go.
+#[test]
+fn what_is_done_makes_room_first() {
+    let mut rig: Rig<16> = Rig::start(settings(), Config::default());
+    rig.wait(12_000);
+    rig.broker.withhold(PacketType::PubAck, 0, 1);
+    // One that is not acknowledged, and one behind it that is.
+    rig.wait(11_000);
+    rig.begin_outage();
+    while rig.device().backlog() < 16 {
+        rig.wait(1_000);
+        assert!(rig.now < 200_000, "there is never room for all");
+    }
+    // No more of them, however long it takes to connect.
+    rig.board.sensor = Sensor::Silent;
+    rig.end_outage();
+    rig.wait(2_000);
+    assert_eq!(rig.diag(|diag| diag.dropped.unwrap().superseded), Some(0));
+    let mut seqs = rig.seqs();
+    seqs.sort_unstable();
+    seqs.dedup();
+    assert_eq!(seqs, numbers(1..=20));
 }
