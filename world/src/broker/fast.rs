@@ -131,7 +131,10 @@ impl Broker {
         if !simple {
             return bytes;
         }
-        let limit = self.config.maximum_packet_size.map_or(usize::MAX, |m| m as usize);
+        let limit = self
+            .config
+            .maximum_packet_size
+            .map_or(usize::MAX, |m| m as usize);
         let receive_maximum = usize::from(self.config.receive_maximum.max(1));
         while let Some(&first) = bytes.first() {
             let Ok(Some(frame)) = frame(bytes) else { break };
@@ -157,7 +160,10 @@ impl Broker {
                         break;
                     }
                     let routes = self.routes;
-                    if !c.unheard.iter().any(|known| known.is(publish.topic, routes))
+                    if !c
+                        .unheard
+                        .iter()
+                        .any(|known| known.is(publish.topic, routes))
                         && !self.learn(conn, publish.topic)
                     {
                         break;
@@ -176,7 +182,14 @@ impl Broker {
 
     fn accept_unheard(&mut self, conn: ConnId, qos: u8, publish: &Plain<'_>, now: u64) {
         let qos = Qos::from_number(qos).unwrap_or_default();
-        self.note(conn, publish.topic, publish.payload, qos, publish.packet_id, now);
+        self.note(
+            conn,
+            publish.topic,
+            publish.payload,
+            qos,
+            publish.packet_id,
+            now,
+        );
         let code = match self.config.report_no_subscribers {
             true => reason::NO_MATCHING_SUBSCRIBERS,
             false => reason::SUCCESS,
