@@ -425,6 +425,7 @@ impl Board for WorldBoard {
             Notice::Reading(reading) => witness.believed(reading),
             Notice::Sensor(state) => {
                 witness.sensor_state = Some(state);
+                witness.changed_at = witness.now;
                 witness.say(What::Sensor(state));
             }
             Notice::Lamp(lamp) => witness.executed(lamp),

@@ -38,6 +38,8 @@ pub(crate) struct Birth {
     /// What a message asks for may be done a moment after it was heard.
     pub dawdles: bool,
     pub pages: u32,
+    /// Why it starts.
+    pub why: &'static str,
 }
 
 /// Lives until the power goes, which drops it, or until it was asked to stop.
@@ -73,7 +75,8 @@ pub(crate) async fn life(env: Rc<Env>, birth: Birth, flash: SharedFlash) {
     }
     let line_rng = {
         let side = &mut *env.side.borrow_mut();
-        side.witness.say(What::Boot("", saved.boot.wrapping_add(1)));
+        side.witness
+            .say(What::Boot(birth.why, saved.boot.wrapping_add(1)));
         side.witness.radio_starts();
         side.rng.fork(7)
     };

@@ -122,8 +122,11 @@ impl Line {
                         };
                     }
                     3 => {
+                        // Spikes, too few for an answer.
+                        let count = self.rng.between(1, 60) as usize;
+                        self.pulses.truncate(count);
                         for pulse in &mut self.pulses {
-                            pulse.duration_us = self.rng.between(1, 20) as u32;
+                            pulse.duration_us = self.rng.between(1, 90) as u32;
                         }
                     }
                     // One bit is turned over: what a checksum always finds.
@@ -182,7 +185,7 @@ impl Room {
     #[inline]
     pub fn wander(&mut self, rng: &mut Rng) -> Reading {
         let chance = rng.next();
-        let step = |bits: u64| (bits & 3).wrapping_sub(u64::from(bits & 3 == 3)) as i16 - 1;
+        let step = |bits: u64| [-1, 0, 0, 1][(bits & 3) as usize];
         self.0.t = (self.0.t + step(chance)).clamp(-390, 790);
         let h = self.0.h as i16 + step(chance >> 8);
         self.0.h = h.clamp(10, 990) as u16;

@@ -49,7 +49,83 @@ struct Order {
     forgiven: bool,
 }
 
-/// How the device asked to be tried, on one of its two topics for commands.
+/// The commands of one topic that the broker holds or held, and how far they may have come.
+/// Where some are forgiven, which of two alike was executed cannot be seen: then both are
+/// followed.
+#[derive(Clone, Debug)]
+struct Orders {
+    waiting: VecDeque<Order>,
+    /// How many of those waiting may have been done or lost, each possible number.
+    done: Vec<usize>,
+}
+
+impl Default for Orders {
+    fn default() -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            done: vec![0],
+        }
+    }
+}
+
+impl Orders {
+    /// A command was executed. Says whether it was one that could be next.
+    fn executed(&mut self, word: LampCommand) -> bool {
+        let mut next = Vec::new();
+        for &from in &self.done {
+            for (at, order) in self.waiting.iter().enumerate().skip(from) {
+                if order.word == word {
+                    next.push(at + 1);
+                }
+                if !order.forgiven {
+                    break;
+                }
+            }
+        }
+        if next.is_empty() {
+            return false;
+        }
+        self.done = next;
+        self.trim();
+        true
+    }
+
+    /// Whether everything that is late was executed, or may be lost.
+    fn settle(&mut self, late: impl Fn(&Order) -> bool) -> bool {
+        let mut next = Vec::new();
+        for &from in &self.done {
+            let mut at = from;
+            while self
+                .waiting
+                .get(at)
+                .is_some_and(|order| late(order) && order.forgiven)
+            {
+                at += 1;
+            }
+            if self.waiting.get(at).is_none_or(|order| !late(order)) {
+                next.push(at);
+            }
+        }
+        let settled = !next.is_empty();
+        if settled {
+            self.done = next;
+            self.trim();
+        }
+        settled
+    }
+
+    fn trim(&mut self) {
+        self.done.sort_unstable();
+        self.done.dedup();
+        let first = self.done.first().copied().unwrap_or(0);
+        self.waiting.drain(..first);
+        for done in &mut self.done {
+            *done -= first;
+        }
+    }
+}
+
+/// On which of its two topics for commands a device was told something.
 pub(crate) type Channel = usize;
 
 /// The topic of the device's own commands.
@@ -106,18 +182,21 @@ pub(crate) struct Witness {
     max_seq: u32,
     first_max: u32,
     boot: u32,
-    /// What the sensor said last, and when.
+    /// What the sensor said last, and what of it the device has heard, and when.
+    said: Option<Reading>,
     truth: Option<(Reading, u64)>,
     /// Numbers may come again: the flash refused them.
     numbers_forgiven: bool,
     recalled: Vec<u32>,
+    /// Power went while this was written: it may be in the flash.
+    maybe_taken: Option<Taken>,
     /// What the last diag said, and how much of it was found to be true.
     dropped: u32,
     accounted: u32,
     /// The last numbers when diags were written, by uptime.
     snapshots: VecDeque<(u64, u32)>,
 
-    orders: [VecDeque<Order>; 2],
+    orders: [Orders; 2],
     pub lamp: Lamp,
     saved_lamp: Lamp,
     /// Power went while this was written.
@@ -126,6 +205,8 @@ pub(crate) struct Witness {
     /// What was understood and is to be done next.
     executing: VecDeque<(Channel, LampCommand)>,
     pub sensor_state: Option<SensorState>,
+    /// When one of the states changed that the broker is told.
+    pub changed_at: u64,
 
     pub connected: bool,
     pub connected_at: u64,
@@ -159,19 +240,22 @@ impl Witness {
             max_seq: 0,
             first_max: 0,
             boot: 0,
+            said: None,
             truth: None,
             numbers_forgiven: false,
             recalled: Vec::new(),
+            maybe_taken: None,
             dropped: 0,
             accounted: 0,
             snapshots: VecDeque::new(),
-            orders: [VecDeque::new(), VecDeque::new()],
+            orders: [Orders::default(), Orders::default()],
             lamp: Lamp::Off,
             saved_lamp: Lamp::Off,
             maybe_lamp: None,
             lit: false,
             executing: VecDeque::new(),
             sensor_state: None,
+            changed_at: 0,
             connected: false,
             connected_at: 0,
             first_connection: true,
@@ -223,6 +307,14 @@ impl Witness {
 
     pub fn recalled(&mut self, seq: u32) {
         self.recalled.push(seq);
+        if let Some(taken) = self.maybe_taken.take_if(|taken| taken.seq == seq)
+            && seq > self.max_seq
+        {
+            self.max_seq = seq;
+            self.counts.accepted += 1;
+            self.missing += 1;
+            self.taken.push_back(taken);
+        }
     }
 
     /// The device was made, and has what it remembers; its radio starts.
@@ -231,6 +323,7 @@ impl Witness {
             let detail = "the radio starts, and the lamp was not set".to_owned();
             self.violate(Invariant::LampRestored, detail);
         }
+        self.maybe_taken = None;
         let newest = self.taken.iter().rev().find(|taken| !taken.volatile);
         let newest = newest.map_or(0, |taken| taken.seq);
         let oldest = newest.saturating_sub(BACKLOG as u32);
@@ -267,20 +360,16 @@ impl Witness {
     /// The sensor gave a good answer.
     pub fn measured(&mut self, reading: Option<Reading>) {
         self.counts.measurements += 1;
-        if let Some(reading) = reading {
-            self.truth = Some((reading, self.now));
-        }
+        self.said = reading;
     }
 
     /// The device believes to have read this.
     pub fn believed(&mut self, reading: Reading) {
-        if self
-            .truth
-            .is_none_or(|(truth, at)| truth != reading || at != self.now)
-        {
-            let detail = format!("{reading:?} was read, the sensor said {:?}", self.truth);
+        if self.said != Some(reading) {
+            let detail = format!("{reading:?} was read, the sensor said {:?}", self.said);
             self.violate(Invariant::TrueValues, detail);
         }
+        self.truth = Some((reading, self.now));
     }
 
     pub fn light(&mut self, lamp: Lamp) {
@@ -327,11 +416,23 @@ impl Witness {
 
     /// The flash was to keep a reading, and did; unless power went.
     pub fn kept(&mut self, kept: &Kept, done: bool, power: bool) {
-        if !self.powered || !power {
-            // With the power goes the number.
+        let Some(reading) = kept.reading.filter(|_| self.powered) else {
+            return;
+        };
+        if !power {
+            self.maybe_taken = self.truth.map(|(_, at)| Taken {
+                seq: kept.seq,
+                boot: kept.boot,
+                reading,
+                at,
+                uptime_ms: kept.uptime_ms,
+                volatile: false,
+                delivered: false,
+                stored: false,
+                lost: false,
+            });
             return;
         }
-        let Some(reading) = kept.reading else { return };
         if kept.seq <= self.max_seq && !self.numbers_forgiven {
             let detail = format!("{} is given, and {} was before", kept.seq, self.max_seq);
             self.violate(Invariant::NumbersOnce, detail);
@@ -590,7 +691,7 @@ impl Witness {
     /// The broker holds a command for the device.
     pub fn ordered(&mut self, channel: Channel, word: LampCommand) {
         self.counts.commands += 1;
-        self.orders[channel].push_back(Order {
+        self.orders[channel].waiting.push_back(Order {
             word,
             at: self.now,
             forgiven: false,
@@ -599,13 +700,17 @@ impl Witness {
 
     /// The broker had no room for the newest command.
     pub fn no_room(&mut self, channel: Channel) {
-        self.orders[channel].pop_back();
+        self.orders[channel].waiting.pop_back();
         self.counts.commands -= 1;
     }
 
     /// What the broker held may be lost.
     pub fn forgive(&mut self) {
-        for order in self.orders.iter_mut().flatten() {
+        for order in self
+            .orders
+            .iter_mut()
+            .flat_map(|orders| &mut orders.waiting)
+        {
             order.forgiven = true;
         }
     }
@@ -624,22 +729,19 @@ impl Witness {
             return;
         };
         self.counts.executed += 1;
+        self.changed_at = self.now;
         self.say(What::Executed(word, lamp));
-        let orders = &mut self.orders[channel];
-        let skipped = orders
-            .iter()
-            .take_while(|order| order.forgiven && order.word != word);
-        let at = skipped.count();
-        let fits = orders.get(at).is_some_and(|order| order.word == word);
-        if fits {
-            self.counts.forgotten += at as u64;
-            orders.drain(..=at);
+        if self.orders[channel].executed(word) {
             return;
         }
-        let (invariant, detail) = match orders.get(at) {
+        let (invariant, detail) = match self.orders[channel].waiting.front() {
             Some(order) => (
                 Invariant::InOrder,
                 format!("{word} was executed before {}", order.word),
+            ),
+            None if self.counts.commands == 0 => (
+                Invariant::RetainedIgnored,
+                format!("{word} was executed, and nobody gave it now"),
             ),
             None => (
                 Invariant::ExactlyOnce,
@@ -652,12 +754,11 @@ impl Witness {
     /// It is calm: every command must have come that was not given just now.
     pub fn orders_settled(&mut self) {
         for channel in [OWN, ALL] {
-            let (now, orders) = (self.now, &mut self.orders[channel]);
+            let now = self.now;
             let late = |order: &Order| now.saturating_sub(order.at) > 60_000;
-            let before = orders.len();
-            orders.retain(|order| !(order.forgiven && late(order)));
-            self.counts.forgotten += (before - orders.len()) as u64;
-            if let Some(order) = orders.iter().find(|order| late(order)) {
+            if !self.orders[channel].settle(late)
+                && let Some(order) = self.orders[channel].waiting.iter().find(|o| !o.forgiven)
+            {
                 let detail = format!(
                     "{} was not executed, which the broker holds since {} ms",
                     order.word,
@@ -665,6 +766,16 @@ impl Witness {
                 );
                 self.violate(Invariant::ExactlyOnce, detail);
             }
+        }
+    }
+
+    /// What was counted so far.
+    pub fn counts(&self) -> Counts {
+        let waiting: usize = self.orders.iter().map(|orders| orders.waiting.len()).sum();
+        let known = self.counts.executed + waiting as u64;
+        Counts {
+            forgotten: self.counts.commands.saturating_sub(known),
+            ..self.counts
         }
     }
 
@@ -717,7 +828,9 @@ impl Witness {
         self.keep_alive_ms = keep_alive_ms;
         self.answer_at = self.local;
         self.say(What::Connected(kept));
-        if self.first_connection {
+        // The broker keeps the session for an hour.
+        let expired = !kept && self.now.saturating_sub(self.outage_at) > 3_590_000;
+        if self.first_connection || expired {
             self.first_connection = false;
             self.forgive();
         }

@@ -283,6 +283,11 @@ impl Broker {
         self.connections.get(&conn)?.client_id.as_deref()
     }
 
+    /// The version that is spoken there.
+    pub fn version_of(&self, conn: ConnId) -> Option<Version> {
+        self.connections.get(&conn).map(|c| c.version)
+    }
+
     /// The retained message of a topic.
     pub fn retained(&self, topic: &str) -> Option<&Message> {
         self.retained

@@ -73,7 +73,7 @@ impl World {
             return false;
         }
         let env = node.env.clone();
-        let (connected, lamp, sensor, safe, state);
+        let (connected, lamp, sensor, safe, state, told);
         {
             let side = &mut *env.side.borrow_mut();
             side.witness.now = self.now;
@@ -83,6 +83,7 @@ impl World {
                 side.witness.orders_settled();
             }
             lamp = side.witness.lamp;
+            told = side.witness.changed_at + 60_000 < self.now;
             sensor = side.sensor;
             safe = side.safe;
             state = side.witness.sensor_state;
@@ -112,9 +113,9 @@ impl World {
             (&node.topics.led, Some(lamp.as_str())),
             (&node.topics.sensor, state.map(SensorState::as_str)),
         ] {
-            let told = retained(topic);
-            if expected.is_some() && told.as_deref() != expected {
-                let detail = format!("{topic} is {told:?}, and {expected:?} is true");
+            let kept = retained(topic);
+            if told && expected.is_some() && kept.as_deref() != expected {
+                let detail = format!("{topic} is {kept:?}, and {expected:?} is true");
                 self.fault(index, Invariant::StatesTold, detail);
             }
         }

@@ -40,6 +40,7 @@ impl World {
         node.flash.0.borrow_mut().restore();
         let mut birth = node.birth.clone();
         birth.seed = node.rng.next();
+        birth.why = why;
         {
             let side = &mut *node.env.side.borrow_mut();
             side.socket.clear();
@@ -114,6 +115,13 @@ impl World {
         }
         self.note_contact(index);
         self.show_link(index);
+        // Whatever the radio or its task had is gone with the power.
+        let wifi = &mut self.nodes[index].wifi;
+        wifi.deaf = false;
+        wifi.stuck = false;
+        wifi.mute = false;
+        self.cured(index);
+        self.end_kind(FaultKind::TaskHangs, index);
         let node = &mut self.nodes[index];
         let keep_alive_ms = u64::from(node.birth.keep_alive_s) * 1_500;
         let lives = node.lives;
@@ -335,12 +343,6 @@ impl World {
                         return;
                     }
                     self.restart(index, "order");
-                    // Restarting cures everything.
-                    let wifi = &mut self.nodes[index].wifi;
-                    wifi.stuck = false;
-                    wifi.mute = false;
-                    wifi.deaf = false;
-                    self.cured(index);
                     return;
                 }
             }

@@ -408,24 +408,7 @@ impl World {
             }
             _ => {}
         }
-        self.cured_unless(kind, index);
         self.show_link(index);
-    }
-
-    /// A fault of the radio that something else has cured at once has ended.
-    fn cured_unless(&mut self, kind: FaultKind, index: usize) {
-        if matches!(
-            kind,
-            FaultKind::PowerCut | FaultKind::Brownout | FaultKind::Panic | FaultKind::CleanStop
-        ) && self.nodes[index].life.is_none()
-        {
-            let wifi = &mut self.nodes[index].wifi;
-            wifi.deaf = false;
-            wifi.stuck = false;
-            wifi.mute = false;
-            self.cured(index);
-            self.end_kind(FaultKind::TaskHangs, index);
-        }
     }
 
     fn end_at_home(&mut self, kind: FaultKind, index: usize) {
@@ -479,9 +462,9 @@ impl World {
                 self.forget_connections(Gone::Silent);
                 self.restart_broker(Keep::Everything);
             }
-            FaultKind::BrokerDeaf => self.hang(Hang::Reads),
-            FaultKind::BrokerSilent => self.hang(Hang::Writes),
-            FaultKind::BrokerHangs => self.hang(Hang::Both),
+            FaultKind::BrokerDeaf | FaultKind::BrokerSilent | FaultKind::BrokerHangs => {
+                self.hang(None);
+            }
             FaultKind::BrokerSlow => self.host.slow = true,
             FaultKind::BrokerRefuses => {
                 let code = self.rng.of(&REFUSALS);
@@ -540,13 +523,7 @@ impl World {
                 }
             }
             FaultKind::BrokerDeaf | FaultKind::BrokerSilent | FaultKind::BrokerHangs => {
-                let hangs = |kind| self.active.counts[FaultKind::index(kind)];
-                let others = hangs(FaultKind::BrokerDeaf)
-                    + hangs(FaultKind::BrokerSilent)
-                    + hangs(FaultKind::BrokerHangs);
-                if others <= 1 {
-                    self.hang(Hang::Not);
-                }
+                self.hang(Some(kind));
             }
             FaultKind::BrokerSlow => self.host.slow = false,
             FaultKind::BrokerRefuses => self.reload(|config| config.refuse = None),
@@ -569,14 +546,23 @@ impl World {
         self.recorder_looks();
     }
 
-    /// The broker hangs, or goes on.
-    fn hang(&mut self, hang: Hang) {
-        self.host.deaf = matches!(hang, Hang::Reads | Hang::Both);
+    /// The broker hangs as its faults want, without the one that ends, or goes on.
+    fn hang(&mut self, ends: Option<FaultKind>) {
+        let has = |kind| self.active.has(kind) && ends != Some(kind);
+        let all = has(FaultKind::BrokerHangs);
+        let reads = all || has(FaultKind::BrokerDeaf);
+        let writes = all || has(FaultKind::BrokerSilent);
+        let hang = match (reads, writes) {
+            (true, true) => Hang::Both,
+            (true, false) => Hang::Reads,
+            (false, true) => Hang::Writes,
+            (false, false) => Hang::Not,
+        };
+        self.host.deaf = reads;
         self.host.hangs = hang != Hang::Not;
         self.broker.hang_all(hang, self.now);
-        if hang == Hang::Not {
+        if !reads {
             for index in 0..self.nodes.len() {
-                self.after_broker(Some(index));
                 self.go_on(index);
             }
         }

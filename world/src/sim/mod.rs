@@ -323,7 +323,7 @@ impl World {
         report.virtual_ms = self.now;
         report.steps = self.steps;
         for node in &self.nodes {
-            report.counts.add(&node.env.side.borrow().witness.counts);
+            report.counts.add(&node.env.side.borrow().witness.counts());
         }
         let log = self.log.borrow();
         report.violation.clone_from(&log.violation);
@@ -407,7 +407,7 @@ impl World {
     /// When there was contact last, if it was lost since; and when it was back.
     pub fn counts(&self, device: usize) -> crate::witness::Counts {
         let node = self.nodes.get(device);
-        node.map(|node| node.env.side.borrow().witness.counts)
+        node.map(|node| node.env.side.borrow().witness.counts())
             .unwrap_or_default()
     }
 

@@ -73,6 +73,7 @@ impl Clock {
 /// The names of a device's topics.
 #[derive(Clone, Debug)]
 pub(crate) struct TopicNames {
+    pub prefix: String,
     pub climate: String,
     pub diag: String,
     pub led: String,
@@ -164,6 +165,7 @@ impl Node {
         }
         Self {
             topics: TopicNames {
+                prefix: topic(""),
                 climate: topic("climate"),
                 diag: topic("diag"),
                 led: topic("led"),
@@ -181,6 +183,7 @@ impl Node {
                 keep_alive_s,
                 dawdles: index % 3 == 0,
                 pages: pages as u32,
+                why: "power",
             },
             id,
             env: Rc::new(Env::new(witness, rng.fork(2))),

@@ -2,7 +2,7 @@
 
 use aldis_protocol::{Climate, Diag, LampCommand};
 
-use crate::broker::codec::{Qos, reason};
+use crate::broker::codec::{Qos, Version, reason};
 use crate::broker::{BriefLog, ConnId, DropReason, Keep, Message};
 use crate::invariant::Invariant;
 use crate::log::What;
@@ -88,9 +88,7 @@ impl World {
         let mut brief = std::mem::take(&mut self.brief);
         self.broker.swap_brief_log(&mut brief);
         if !brief.is_empty() {
-            if let Some(index) = index {
-                self.accepted(index, &brief);
-            }
+            self.accepted(index, &brief);
             brief.clear();
         }
         self.brief = brief;
@@ -103,16 +101,25 @@ impl World {
         self.recorder_reads();
     }
 
-    fn accepted(&mut self, index: usize, brief: &BriefLog) {
+    fn accepted(&mut self, hint: Option<usize>, brief: &BriefLog) {
         let now = self.now;
         let bin = (now / self.bin_ms()) as usize;
-        let node = &mut self.nodes[index];
-        let env = node.env.clone();
-        let side = &mut *env.side.borrow_mut();
-        side.witness.now = now;
         for publication in brief.iter() {
-            side.witness.counts.publications += 1;
             let topic = publication.topic;
+            let of = |node: &super::node::Node| topic.starts_with(node.topics.prefix.as_bytes());
+            // Only the plain readout does not say whose it is.
+            let hinted =
+                hint.filter(|index| !topic.starts_with(b"aldis/") || of(&self.nodes[*index]));
+            let Some(index) = hinted.or_else(|| self.nodes.iter().position(of)) else {
+                continue;
+            };
+            let node = &mut self.nodes[index];
+            let env = node.env.clone();
+            let side = &mut *env.side.borrow_mut();
+            side.witness.now = now;
+            side.witness.counts.publications += 1;
+            node.heard_at = now;
+            let back = node.contact_lost && side.witness.connected;
             if topic == node.topics.climate.as_bytes() {
                 match climate(publication.payload) {
                     Some(climate) => {
@@ -146,12 +153,9 @@ impl World {
                     sum,
                 );
             }
-        }
-        node.heard_at = now;
-        if node.contact_lost && side.witness.connected {
-            node.contact_lost = false;
-            drop(std::mem::take(&mut self.scratch));
-            self.contact_is_back(index);
+            if back {
+                self.contact_is_back(index);
+            }
         }
     }
 
@@ -159,6 +163,7 @@ impl World {
     fn contact_is_back(&mut self, index: usize) {
         let cause = self.cause(index);
         let node = &mut self.nodes[index];
+        node.contact_lost = false;
         let calm_since = node.calm_since;
         if calm_since == u64::MAX {
             return;
@@ -198,6 +203,12 @@ impl World {
                 if !current || !calm || !self.is_open(owner) {
                     continue;
                 }
+            }
+            if violation.code == reason::PACKET_TOO_LARGE
+                && self.broker.version_of(conn) == Some(Version::V4)
+            {
+                // MQTT 3.1.1 has no word for that limit.
+                continue;
             }
             let mut log = self.log.borrow_mut();
             let detail = format!("the broker says: {}", violation.text);
