@@ -612,8 +612,9 @@ impl Witness {
         let known = outbox + dropped.saturating_sub(self.accounted);
         if missing > known {
             let detail = format!(
-                "{missing} readings up to {seq} are missing; {outbox} wait and {dropped} were \
-                 dropped, of which {} were known",
+                "{missing} readings from {} to {seq} are missing; {outbox} wait and {dropped} \
+                 were dropped, of which {} were known",
+                self.waiting().next().map_or(0, |taken| taken.seq),
                 self.accounted
             );
             self.violate(Invariant::NothingLost, detail);

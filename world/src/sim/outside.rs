@@ -339,8 +339,11 @@ impl World {
         if !lasts || !self.host.up || self.host.hangs {
             return false;
         }
-        let taken = self.nodes[index].rival;
-        if taken.is_none_or(|conn| self.broker.is_closed(conn)) {
+        // A session that the other client begins would be taken for the device's own, which the
+        // broker reports as present: nothing in the protocol tells the two apart.
+        let present = self.broker.session(&self.nodes[index].id).is_some();
+        let taken = self.nodes[index].rival.filter(|_| present);
+        if present && taken.is_none_or(|conn| self.broker.is_closed(conn)) {
             if let Some(conn) = taken {
                 self.broker.closed(conn, self.now);
             }
