@@ -432,6 +432,9 @@ impl Board for WorldBoard {
             Notice::Connected(_) => {}
             Notice::Lost(cause) => witness.lost(cause.into()),
             Notice::Published { seq, age_ms } => witness.published(seq, age_ms),
+            Notice::Delivered { seq } => witness.acknowledged(seq),
+            Notice::GivenUp { seq, why } => witness.gave_up(seq, why.as_str()),
+            Notice::Quiet { most_ms } => witness.say(What::Quiet(most_ms)),
             Notice::Command { topic, command } => {
                 let channel = if topic == self.own { OWN } else { ALL };
                 witness.understood(channel, command);

@@ -51,6 +51,10 @@ pub enum What {
     Arrived(u32),
     /// It came again.
     Again(u32),
+    /// The device gave a reading up, and why.
+    GivenUp(u32, &'static str),
+    /// The connection may be quiet for so many milliseconds.
+    Quiet(u32),
     /// The recorder has everything up to this reading.
     Confirmed(u32),
     /// A command was given to the broker; whether it holds it for the device.
@@ -131,6 +135,8 @@ impl What {
             Self::Refused(code) => (24, code.into()),
             Self::Bytes(up, down) => (25, u64::from(up) << 32 | u64::from(down)),
             Self::Settled => (26, 0),
+            Self::GivenUp(seq, why) => (27, text(why) << 32 | u64::from(seq)),
+            Self::Quiet(most_ms) => (28, most_ms.into()),
         }
     }
 }
@@ -157,6 +163,8 @@ impl fmt::Display for What {
             Self::Published(seq, age) => write!(f, "reading {seq} is published, {age} ms old"),
             Self::Arrived(seq) => write!(f, "reading {seq} is at the broker"),
             Self::Again(seq) => write!(f, "reading {seq} is at the broker once more"),
+            Self::GivenUp(seq, why) => write!(f, "reading {seq} is given up: {why}"),
+            Self::Quiet(most_ms) => write!(f, "may be quiet for {most_ms} ms"),
             Self::Confirmed(seq) => write!(f, "the recorder has all up to {seq}"),
             Self::Command(word, true) => write!(f, "command {word}"),
             Self::Command(word, false) => write!(f, "command {word}, which nobody holds"),

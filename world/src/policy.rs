@@ -25,9 +25,9 @@ impl Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            silence_permille: 0,
-            silence_extra_ms: 20_500,
-            attempts_in_10_s: 40,
+            silence_permille: 500,
+            silence_extra_ms: 500,
+            attempts_in_10_s: 48,
             attempts_in_60_s_later: 20,
             contact_ms: 300_000,
         }

@@ -190,11 +190,11 @@ pub(crate) struct Witness {
     recalled: Vec<u32>,
     /// Power went while this was written: it may be in the flash.
     maybe_taken: Option<Taken>,
-    /// What the last diag said, and how much of it was found to be true.
-    dropped: u32,
-    accounted: u32,
-    /// The last numbers when diags were written, by uptime.
-    snapshots: VecDeque<(u64, u32)>,
+    /// How many readings the device gave up since its start.
+    given_up: u32,
+    /// What was true when diags were written, by uptime: the last number, and how many were
+    /// given up.
+    snapshots: VecDeque<(u64, u32, u32)>,
 
     orders: [Orders; 2],
     pub lamp: Lamp,
@@ -245,8 +245,7 @@ impl Witness {
             numbers_forgiven: false,
             recalled: Vec::new(),
             maybe_taken: None,
-            dropped: 0,
-            accounted: 0,
+            given_up: 0,
             snapshots: VecDeque::new(),
             orders: [Orders::default(), Orders::default()],
             lamp: Lamp::Off,
@@ -298,8 +297,7 @@ impl Witness {
         self.outage_at = self.now;
         self.attempts = 0;
         self.turned_at = self.local;
-        self.dropped = 0;
-        self.accounted = 0;
+        self.given_up = 0;
         self.snapshots.clear();
         // A device that starts begins a new session.
         self.forgive();
@@ -536,7 +534,8 @@ impl Witness {
         if self.snapshots.len() == 8 {
             self.snapshots.pop_front();
         }
-        self.snapshots.push_back((self.local / 1_000, self.max_seq));
+        self.snapshots
+            .push_back((self.local / 1_000, self.max_seq, self.given_up));
     }
 
     // What comes to the broker.
@@ -600,23 +599,22 @@ impl Witness {
         if boot != self.boot {
             return;
         }
-        let Some(&(_, seq)) = self.snapshots.iter().rev().find(|(at, _)| *at == uptime_s) else {
+        let mut then = self.snapshots.iter().filter(|(at, ..)| *at == uptime_s);
+        let Some(&(_, seq, given_up)) = then.clone().next_back() else {
             return;
         };
-        self.counts.dropped += u64::from(dropped.saturating_sub(self.dropped));
-        self.dropped = dropped;
+        if !then.any(|(_, _, given_up)| *given_up == dropped) {
+            let detail = format!("{given_up} readings were given up, and {dropped} are counted");
+            self.violate(Invariant::NothingLost, detail);
+        }
         if self.missing == 0 {
             return;
         }
         let missing = self.waiting().filter(|taken| taken.seq <= seq).count() as u32;
-        let known = outbox + dropped.saturating_sub(self.accounted);
-        if missing > known {
-            let detail = format!(
-                "{missing} readings from {} to {seq} are missing; {outbox} wait and {dropped} \
-                 were dropped, of which {} were known",
-                self.waiting().next().map_or(0, |taken| taken.seq),
-                self.accounted
-            );
+        if missing > outbox {
+            let first = self.waiting().next().map_or(0, |taken| taken.seq);
+            let detail =
+                format!("{missing} readings from {first} to {seq} are missing, {outbox} wait");
             self.violate(Invariant::NothingLost, detail);
         }
     }
@@ -635,37 +633,47 @@ impl Witness {
 
     /// It is calm, for long: `stored` also for the recorder.
     pub fn settled(&mut self, stored: bool) {
-        let (now, confirm) = (self.now, self.confirm);
-        let mut late = 0;
-        let mut first = None;
-        let mut unstored = None;
-        for taken in &mut self.taken {
-            if taken.lost || now.saturating_sub(taken.at) < ON_ITS_WAY_MS {
-                continue;
-            }
-            if !taken.delivered {
-                late += 1;
-                first.get_or_insert(taken.seq);
-                taken.lost = true;
-            } else if confirm && !taken.stored {
-                unstored.get_or_insert(taken.seq);
-            }
+        let late = |taken: &&Taken| {
+            !taken.lost && self.now.saturating_sub(taken.at) > ON_ITS_WAY_MS
+        };
+        if let Some(taken) = self.taken.iter().filter(late).find(|taken| !taken.delivered) {
+            let seq = taken.seq;
+            let detail = format!("reading {seq} did not come, and was not given up");
+            self.violate(Invariant::NothingLost, detail);
         }
-        self.missing -= late;
-        if late > self.dropped.saturating_sub(self.accounted) {
-            let detail = format!(
-                "{late} readings from {} on did not come; {} were reported as dropped, of which \
-                 {} were known",
-                first.unwrap_or(0),
-                self.dropped,
-                self.accounted
-            );
-            return self.violate(Invariant::NothingLost, detail);
-        }
-        self.accounted += late;
-        if stored && let Some(seq) = unstored {
+        let unstored = self.taken.iter().filter(late).find(|taken| !taken.stored);
+        if stored
+            && self.confirm
+            && let Some(taken) = unstored
+        {
+            let seq = taken.seq;
             let detail = format!("reading {seq} was not stored by the recorder");
             self.violate(Invariant::Confirmed, detail);
+        }
+    }
+
+    /// The device says that the broker has a reading.
+    pub fn acknowledged(&mut self, seq: u32) {
+        let taken = self.find(seq).and_then(|at| self.taken.get(at));
+        if taken.is_some_and(|taken| !taken.delivered) {
+            let detail = format!("reading {seq} counts as delivered, and the broker never had it");
+            self.violate(Invariant::NothingLost, detail);
+        }
+    }
+
+    /// The device gives a reading up, and says so.
+    pub fn gave_up(&mut self, seq: u32, why: &'static str) {
+        self.say(What::GivenUp(seq, why));
+        self.given_up += 1;
+        self.counts.dropped += 1;
+        if let Some(at) = self.find(seq) {
+            let confirm = self.confirm;
+            let taken = &mut self.taken[at];
+            let waits = !(if confirm { taken.stored } else { taken.delivered });
+            if waits && !taken.lost {
+                self.missing -= 1;
+            }
+            taken.lost = true;
         }
     }
 
