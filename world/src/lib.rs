@@ -38,6 +38,7 @@ mod report;
 mod rng;
 mod sensor;
 mod sim;
+mod sweep;
 mod witness;
 
 pub use fault::{FaultKind, FaultSet, Scope, UnknownFault};
@@ -48,4 +49,5 @@ pub use policy::Policy;
 pub use report::{Cause, Lane, Recoveries, Report, Timeline};
 pub use rng::Rng;
 pub use sim::World;
+pub use sweep::{Sweep, inject, reference_steps};
 pub use witness::Counts;

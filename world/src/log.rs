@@ -259,6 +259,11 @@ impl Log {
         }
     }
 
+    /// The last events.
+    pub fn last_events(&self) -> Vec<Entry> {
+        self.last.iter().copied().collect()
+    }
+
     /// A number that another run of the same plan has as well.
     pub fn hash(&self) -> u64 {
         self.hash
@@ -273,7 +278,7 @@ impl Log {
                 at: self.now,
                 device,
                 detail,
-                last: self.last.iter().copied().collect(),
+                last: self.last_events(),
             });
         }
     }

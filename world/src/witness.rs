@@ -633,10 +633,14 @@ impl Witness {
 
     /// It is calm, for long: `stored` also for the recorder.
     pub fn settled(&mut self, stored: bool) {
-        let late = |taken: &&Taken| {
-            !taken.lost && self.now.saturating_sub(taken.at) > ON_ITS_WAY_MS
-        };
-        if let Some(taken) = self.taken.iter().filter(late).find(|taken| !taken.delivered) {
+        let late =
+            |taken: &&Taken| !taken.lost && self.now.saturating_sub(taken.at) > ON_ITS_WAY_MS;
+        if let Some(taken) = self
+            .taken
+            .iter()
+            .filter(late)
+            .find(|taken| !taken.delivered)
+        {
             let seq = taken.seq;
             let detail = format!("reading {seq} did not come, and was not given up");
             self.violate(Invariant::NothingLost, detail);
@@ -669,7 +673,11 @@ impl Witness {
         if let Some(at) = self.find(seq) {
             let confirm = self.confirm;
             let taken = &mut self.taken[at];
-            let waits = !(if confirm { taken.stored } else { taken.delivered });
+            let waits = !(if confirm {
+                taken.stored
+            } else {
+                taken.delivered
+            });
             if waits && !taken.lost {
                 self.missing -= 1;
             }

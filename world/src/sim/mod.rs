@@ -157,6 +157,8 @@ impl World {
         world.queue.push(10_000, Ev::Recorder);
         for index in 0..world.nodes.len() {
             world.boot(index, "power");
+            let at = world.plan.policy.contact_ms;
+            world.queue.push(at, Ev::Contact(index, 0));
         }
         match world.plan.script {
             Script::Random => {
@@ -195,6 +197,21 @@ impl World {
     /// Whether everything held so far.
     pub fn holds(&self) -> bool {
         self.log.borrow().violation.is_none()
+    }
+
+    /// Whether the fault that the reference hour was to have has begun.
+    pub fn is_injected(&self) -> bool {
+        self.injected
+    }
+
+    /// How often a calm device was found to have everything accounted for.
+    pub fn settled(&self) -> u64 {
+        self.report.settled
+    }
+
+    /// The last events.
+    pub fn last_events(&self) -> Vec<Entry> {
+        self.log.borrow().last_events()
     }
 
     /// Everything that happened since this was called last, if the plan wants it kept.
