@@ -12,7 +12,6 @@ const PATIENCE_MS: u64 = 4 * 3_600_000;
 /// A sweep: one run for each fault and each step of the reference hour.
 #[derive(Clone, Debug)]
 pub struct Sweep {
-    seed: u64,
     kinds: Vec<FaultKind>,
     steps: u64,
     next: u64,
@@ -22,7 +21,6 @@ impl Sweep {
     /// Of these faults.
     pub fn new(seed: u64, faults: FaultSet) -> Self {
         Self {
-            seed,
             kinds: faults.iter().collect(),
             steps: reference_steps(seed),
             next: 0,

@@ -65,12 +65,12 @@ impl Scale {
 }
 
 fn legend(svg: &mut String) {
-    let mut x = 560.0;
+    let mut x = 540.0;
     for (colour, text, width) in [
         ("#2a9d5c", "connected", 80.0),
         ("#f0b7b0", "no contact", 86.0),
         ("#555", "no power", 78.0),
-        ("#3b78c2", "readings at the broker", 142.0),
+        ("#3b78c2", "readings at the broker", 152.0),
         ("#c8553d", "faults (hover for names)", 150.0),
     ] {
         let _ = write!(

@@ -254,6 +254,7 @@ impl World {
     }
 
     fn set_now(&mut self, now: u64) {
+        debug_assert!(now >= self.now, "time does not run backwards");
         if now != self.now {
             self.now = now;
             self.log.borrow_mut().now = now;

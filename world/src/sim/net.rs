@@ -3,8 +3,9 @@
 use crate::env::{End, Phase, SEND_ROOM};
 use crate::fault::FaultKind;
 use crate::log::What;
+use crate::queue::Queue;
 
-use super::tcp::{Gone, Leaving, Tcp};
+use super::tcp::{Flow, Gone, Leaving, Tcp};
 use super::{Ev, World};
 
 /// What a packet meets.
@@ -20,7 +21,8 @@ pub(super) enum Passage {
 /// How many bytes a broker takes that does not look at them.
 const WINDOW: usize = 4_096;
 
-/// A connection attempt whose SYN is not answered is repeated after so many milliseconds.
+/// A connection attempt whose SYN is not answered is repeated after so many milliseconds, as
+/// embassy's network stack does; the virtual device begins another each second.
 const SYN_AGAIN_MS: [u64; 5] = [1_000, 2_000, 4_000, 8_000, 16_000];
 
 impl World {
@@ -147,7 +149,12 @@ impl World {
             return false;
         }
         if self.passage(index, true) != Passage::Passes {
-            if let Some(wait) = SYN_AGAIN_MS.get(tries as usize) {
+            let races = self.nodes[index].races;
+            let wait = match races {
+                true => Some(&1_000),
+                false => SYN_AGAIN_MS.get(tries as usize),
+            };
+            if let Some(wait) = wait {
                 self.queue
                     .push(self.now + wait, Ev::Syn(index, gen_, tries + 1));
             }
@@ -221,7 +228,7 @@ impl World {
         tcp.up.send(&socket.written, at);
         socket.written.clear();
         let gen_ = node.gen_;
-        look(&mut self.queue, &mut tcp.up, Ev::Up(index, gen_));
+        look(&mut self.queue, &mut tcp.up, self.now, Ev::Up(index, gen_));
     }
 
     /// How many of the bytes that have arrived come through now, and when the rest does.
@@ -273,7 +280,7 @@ impl World {
                         self.queue.push(now + 2_000, Ev::Up(index, gen_));
                         tcp.up.look_at = now + 2_000;
                     }
-                    look(&mut self.queue, &mut tcp.up, Ev::Up(index, gen_));
+                    look(&mut self.queue, &mut tcp.up, now, Ev::Up(index, gen_));
                 }
                 return true;
             }
@@ -296,7 +303,7 @@ impl World {
             self.broker.receive(conn, bytes, now);
         } else if tcp.gone == Gone::Silent {
             tcp.up.again(now);
-            look(&mut self.queue, &mut tcp.up, Ev::Up(index, gen_));
+            look(&mut self.queue, &mut tcp.up, now, Ev::Up(index, gen_));
             return true;
         } else if !tcp.up.is_empty() {
             let at = now + node.latency;
@@ -322,7 +329,7 @@ impl World {
             self.queue.push(now + 2_000, Ev::Up(index, gen_));
         }
         if tcp.up.stalls_after != Some(0) {
-            look(&mut self.queue, &mut tcp.up, Ev::Up(index, gen_));
+            look(&mut self.queue, &mut tcp.up, now, Ev::Up(index, gen_));
         }
         self.after_broker(Some(index));
         if room {
@@ -348,7 +355,7 @@ impl World {
         if self.passage(index, false) != Passage::Passes {
             if let Some(tcp) = &mut self.nodes[index].tcp {
                 tcp.down.again(now);
-                look(&mut self.queue, &mut tcp.down, Ev::Down(index, gen_));
+                look(&mut self.queue, &mut tcp.down, now, Ev::Down(index, gen_));
             }
             return true;
         }
@@ -373,7 +380,7 @@ impl World {
         if ends {
             node.env.side.borrow_mut().socket.end = Some(End::Closed);
         } else if tcp.down.stalls_after != Some(0) {
-            look(&mut self.queue, &mut tcp.down, Ev::Down(index, gen_));
+            look(&mut self.queue, &mut tcp.down, now, Ev::Down(index, gen_));
         }
         self.poke(index);
         true
@@ -503,7 +510,12 @@ impl World {
             }
         }
         if tcp.down.stalls_after != Some(0) {
-            look(&mut self.queue, &mut tcp.down, Ev::Down(index, gen_));
+            look(
+                &mut self.queue,
+                &mut tcp.down,
+                self.now,
+                Ev::Down(index, gen_),
+            );
         }
     }
 
@@ -534,15 +546,20 @@ impl World {
             tcp.unread = 0;
             tcp.up.stalls_after = None;
             tcp.down.stalls_after = None;
-            look(&mut self.queue, &mut tcp.up, Ev::Up(index, gen_));
-            look(&mut self.queue, &mut tcp.down, Ev::Down(index, gen_));
+            look(&mut self.queue, &mut tcp.up, self.now, Ev::Up(index, gen_));
+            look(
+                &mut self.queue,
+                &mut tcp.down,
+                self.now,
+                Ev::Down(index, gen_),
+            );
         }
     }
 }
 
 /// Lets the queue look at a flow when its next bytes arrive.
-fn look(queue: &mut crate::queue::Queue<Ev>, flow: &mut super::tcp::Flow, event: Ev) {
-    if let Some(at) = flow.next_at()
+fn look(queue: &mut Queue<Ev>, flow: &mut Flow, now: u64, event: Ev) {
+    if let Some(at) = flow.next_at().map(|at| at.max(now))
         && (flow.look_at == 0 || at < flow.look_at)
     {
         flow.look_at = at;

@@ -105,6 +105,8 @@ pub(crate) struct Node {
     pub names: Names,
     pub routers: Vec<Router>,
     pub latency: u64,
+    /// An attempt to connect that nobody answers is repeated each second.
+    pub races: bool,
     pub tcp: Option<Tcp>,
     pub gen_: u32,
     pub leaving: Vec<Leaving>,
@@ -153,7 +155,8 @@ impl Node {
         };
         let flash = SharedFlash(Rc::new(RefCell::new(Flash::new(pages))));
         let witness = Witness::new(index as u32, confirm, plan.policy, log.clone());
-        let routers = (0..rng.below(3)).map(|_| Router {
+        let between = if random { rng.below(3) } else { 0 };
+        let routers = (0..between).map(|_| Router {
             expiry_ms: rng.between(120_000, 3_600_000),
             restarts: 0,
             resets: rng.percent(50),
@@ -201,7 +204,11 @@ impl Node {
             dhcp_epoch: 0,
             names: Names::default(),
             routers,
-            latency: rng.between(1, 25),
+            latency: match random {
+                true => rng.between(1, 25),
+                false => 1,
+            },
+            races: index % 2 == 0,
             tcp: None,
             gen_: 0,
             leaving: Vec::new(),
