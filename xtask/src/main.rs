@@ -1,6 +1,7 @@
 //! Chores of the Aldis repository: `cargo xtask <chore>`.
 
 mod bench;
+mod broken;
 mod fuzz;
 mod picture;
 mod sizes;
@@ -18,6 +19,7 @@ use clap::Parser;
 #[command(bin_name = "cargo xtask")]
 enum Chore {
     Bench(bench::Bench),
+    Broken(broken::Broken),
     Fuzz(fuzz::Fuzz),
     Picture(picture::Picture),
     Sizes(sizes::Sizes),
@@ -27,6 +29,7 @@ enum Chore {
 fn main() -> ExitCode {
     let result = match Chore::parse() {
         Chore::Bench(bench) => bench.run(),
+        Chore::Broken(broken) => broken.run(),
         Chore::Fuzz(fuzz) => fuzz.run(),
         Chore::Picture(picture) => picture.run(),
         Chore::Sizes(sizes) => sizes.run(),
