@@ -355,14 +355,14 @@ impl Session<'_> {
     pub(super) fn learn(&mut self, since: u32) {
         let took_ms = self.timers.low().wrapping_sub(since);
         let before = self.round_trip_ms;
-        self.round_trip_ms = took_ms.max(before - before / 8);
         let most = match self.limits.keep_alive_ms {
             0 => Timeouts::ANSWER_MOST_MS,
             keep_alive_ms => keep_alive_ms,
         };
         let least = self.options.timeouts.answer_ms.min(most / 2);
+        self.round_trip_ms = took_ms.max(before - before / 8).min(most);
         // No keep-alive is so long that this would overflow.
-        let long = self.round_trip_ms.min(most).wrapping_mul(4);
+        let long = self.round_trip_ms.wrapping_mul(4);
         self.patience_ms = long.max(least).min(most);
     }
 
@@ -377,6 +377,16 @@ impl Session<'_> {
             let wait = keep_alive_ms.min(in_time).min(self.quiet_ms);
             self.timers.arm(Timer::Ping, from.after(wait));
         }
+    }
+
+    /// The broker is given up after so long, or one and a half keep-alives after its
+    /// last answer.
+    #[inline(never)]
+    pub(super) fn await_pingresp(&mut self, patience_ms: u32) {
+        let keep_alive_ms = self.limits.keep_alive_ms;
+        let last = self.proof_at.after(keep_alive_ms + keep_alive_ms / 2);
+        let answer_at = self.timers.now().after(patience_ms);
+        self.timers.arm(Timer::Answer, answer_at.min(last));
     }
 
     fn arm_connect(&mut self) {
@@ -493,6 +503,9 @@ impl Session<'_> {
             least = backoff.taken_over_ms;
             bound = least;
         } else if unwilling || age >= backoff.young_ms {
+            if age >= backoff.young_ms {
+                self.attempts = self.attempts.max(2);
+            }
             bound = doubled(backoff.base_ms, self.attempts, backoff.cap_ms);
             self.attempts = self.attempts.wrapping_add(1).min(32);
         } else {
@@ -501,8 +514,6 @@ impl Session<'_> {
                 _ => backoff.prompt_ms,
             };
             bound = least;
-            // Where the waits begin when the outage is no longer young.
-            self.attempts = self.attempts.max(2);
         }
         least.saturating_add(self.jitter(bound))
     }
@@ -543,9 +554,7 @@ impl Session<'_> {
             if self.timers.deadline(Timer::Ping) <= self.timers.now() {
                 self.timers.stop(Timer::Ping);
                 self.ping = Ping::Due;
-                let keep_alive_ms = self.limits.keep_alive_ms;
-                let most = keep_alive_ms.wrapping_add(keep_alive_ms / 2);
-                self.timers.arm(Timer::Answer, since.after(most));
+                self.await_pingresp(u32::MAX);
             }
         }
         let behind = self.reply.is_some() && self.start < self.end;
