@@ -1,5 +1,6 @@
 //! A session and a broker with a pipe between them, on virtual time.
 
+pub mod path;
 pub mod raw;
 mod rig;
 
