@@ -384,9 +384,10 @@ impl Session<'_> {
     #[inline(never)]
     pub(super) fn await_pingresp(&mut self, patience_ms: u32) {
         let keep_alive_ms = self.limits.keep_alive_ms;
-        let last = self.proof_at.after(keep_alive_ms + keep_alive_ms / 2);
-        let answer_at = self.timers.now().after(patience_ms);
-        self.timers.arm(Timer::Answer, answer_at.min(last));
+        let most = keep_alive_ms + keep_alive_ms / 2;
+        let proof_at = self.proof_at.as_millis() as u32;
+        let left = most.saturating_sub(self.timers.low().wrapping_sub(proof_at));
+        self.timers.arm_after(Timer::Answer, patience_ms.min(left));
     }
 
     fn arm_connect(&mut self) {
@@ -557,23 +558,26 @@ impl Session<'_> {
                 self.await_pingresp(u32::MAX);
             }
         }
-        let behind = self.reply.is_some() && self.start < self.end;
-        let silent = if self.blocked || behind || self.held != Instant::NEVER {
+        let behind = self.blocked || self.reply.is_some() && self.start < self.end;
+        let silent = if behind || self.held != Instant::NEVER {
             // The answer may be waiting behind what the application has not
             // acknowledged, or behind what wants a reply that could not be
-            // written yet, or what it answers is not written: that is not the
-            // broker's silence.
+            // written yet: that is not the broker's silence. Nor is it, up to the
+            // last moment, where what it answers is not written.
             let wait = match self.blocked {
                 true => self.patience_ms.max(LOOK_AGAIN_MS),
                 false => LOOK_AGAIN_MS,
             };
-            if due.has(Timer::Answer) {
-                self.timers.arm_after(Timer::Answer, wait);
-            }
             if due.has(Timer::Acknowledge) {
                 self.timers.arm_after(Timer::Acknowledge, wait);
             }
-            false
+            if due.has(Timer::Answer) {
+                match behind {
+                    true => self.timers.arm_after(Timer::Answer, wait),
+                    false => self.await_pingresp(wait),
+                }
+            }
+            !behind && self.timers.deadline(Timer::Answer) <= self.timers.now()
         } else {
             due.has(Timer::Answer) || due.has(Timer::Acknowledge) && self.is_unanswered()
         };

@@ -351,6 +351,34 @@ fn the_broker_has_its_time_from_when_all_is_written() {
     }
 }
 
+/// A network that takes a byte now and then is not stalled, but the broker is silent all the same,
+/// also where what it is asked for waits among what was gathered.
+#[test]
+fn bytes_that_trickle_out_of_what_was_gathered_hide_no_silence() {
+    for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
+        for before in [0, 9_000, 14_000] {
+            let (mut link, net) = gathering(1_024);
+            net.borrow_mut().now += before;
+            net.borrow_mut().deaf = true;
+            net.borrow_mut().grain = 1;
+            net.borrow_mut().hesitant = true;
+            let mut told = None;
+            while told.is_none() {
+                assert!(net.borrow().now < 120_000, "not noticed: {qos:?}");
+                let (session, now) = link.parts();
+                // There is always more, and at last no room for it.
+                let _ = session.publish(&Publication::new("out", b"more").qos(qos), now);
+                told = poll_next(&mut link, &net, 1, tell);
+                net.borrow_mut().now += 1_500;
+            }
+            assert_eq!(told.unwrap().0, "disconnected Silent");
+            // The step of this test is the most that it can be later.
+            let now = net.borrow().now - 1_500;
+            assert!(now <= GIVEN_UP_MS + 1_500, "{now} ms: {qos:?} {before}");
+        }
+    }
+}
+
 /// The same bound holds once all is written, and what was written before does not hide behind what
 /// is gathered later.
 #[test]

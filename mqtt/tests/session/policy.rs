@@ -741,6 +741,41 @@ fn silence_is_noticed_within_one_and_a_half_keep_alives() {
     }
 }
 
+/// What the application has not acknowledged keeps the answer from us, also where nobody looked
+/// until it was too late to ask.
+#[test]
+fn a_busy_application_is_not_the_broker_s_silence() {
+    for looked in [true, false] {
+        let mut raw = Raw::connected(Version::V5);
+        for id in 1..=33u8 {
+            raw.receive(&[0x32, 6, 0, 1, b'a', 0, id, 0]);
+        }
+        if looked {
+            raw.wait(60_000);
+        } else {
+            raw.now += 60_000;
+            raw.events();
+        }
+        assert!(raw.session.is_connected(), "{looked}");
+        let token = |(_, seen): &(u64, Seen)| match seen {
+            Seen::Message(message) => message.token,
+            _ => None,
+        };
+        for token in raw.seen.iter().filter_map(token).collect::<Vec<_>>() {
+            raw.session.acknowledge(token);
+        }
+        raw.events();
+        let sent = raw.sent();
+        assert_eq!(
+            sent.windows(2).filter(|two| *two == [0xc0, 0]).count(),
+            1 - usize::from(looked)
+        );
+        raw.receive(&[0xd0, 0]);
+        raw.wait(14_000);
+        assert!(raw.session.is_connected(), "{looked}");
+    }
+}
+
 /// One that was lost on the way would keep its publication for a keep-alive or more.
 #[test]
 fn one_lost_acknowledgement_costs_little() {
