@@ -164,6 +164,7 @@ impl Session<'_> {
         self.wanted = true;
         if self.state == State::Stopped {
             self.steady = true;
+            self.attempts = 0;
             self.state = State::Waiting;
             self.timers.arm(Timer::Reconnect, now);
         }
@@ -494,7 +495,7 @@ impl Session<'_> {
         }
         let age = now.wrapping_sub(self.outage);
         let unwilling = match cause {
-            Cause::ConnectTimeout => false,
+            Cause::ConnectTimeout | Cause::Stalled => false,
             Cause::Protocol(_) => true,
             _ => self.state.is_unanswered(),
         };

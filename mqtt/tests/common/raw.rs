@@ -23,6 +23,8 @@ pub enum Vain {
     Failed(Network),
     /// Nobody answers to the question for a connection.
     NotOpened,
+    /// The network does not take CONNECT.
+    NotWritten,
     /// Nobody answers to CONNECT.
     NotAnswered,
     /// The connection ends before CONNACK.
@@ -167,6 +169,10 @@ impl Raw {
         match vain {
             Vain::Failed(network) => self.session.failed(network, at(self.now)),
             Vain::NotOpened => {}
+            Vain::NotWritten => {
+                self.session.opened(at(self.now));
+                assert!(self.session.transmit(at(self.now)).is_some());
+            }
             _ => {
                 self.session.opened(at(self.now));
                 assert_eq!(self.sent().first(), Some(&0x10));

@@ -47,7 +47,7 @@ fn outage(raw: &mut Raw, vain: Vain, until: u64) -> Vec<(u64, u64)> {
 }
 
 /// What nobody answers, or what breaks: it is tried again soon while the outage is young.
-const PROMPT: [Vain; 8] = [
+const PROMPT: [Vain; 9] = [
     Vain::Failed(Network::ConnectionRefused),
     Vain::Failed(Network::Unreachable),
     Vain::Failed(Network::Dns),
@@ -55,6 +55,7 @@ const PROMPT: [Vain; 8] = [
     Vain::Failed(Network::TimedOut),
     Vain::Failed(Network::Reset),
     Vain::NotOpened,
+    Vain::NotWritten,
     Vain::NotAnswered,
 ];
 
@@ -290,16 +291,21 @@ fn a_broker_that_accepts_and_falls_over_is_not_tried_promptly_for_ever() {
 #[test]
 fn starting_again_begins_a_new_outage() {
     let backoff = Backoff::default();
-    let mut raw = Raw::new(options(Version::V5));
-    outage(&mut raw, Vain::Failed(Network::Unreachable), 3_600_000);
-    raw.session.stop(at(raw.now));
-    raw.events();
-    raw.session.start(at(raw.now));
-    let now = raw.now;
-    raw.wanted();
-    assert_eq!(raw.now, now, "at once");
-    let (_, wait) = raw.fail(Vain::Failed(Network::Unreachable));
-    assert!(wait <= u64::from(backoff.prompt_ms), "{wait} ms");
+    for (vain, bound) in [
+        (Vain::Failed(Network::Unreachable), backoff.prompt_ms),
+        (Vain::Closed, backoff.base_ms),
+    ] {
+        let mut raw = Raw::new(options(Version::V5));
+        outage(&mut raw, vain, 3_600_000);
+        raw.session.stop(at(raw.now));
+        raw.events();
+        raw.session.start(at(raw.now));
+        let now = raw.now;
+        raw.wanted();
+        assert_eq!(raw.now, now, "at once");
+        let (_, wait) = raw.fail(vain);
+        assert!(wait <= u64::from(bound), "{vain:?}: {wait} ms");
+    }
 }
 
 #[test]
