@@ -164,6 +164,7 @@ impl Session<'_> {
         self.wanted = true;
         if self.state == State::Stopped {
             self.steady = true;
+            self.attempts = 0;
             self.state = State::Waiting;
             self.timers.arm(Timer::Reconnect, now);
         }
@@ -355,14 +356,14 @@ impl Session<'_> {
     pub(super) fn learn(&mut self, since: u32) {
         let took_ms = self.timers.low().wrapping_sub(since);
         let before = self.round_trip_ms;
-        self.round_trip_ms = took_ms.max(before - before / 8);
         let most = match self.limits.keep_alive_ms {
             0 => Timeouts::ANSWER_MOST_MS,
             keep_alive_ms => keep_alive_ms,
         };
         let least = self.options.timeouts.answer_ms.min(most / 2);
+        self.round_trip_ms = took_ms.max(before - before / 8).min(most);
         // No keep-alive is so long that this would overflow.
-        let long = self.round_trip_ms.min(most).wrapping_mul(4);
+        let long = self.round_trip_ms.wrapping_mul(4);
         self.patience_ms = long.max(least).min(most);
     }
 
@@ -377,6 +378,17 @@ impl Session<'_> {
             let wait = keep_alive_ms.min(in_time).min(self.quiet_ms);
             self.timers.arm(Timer::Ping, from.after(wait));
         }
+    }
+
+    /// The broker is given up after so long, or one and a half keep-alives after its
+    /// last answer.
+    #[inline(never)]
+    pub(super) fn await_pingresp(&mut self, patience_ms: u32) {
+        let keep_alive_ms = self.limits.keep_alive_ms;
+        let most = keep_alive_ms + keep_alive_ms / 2;
+        let proof_at = self.proof_at.as_millis() as u32;
+        let left = most.saturating_sub(self.timers.low().wrapping_sub(proof_at));
+        self.timers.arm_after(Timer::Answer, patience_ms.min(left));
     }
 
     fn arm_connect(&mut self) {
@@ -483,7 +495,7 @@ impl Session<'_> {
         }
         let age = now.wrapping_sub(self.outage);
         let unwilling = match cause {
-            Cause::ConnectTimeout => false,
+            Cause::ConnectTimeout | Cause::Stalled => false,
             Cause::Protocol(_) => true,
             _ => self.state.is_unanswered(),
         };
@@ -493,6 +505,9 @@ impl Session<'_> {
             least = backoff.taken_over_ms;
             bound = least;
         } else if unwilling || age >= backoff.young_ms {
+            if age >= backoff.young_ms {
+                self.attempts = self.attempts.max(2);
+            }
             bound = doubled(backoff.base_ms, self.attempts, backoff.cap_ms);
             self.attempts = self.attempts.wrapping_add(1).min(32);
         } else {
@@ -501,8 +516,6 @@ impl Session<'_> {
                 _ => backoff.prompt_ms,
             };
             bound = least;
-            // Where the waits begin when the outage is no longer young.
-            self.attempts = self.attempts.max(2);
         }
         least.saturating_add(self.jitter(bound))
     }
@@ -543,28 +556,29 @@ impl Session<'_> {
             if self.timers.deadline(Timer::Ping) <= self.timers.now() {
                 self.timers.stop(Timer::Ping);
                 self.ping = Ping::Due;
-                let keep_alive_ms = self.limits.keep_alive_ms;
-                let most = keep_alive_ms.wrapping_add(keep_alive_ms / 2);
-                self.timers.arm(Timer::Answer, since.after(most));
+                self.await_pingresp(u32::MAX);
             }
         }
-        let behind = self.reply.is_some() && self.start < self.end;
-        let silent = if self.blocked || behind || self.held != Instant::NEVER {
+        let behind = self.blocked || self.reply.is_some() && self.start < self.end;
+        let silent = if behind || self.held != Instant::NEVER {
             // The answer may be waiting behind what the application has not
             // acknowledged, or behind what wants a reply that could not be
-            // written yet, or what it answers is not written: that is not the
-            // broker's silence.
+            // written yet: that is not the broker's silence. Nor is it, up to the
+            // last moment, where what it answers is not written.
             let wait = match self.blocked {
                 true => self.patience_ms.max(LOOK_AGAIN_MS),
                 false => LOOK_AGAIN_MS,
             };
-            if due.has(Timer::Answer) {
-                self.timers.arm_after(Timer::Answer, wait);
-            }
             if due.has(Timer::Acknowledge) {
                 self.timers.arm_after(Timer::Acknowledge, wait);
             }
-            false
+            if due.has(Timer::Answer) {
+                match behind {
+                    true => self.timers.arm_after(Timer::Answer, wait),
+                    false => self.await_pingresp(wait),
+                }
+            }
+            !behind && self.timers.deadline(Timer::Answer) <= self.timers.now()
         } else {
             due.has(Timer::Answer) || due.has(Timer::Acknowledge) && self.is_unanswered()
         };

@@ -263,7 +263,7 @@ impl Session<'_> {
         }
         let id = entry.id;
         if kind == kind::PUBREC && !reason.is_error() {
-            self.outbox.mark(at, EntryState::Release, 0);
+            self.outbox.mark(at, EntryState::Release, entry.since);
             self.releases = true;
             return Ok(Progress::More);
         }

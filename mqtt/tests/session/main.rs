@@ -11,5 +11,6 @@ mod edges;
 mod field;
 mod inbound;
 mod limits;
+mod policy;
 mod replay;
 mod soak;
