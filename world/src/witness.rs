@@ -221,6 +221,7 @@ pub(crate) struct Witness {
     /// Since when there is no connection, and the attempts since.
     outage_at: u64,
     attempts: u32,
+    first_attempt_at: u64,
     attempt_times: VecDeque<u64>,
 }
 
@@ -266,6 +267,7 @@ impl Witness {
             reacting: Vec::new(),
             outage_at: 0,
             attempts: 0,
+            first_attempt_at: 0,
             attempt_times: VecDeque::new(),
         }
     }
@@ -806,6 +808,10 @@ impl Witness {
         self.up = Frames::default();
         self.down = Frames::default();
         let now = self.now;
+        if self.attempts == 1 {
+            // Without an address there is none before.
+            self.first_attempt_at = now;
+        }
         self.attempt_times.push_back(now);
         while self
             .attempt_times
@@ -814,7 +820,7 @@ impl Witness {
         {
             self.attempt_times.pop_front();
         }
-        let age = now - self.outage_at;
+        let age = now - self.first_attempt_at;
         let soon = self
             .attempt_times
             .iter()
@@ -826,7 +832,7 @@ impl Witness {
             || age > 180_000 && minute > self.policy.attempts_in_60_s_later
         {
             let detail = format!(
-                "{soon} attempts in 10 s and {minute} in a minute, {} s after contact was lost",
+                "{soon} attempts in 10 s and {minute} in a minute, {} s after the first",
                 age / 1_000
             );
             self.violate(Invariant::NoStorm, detail);
