@@ -89,7 +89,7 @@ pub const PATCHES: &[Patch] = &[
         file: "mqtt/src/session/connection.rs",
         from: "            (CleanStart::First, Version::V5) => !self.established,",
         to: "            (CleanStart::First, Version::V5) => true,",
-        expected: &["exactly-once"],
+        expected: &["exactly-once", "in-order"],
     },
     Patch {
         name: "2-newest-first",
@@ -105,15 +105,25 @@ pub const PATCHES: &[Patch] = &[
         expected: &["in-order"],
     },
     Patch {
+        name: "3-a-stalled-write-stops-the-clock",
+        what: "a write that does not get on is waited for",
+        file: "mqtt/src/session/connection.rs",
+        from: "        } else if due.has(Timer::Write) {
+            Cause::Stalled",
+        to: "        } else if due.has(Timer::Write) && false {
+            Cause::Stalled",
+        expected: &["dead-peer-noticed"],
+    },
+    Patch {
         name: "3-anything-is-proof",
         what: "whatever is received counts as an answer",
         file: "mqtt/src/session/receive.rs",
         from: "        self.end += len.min(self.receive.len() - self.end);",
         to: "        self.end += len.min(self.receive.len() - self.end);
         self.proof_at = self.timers.now();
-        self.timers.stop(Timer::Answer);
-        self.timers.stop(Timer::Acknowledge);",
-        expected: &["dead-peer-noticed"],
+        self.timers.stop(super::timers::Timer::Answer);
+        self.timers.stop(super::timers::Timer::Acknowledge);",
+        expected: &["dead-peer-noticed", "states-told"],
     },
     Patch {
         name: "3-silence-is-borne",
