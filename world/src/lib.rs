@@ -51,3 +51,19 @@ pub use rng::Rng;
 pub use sim::World;
 pub use sweep::{Sweep, inject, reference_steps};
 pub use witness::Counts;
+
+#[cfg(test)]
+mod tests {
+    use super::{FaultKind, Invariant};
+
+    /// A fault or an invariant that the page does not have, or has in other words.
+    #[test]
+    fn the_page_has_every_fault_and_every_invariant() {
+        let page = include_str!("../../docs/world.md");
+        let faults = FaultKind::ALL.iter().map(|kind| (kind.name(), kind.about()));
+        let invariants = Invariant::ALL.iter().map(|i| (i.name(), i.words()));
+        for (name, words) in faults.chain(invariants) {
+            assert!(page.contains(&format!("| `{name}` | {words} |")), "{name}");
+        }
+    }
+}
