@@ -92,6 +92,8 @@ pub(crate) struct Socket {
     pub room: usize,
     /// Something was to be written and had no room.
     pub full: bool,
+    /// How many bytes more are taken, where that is bounded, on this connection and the next.
+    pub window: Option<usize>,
 }
 
 impl Socket {
@@ -107,6 +109,7 @@ impl Socket {
             written: Vec::new(),
             room: SEND_ROOM,
             full: false,
+            window: None,
         }
     }
 
@@ -337,12 +340,16 @@ impl Write for Half<'_> {
             if socket.end == Some(End::Reset) {
                 return Poll::Ready(Err(ErrorKind::ConnectionReset));
             }
-            let len = bytes.len().min(socket.room);
+            let window = socket.window.unwrap_or(usize::MAX);
+            let len = bytes.len().min(socket.room).min(window);
             if len == 0 {
                 socket.full = true;
                 return Poll::Pending;
             }
             socket.room -= len;
+            if let Some(window) = &mut socket.window {
+                *window -= len;
+            }
             socket.written.extend_from_slice(&bytes[..len]);
             side.witness.writes(&bytes[..len]);
             Poll::Ready(Ok(len))

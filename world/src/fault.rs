@@ -97,6 +97,8 @@ faults! {
     StallUp = "stall-up", Home, 60..=300;
     /// The connection stops within a packet to the device.
     StallDown = "stall-down", Home, 60..=300;
+    /// The network takes a few bytes more from the device, and then none.
+    NoRoom = "no-room", Home, 30..=300;
     /// Bytes come one by one, each way.
     Trickle = "trickle", Home, 30..=600;
     /// Bytes come in pieces of any size, each way.

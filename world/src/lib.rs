@@ -60,7 +60,9 @@ mod tests {
     #[test]
     fn the_page_has_every_fault_and_every_invariant() {
         let page = include_str!("../../docs/world.md");
-        let faults = FaultKind::ALL.iter().map(|kind| (kind.name(), kind.about()));
+        let faults = FaultKind::ALL
+            .iter()
+            .map(|kind| (kind.name(), kind.about()));
         let invariants = Invariant::ALL.iter().map(|i| (i.name(), i.words()));
         for (name, words) in faults.chain(invariants) {
             assert!(page.contains(&format!("| `{name}` | {words} |")), "{name}");

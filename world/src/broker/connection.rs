@@ -30,6 +30,8 @@ pub(super) struct Connection {
     pub(super) aliases_out_max: u16,
     /// Publications from the client on this connection that have not got their last answer.
     pub(super) unanswered: BTreeSet<u16>,
+    /// Answers to such that nobody has taken yet: the client cannot have seen them.
+    pub(super) answers: usize,
     /// Topics that it has published to and nobody has subscribed to.
     pub(super) unheard: Vec<Unheard>,
 }
@@ -63,6 +65,7 @@ impl Connection {
             aliases_out: BTreeMap::new(),
             aliases_out_max: 0,
             unanswered: BTreeSet::new(),
+            answers: 0,
             unheard: Vec::new(),
         }
     }

@@ -156,7 +156,7 @@ impl Broker {
                     let Some(publish) = plain(c.version, qos, body) else {
                         break;
                     };
-                    if qos == 1 && c.unanswered.len() >= receive_maximum {
+                    if qos == 1 && c.unanswered.len() + c.answers >= receive_maximum {
                         break;
                     }
                     let routes = self.routes;
@@ -206,6 +206,7 @@ impl Broker {
                 _ => c.output.extend_from_slice(&[0x40, 3, high, low, code]),
             }
             c.unanswered.remove(&publish.packet_id);
+            c.answers += 1;
         }
     }
 

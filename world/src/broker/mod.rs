@@ -178,6 +178,7 @@ impl Broker {
         {
             to.extend_from_slice(&c.output);
             c.output.clear();
+            c.answers = 0;
         }
     }
 
@@ -191,7 +192,10 @@ impl Broker {
     /// Takes the bytes for the client.
     pub fn output(&mut self, conn: ConnId) -> Vec<u8> {
         match self.connections.get_mut(&conn) {
-            Some(c) if !c.hang.writes() => core::mem::take(&mut c.output),
+            Some(c) if !c.hang.writes() => {
+                c.answers = 0;
+                core::mem::take(&mut c.output)
+            }
             _ => Vec::new(),
         }
     }

@@ -168,7 +168,7 @@ impl Broker {
             && publish.qos != Qos::AtMostOnce
         {
             c.unanswered.insert(publish.packet_id);
-            if c.version == Version::V5 && c.unanswered.len() > maximum {
+            if c.version == Version::V5 && c.unanswered.len() + c.answers > maximum {
                 return Err(Violation::new(
                     reason::RECEIVE_MAXIMUM_EXCEEDED,
                     "more unacknowledged publications than the receive maximum",
@@ -193,6 +193,7 @@ impl Broker {
     fn answered(&mut self, conn: ConnId, packet_id: u16) {
         if let Some(c) = self.connections.get_mut(&conn) {
             c.unanswered.remove(&packet_id);
+            c.answers += 1;
         }
     }
 

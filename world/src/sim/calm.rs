@@ -141,7 +141,7 @@ impl World {
     pub(super) fn check_gone(&mut self, index: usize, lives: u32) -> bool {
         let node = &self.nodes[index];
         let able = self.host.up && !self.host.dark && !self.host.hangs && self.active.is_quiet();
-        if node.lives != lives || node.life.is_some() || !able {
+        if node.lives != lives || node.life.is_some() || !able || node.will_lost {
             return false;
         }
         if let Some(told) = self.broker.retained(&node.topics.status)

@@ -380,6 +380,7 @@ impl World {
         }
         node.was_connected = connected;
         if connected {
+            node.will_lost = false;
             node.lane.contact.push((now, u64::MAX));
         } else {
             if let Some(span) = node.lane.contact.last_mut() {

@@ -354,6 +354,11 @@ impl World {
                     }
                 }
             }
+            FaultKind::NoRoom => {
+                let node = &mut self.nodes[index];
+                let window = node.rng.below(300) as usize;
+                node.env.side.borrow_mut().socket.window = Some(window);
+            }
             FaultKind::SensorAway => self.set_sensor(index, Mode::Away),
             FaultKind::SensorNoisy => self.set_sensor(index, Mode::Noisy),
             FaultKind::SensorStuck => self.set_sensor(index, Mode::Stuck),
@@ -400,7 +405,8 @@ impl World {
             }
             FaultKind::Malformed => self.send_garbage(index),
             FaultKind::SessionForgotten => {
-                let node = &self.nodes[index];
+                let node = &mut self.nodes[index];
+                node.will_lost = true;
                 node.env.side.borrow_mut().witness.forgive();
                 let id = node.id.clone();
                 self.broker.forget(&id);
@@ -416,6 +422,10 @@ impl World {
             FaultKind::ApReboot | FaultKind::ApAway => self.nodes[index].wifi.away -= 1,
             FaultKind::ApChannel => self.nodes[index].wifi.moved = false,
             FaultKind::StallUp | FaultKind::StallDown => self.go_on(index),
+            FaultKind::NoRoom => {
+                self.nodes[index].env.side.borrow_mut().socket.window = None;
+                self.poke(index);
+            }
             FaultKind::SensorAway
             | FaultKind::SensorNoisy
             | FaultKind::SensorStuck

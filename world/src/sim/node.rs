@@ -119,6 +119,8 @@ pub(crate) struct Node {
     pub causes: FaultSet,
     pub contact_lost: bool,
     pub was_connected: bool,
+    /// The broker lost the will with the session.
+    pub will_lost: bool,
     pub heard_at: u64,
     pub lane: Lane,
 }
@@ -219,6 +221,7 @@ impl Node {
             causes: FaultSet::NONE,
             contact_lost: true,
             was_connected: false,
+            will_lost: false,
             heard_at: 0,
             lane: Lane::default(),
             rng,

@@ -228,7 +228,8 @@ impl World {
     pub(super) fn restart_broker(&mut self, keep: Keep) {
         self.broker.restart(keep, self.now);
         if keep != Keep::Everything {
-            for node in &self.nodes {
+            for node in &mut self.nodes {
+                node.will_lost = true;
                 node.env.side.borrow_mut().witness.forgive();
             }
         }
