@@ -15,11 +15,19 @@ fn main() -> ExitCode {
         calm_ms: HOUR_MS / 6,
         ..Plan::new(kind.index() as u64, 4, 8 * HOUR_MS)
     });
+    // What a recorder missed comes within an hour and a half of calm.
+    let mut recorder = FaultSet::only(FaultKind::RecorderAway);
+    recorder.insert(FaultKind::BrokerForgets);
+    let calm = (0..2).map(move |seed| Plan {
+        faults: recorder,
+        ..Plan::new(seed, 4, 72 * HOUR_MS)
+    });
     let storms = (0..4).map(|seed| Plan {
         calm_ms: HOUR_MS,
         ..Plan::new(seed, 10, 24 * HOUR_MS)
     });
     let runs = each
+        .chain(calm)
         .chain(storms)
         .map(|plan| World::new(plan).run(|_| true));
     let steps = (0..6_000).step_by(60).map(|step| {

@@ -161,6 +161,8 @@ pub(crate) struct Env {
     /// When its link and its loop want to go on, on that clock.
     pub link_deadline: Cell<u64>,
     pub wake: Cell<u64>,
+    /// The network has something: the link is looked at first, as where a board waits for both.
+    pub poked: Cell<bool>,
     reads: Cell<u32>,
     pub spins: Cell<bool>,
     pub side: RefCell<Side>,
@@ -173,6 +175,7 @@ impl Env {
             local: Cell::new(0),
             link_deadline: Cell::new(u64::MAX),
             wake: Cell::new(0),
+            poked: Cell::new(false),
             reads: Cell::new(0),
             spins: Cell::new(false),
             side: RefCell::new(Side {

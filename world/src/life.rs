@@ -101,48 +101,51 @@ pub(crate) async fn life(env: Rc<Env>, birth: Birth, flash: SharedFlash) {
     let mut answer = None;
     let mut open = false;
     let mut stopping = false;
+    let mut deadline = now;
     loop {
         let (session, now) = link.parts();
-        if let Some((at, reading)) = answer
-            && at <= now
-        {
-            answer = None;
-            env.side.borrow_mut().witness.measured(reading);
-            device.measured(&line.pulses, now, &mut board);
-        }
-        if contact.looks(&env, session, now) {
-            let side = &mut *env.side.borrow_mut();
-            side.safe = device.is_safe();
-            side.backlog = device.backlog();
-            if side.stop && !stopping {
-                stopping = true;
-                device.stop(now);
+        if !env.poked.take() || deadline <= now {
+            if let Some((at, reading)) = answer
+                && at <= now
+            {
+                answer = None;
+                env.side.borrow_mut().witness.measured(reading);
+                device.measured(&line.pulses, now, &mut board);
             }
-        }
-        let mut deadline = device.run(session, now, &mut board);
-        if std::mem::take(&mut board.measure) {
-            let measured = {
+            if contact.looks(&env, session, now) {
                 let side = &mut *env.side.borrow_mut();
-                let reading = side.room.wander(&mut side.rng);
-                let measured = line.measure(side.sensor, reading);
-                if measured.after_ms == Some(0) {
-                    side.witness.measured(measured.reading);
+                side.safe = device.is_safe();
+                side.backlog = device.backlog();
+                if side.stop && !stopping {
+                    stopping = true;
+                    device.stop(now);
                 }
-                measured
-            };
-            answer = None;
-            match measured.after_ms {
-                Some(0) => {
-                    device.measured(&line.pulses, now, &mut board);
-                    deadline = device.run(session, now, &mut board);
-                }
-                Some(after) => answer = Some((now.after(after), measured.reading)),
-                None => {}
             }
-        }
-        if session.is_stopped() {
-            env.side.borrow_mut().stopped = true;
-            return;
+            deadline = device.run(session, now, &mut board);
+            if std::mem::take(&mut board.measure) {
+                let measured = {
+                    let side = &mut *env.side.borrow_mut();
+                    let reading = side.room.wander(&mut side.rng);
+                    let measured = line.measure(side.sensor, reading);
+                    if measured.after_ms == Some(0) {
+                        side.witness.measured(measured.reading);
+                    }
+                    measured
+                };
+                answer = None;
+                match measured.after_ms {
+                    Some(0) => {
+                        device.measured(&line.pulses, now, &mut board);
+                        deadline = device.run(session, now, &mut board);
+                    }
+                    Some(after) => answer = Some((now.after(after), measured.reading)),
+                    None => {}
+                }
+            }
+            if session.is_stopped() {
+                env.side.borrow_mut().stopped = true;
+                return;
+            }
         }
         open |= session.transport() != Transport::Closed;
         let connected = session.is_connected();

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use aldis_device::dht::{Frame, Pulse, Wave};
+use aldis_device::dht::{Frame, Part, Pulse, Wave};
 use aldis_protocol::Reading;
 
 use crate::rng::Rng;
@@ -32,31 +32,46 @@ pub(crate) struct Answer {
     pub after_ms: Option<u32>,
 }
 
-/// The bounds of each pulse of an answer whose bits are all 0, or all 1, from [`Wave`].
+/// The shortest pulse of each kind, and how many lengths it has, from [`Wave`].
 struct Bounds {
-    zeros: [(u32, u32); Wave::PARTS],
-    ones: [(u32, u32); Wave::PARTS],
+    /// Those of an answer whose bits are all 0.
+    zeros: [Span; Wave::PARTS],
+    /// A bit that is 1.
+    one: Span,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Span {
+    from: u32,
+    lengths: u32,
+}
+
+impl Span {
+    fn of(part: &Part) -> Self {
+        let (from, to) = (*part.duration_us.start(), *part.duration_us.end());
+        Self {
+            from,
+            lengths: to - from + 1,
+        }
+    }
+
+    /// A length by chance, of eight bits.
+    fn pick(self, chance: u8) -> u32 {
+        self.from + (u32::from(chance) * self.lengths >> 8)
+    }
 }
 
 static BOUNDS: LazyLock<Bounds> = LazyLock::new(|| {
-    let mut bounds = Bounds {
-        zeros: [(0, 0); Wave::PARTS],
-        ones: [(0, 0); Wave::PARTS],
-    };
-    // The first bits of a good answer are never 1, and these are no answers: only their
-    // pulses are wanted. What is asked for is a frame for each value of each bit.
-    for (place, zero) in bounds.zeros.iter_mut().zip(Wave::new(Frame::dht11(0, 0))) {
-        *place = (*zero.duration_us.start(), *zero.duration_us.end());
+    // These are no good answers: only the pulses of their bits are wanted.
+    let mut zeros = [Span::default(); Wave::PARTS];
+    for (place, part) in zeros.iter_mut().zip(Wave::new(Frame::dht11(0, 0))) {
+        *place = Span::of(&part);
     }
-    bounds.ones = bounds.zeros;
-    let one = Wave::new(Frame::dht11(1, 0)).nth(4 + 2 * 7);
-    let one = one.map_or((72, 74), |part| {
-        (*part.duration_us.start(), *part.duration_us.end())
-    });
-    for place in bounds.ones.iter_mut().skip(4).step_by(2).take(40) {
-        *place = one;
+    let ones = Wave::new(Frame::dht11(0xff, 0)).nth(4);
+    Bounds {
+        zeros,
+        one: ones.as_ref().map(Span::of).unwrap_or_default(),
     }
-    bounds
 });
 
 /// A sensor's line.
@@ -148,24 +163,26 @@ impl Line {
     fn answer(&mut self, reading: Reading) {
         let [a, b, c, d, sum] = Frame::dht22(reading).bytes();
         let mut bits = u64::from_be_bytes([a, b, c, d, sum, 0, 0, 0]);
-        let mut chance = self.rng.next();
         let bounds = self.bounds;
-        for at in 0..Wave::PARTS {
-            let bit = at >= 4 && at % 2 == 0 && at < 84;
-            let (from, to) = match bit && bits >> 63 == 1 {
-                true => bounds.ones[at],
-                false => bounds.zeros[at],
-            };
-            bits <<= u32::from(bit);
-            // Two bits of chance are enough for pulses that differ by two microseconds.
-            let wide = to - from + 1;
-            let part = (chance & 0xff) as u32;
-            chance = chance.rotate_right(5).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            self.pulses.push(Pulse {
-                level: at % 2 == 0,
-                duration_us: from + (part * wide >> 8),
-            });
-        }
+        let rng = &mut self.rng;
+        let mut chance = [0; 8];
+        self.pulses
+            .extend(bounds.zeros.iter().enumerate().map(|(at, zero)| {
+                if at % 8 == 0 {
+                    chance = rng.next().to_le_bytes();
+                }
+                // After the release and the preamble, each second pulse is a bit.
+                let bit = at >= 4 && at % 2 == 0;
+                let span = match bit && bits >> 63 == 1 {
+                    true => bounds.one,
+                    false => *zero,
+                };
+                bits <<= u32::from(bit);
+                Pulse {
+                    level: at % 2 == 0,
+                    duration_us: span.pick(chance[at % 8]),
+                }
+            }));
     }
 }
 

@@ -32,6 +32,8 @@ struct Taken {
     reading: Reading,
     at: u64,
     uptime_ms: u64,
+    /// When it was given to the session last.
+    published_at: u64,
     /// The flash did not take it.
     volatile: bool,
     delivered: bool,
@@ -426,6 +428,7 @@ impl Witness {
                 reading,
                 at,
                 uptime_ms: kept.uptime_ms,
+                published_at: 0,
                 volatile: false,
                 delivered: false,
                 stored: false,
@@ -473,6 +476,7 @@ impl Witness {
             reading,
             at,
             uptime_ms: kept.uptime_ms,
+            published_at: 0,
             volatile: !done,
             delivered: false,
             stored: false,
@@ -516,6 +520,7 @@ impl Witness {
             let detail = format!("reading {seq} was never taken");
             return self.violate(Invariant::TrueValues, detail);
         };
+        self.taken[at].published_at = self.now;
         let taken = self.taken[at];
         let right = match taken.boot == self.boot {
             true => age_ms == self.local.saturating_sub(taken.uptime_ms),
@@ -542,8 +547,8 @@ impl Witness {
 
     // What comes to the broker.
 
-    /// A reading came to the broker.
-    pub fn arrived(&mut self, seq: u32, age_ms: u64, reading: Reading) {
+    /// A reading came to the broker; `current`: on the device's present connection.
+    pub fn arrived(&mut self, seq: u32, age_ms: u64, reading: Reading, current: bool) {
         let Some(at) = self.find(seq) else {
             // Long ago, or never.
             if seq > self.max_seq || self.taken.front().is_none_or(|first| seq > first.seq) {
@@ -556,6 +561,7 @@ impl Witness {
         let taken = &mut self.taken[at];
         let age = self.now.saturating_sub(taken.at);
         let (expected, again) = (taken.reading, taken.delivered);
+        let published_at = taken.published_at;
         if !again {
             taken.delivered = true;
             if !self.confirm && !taken.lost {
@@ -569,6 +575,10 @@ impl Witness {
         }
         if age_ms > bearable(age) {
             let detail = format!("reading {seq} is {age} ms old, and came as {age_ms} ms");
+            self.violate(Invariant::TrueAge, detail);
+        }
+        if current && self.connected && published_at < self.connected_at {
+            let detail = format!("reading {seq} came with an age of the connection before");
             self.violate(Invariant::TrueAge, detail);
         }
         if again {

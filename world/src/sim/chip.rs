@@ -84,6 +84,7 @@ impl World {
         node.lives += 1;
         node.off_why = why;
         node.wake_at = u64::MAX;
+        node.env.poked.set(false);
         node.wifi.radio = super::home::Radio::Off;
         node.wifi.epoch += 1;
         node.dhcp_epoch += 1;
@@ -201,6 +202,13 @@ impl World {
             return;
         }
         self.turn(index);
+    }
+
+    /// The network has something for the device.
+    pub(super) fn news(&mut self, index: usize) {
+        let node = &self.nodes[index];
+        node.env.poked.set(!node.active.has(FaultKind::SlowTask));
+        self.poke(index);
     }
 
     /// A turn of the device's loop, and what it asks of the world.

@@ -103,6 +103,8 @@ pub struct World {
     report: Report,
     broker_lane: Vec<(FaultKind, u64, u64)>,
     injected: bool,
+    /// What the broker takes comes on a device's present connection.
+    current: bool,
 }
 
 impl std::fmt::Debug for World {
@@ -150,6 +152,7 @@ impl World {
             },
             broker_lane: Vec::new(),
             injected: false,
+            current: false,
             plan,
         };
         world.keep_ghosts();
@@ -290,7 +293,7 @@ impl World {
             }
             Ev::Command => {
                 self.command_by_chance();
-                let mean = 300_000 / self.nodes.len().max(1) as u64;
+                let mean = 900_000 / self.nodes.len().max(1) as u64;
                 let wait = self.rng.wait(mean).max(1_000);
                 self.queue.push(self.now + wait, Ev::Command);
             }

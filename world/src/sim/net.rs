@@ -53,7 +53,7 @@ impl World {
         let node = &mut self.nodes[index];
         node.tcp = None;
         node.env.side.borrow_mut().socket.verdict = Some(Err(network));
-        self.poke(index);
+        self.news(index);
     }
 
     /// The broker's address is known: a SYN goes out.
@@ -210,7 +210,7 @@ impl World {
             self.queue
                 .push(self.now + wait, Ev::Ended(index, gen_, false));
         }
-        self.poke(index);
+        self.news(index);
         true
     }
 
@@ -331,9 +331,11 @@ impl World {
         if tcp.up.stalls_after != Some(0) {
             look(&mut self.queue, &mut tcp.up, now, Ev::Up(index, gen_));
         }
+        self.current = true;
         self.after_broker(Some(index));
+        self.current = false;
         if room {
-            self.poke(index);
+            self.news(index);
         }
         true
     }
@@ -382,7 +384,7 @@ impl World {
         } else if tcp.down.stalls_after != Some(0) {
             look(&mut self.queue, &mut tcp.down, now, Ev::Down(index, gen_));
         }
-        self.poke(index);
+        self.news(index);
         true
     }
 
@@ -413,7 +415,7 @@ impl World {
                 socket.verdict = Some(Err(aldis_mqtt::Network::ConnectionRefused));
             }
         }
-        self.poke(index);
+        self.news(index);
         true
     }
 

@@ -125,7 +125,8 @@ impl World {
                     Some(climate) => {
                         let before = side.witness.counts.delivered;
                         let (seq, age) = (climate.seq, climate.age_ms);
-                        side.witness.arrived(seq, age, climate.reading);
+                        side.witness
+                            .arrived(seq, age, climate.reading, self.current);
                         if side.witness.counts.delivered != before {
                             let bins = &mut node.lane.deliveries;
                             if bins.len() <= bin {

@@ -13,7 +13,7 @@ use crate::log::What;
 use super::World;
 
 /// How long the recorder waits for what is missing, in milliseconds.
-const PATIENCE_MS: u64 = 1_800_000;
+const PATIENCE_MS: u64 = 10_800_000;
 
 /// The recorder.
 #[derive(Clone, Debug)]

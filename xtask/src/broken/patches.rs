@@ -247,7 +247,7 @@ pub const PATCHES: &[Patch] = &[
             return;
         }
         self.gather.clear();",
-        expected: &["connections-apart", "limits-obeyed", "nothing-lost"],
+        expected: &["connections-apart", "in-order", "limits-obeyed", "nothing-lost"],
     },
     Patch {
         name: "device-number-twice",
