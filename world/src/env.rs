@@ -408,7 +408,7 @@ impl Board for WorldBoard {
             .is_some_and(|store| store.keep(kept, saved).is_ok());
         let power = self.has_power();
         let witness = &mut self.env.side.borrow_mut().witness;
-        witness.kept(kept, done, power);
+        witness.kept(kept, saved, done, power);
         witness.powered &= power;
     }
 

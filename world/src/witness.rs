@@ -201,7 +201,8 @@ pub(crate) struct Witness {
     orders: [Orders; 2],
     pub lamp: Lamp,
     saved_lamp: Lamp,
-    /// Power went while this was written.
+    /// This may be in the flash: power went while it was written, or it is written now and then
+    /// since it was refused.
     maybe_lamp: Option<Lamp>,
     lit: bool,
     /// What was understood and is to be done next.
@@ -417,7 +418,10 @@ impl Witness {
     }
 
     /// The flash was to keep a reading, and did; unless power went.
-    pub fn kept(&mut self, kept: &Kept, done: bool, power: bool) {
+    pub fn kept(&mut self, kept: &Kept, saved: &Saved, done: bool, power: bool) {
+        if self.powered && saved.lamp != self.saved_lamp {
+            self.maybe_lamp = Some(saved.lamp);
+        }
         let Some(reading) = kept.reading.filter(|_| self.powered) else {
             return;
         };

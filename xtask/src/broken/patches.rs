@@ -105,16 +105,6 @@ pub const PATCHES: &[Patch] = &[
         expected: &["in-order"],
     },
     Patch {
-        name: "3-a-stalled-write-stops-the-clock",
-        what: "a write that does not get on is waited for",
-        file: "mqtt/src/session/connection.rs",
-        from: "        } else if due.has(Timer::Write) {
-            Cause::Stalled",
-        to: "        } else if due.has(Timer::Write) && false {
-            Cause::Stalled",
-        expected: &["dead-peer-noticed"],
-    },
-    Patch {
         name: "3-anything-is-proof",
         what: "whatever is received counts as an answer",
         file: "mqtt/src/session/receive.rs",
