@@ -63,6 +63,9 @@ impl Clock {
         }
         let wide = u128::from(since) * 1_000_000 / (1_000_000 + self.ppm) as u128;
         let mut at = self.base + u64::try_from(wide).unwrap_or(u64::MAX / 2).min(1 << 50);
+        while at > self.base && self.local(at - 1) >= local {
+            at -= 1;
+        }
         while self.local(at) < local {
             at += 1;
         }
