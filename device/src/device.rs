@@ -15,7 +15,7 @@ use crate::backlog::{Backlog, Entry};
 use crate::counters::Counters;
 use crate::dht::{self, Pulse};
 use crate::sensor::Sensor;
-use crate::{Board, Kept, Notice, Recalled, Saved, Settings};
+use crate::{Board, GivenUp, Kept, Notice, Recalled, Saved, Settings};
 
 /// A device: it measures, publishes and obeys. It keeps the newest `BACKLOG`
 /// readings that are not yet delivered.
@@ -220,8 +220,9 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
     pub fn recall(&mut self, recalled: Recalled) {
         self.known_done = self.known_done.min(recalled.seq.wrapping_sub(1));
         self.recalled = Some(recalled.seq);
-        if self.backlog.push(Entry::recalled(recalled, self.started)) {
-            self.counters.superseded();
+        let entry = Entry::recalled(recalled, self.started);
+        if self.backlog.push(entry).is_some() {
+            self.counters.gave_up(GivenUp::Superseded);
         }
     }
 
@@ -280,7 +281,10 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             }
             Event::Delivered { id, .. } => {
                 self.told(id);
-                self.backlog.delivered(id, self.settings.confirm, now);
+                let confirm = self.settings.confirm;
+                if let Some(seq) = self.backlog.delivered(id, confirm, now) {
+                    board.notice(Notice::Delivered { seq });
+                }
                 if let Stopping::Published(offline, until) = self.stopping
                     && offline == id
                 {
@@ -351,12 +355,16 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
 
     fn dropped(&mut self, id: PublicationId, reason: Dropped, board: &mut impl Board) {
         let reading = self.backlog.dropped(id);
-        if reading {
-            self.counters.dropped_for(reason);
+        if let Some(seq) = reading {
+            let why = match reason {
+                Dropped::Expired => GivenUp::Expired,
+                Dropped::Refused(_) | Dropped::SessionLost => GivenUp::Full,
+            };
+            self.give_up(seq, why, board);
         }
         let topic = match self.told(id) {
             Some(topic) => topic,
-            None if reading => Topic::Climate,
+            None if reading.is_some() => Topic::Climate,
             None => Topic::Status,
         };
         if let Dropped::Refused(reason) = reason {
@@ -364,6 +372,11 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             let topic = self.topic(topic, &mut name);
             board.notice(Notice::Refused { topic, reason });
         }
+    }
+
+    fn give_up(&mut self, seq: u32, why: GivenUp, board: &mut impl Board) {
+        self.counters.gave_up(why);
+        board.notice(Notice::GivenUp { seq, why });
     }
 
     /// What a message asks for.
@@ -590,8 +603,8 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
         };
         board.keep(&kept, &self.saved);
         self.known_done = done;
-        if self.backlog.push(Entry::new(seq, taken, reading)) {
-            self.counters.superseded();
+        if let Some(seq) = self.backlog.push(Entry::new(seq, taken, reading)) {
+            self.give_up(seq, GivenUp::Superseded, board);
         }
         if let Some(topic) = self.settings.readout_topic {
             let mut text = [0; 32];

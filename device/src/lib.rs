@@ -96,7 +96,7 @@ mod supervisor;
 mod tests;
 
 pub use backlog::Backlog;
-pub use board::{Board, Kept, Notice, Recalled, Saved, Vitals};
+pub use board::{Board, GivenUp, Kept, Notice, Recalled, Saved, Vitals};
 pub use device::{Device, Reaction};
 pub use settings::{Memory, Settings};
 pub use supervisor::{Order, Radio, Supervisor};

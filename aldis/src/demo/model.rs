@@ -93,7 +93,10 @@ impl Model {
             Report::Started { .. }
             | Report::Lamp(_)
             | Report::Published { .. }
-            | Report::Command { .. } => {}
+            | Report::Delivered { .. }
+            | Report::GivenUp { .. }
+            | Report::Command { .. }
+            | Report::Stopped { .. } => {}
         }
     }
 

@@ -137,7 +137,9 @@ impl<H: Hardware, F: NorFlash> Board for EmbassyBoard<'_, H, F> {
             Notice::Lost(_)
             | Notice::Lamp(_)
             | Notice::Command { .. }
-            | Notice::Published { .. } => {}
+            | Notice::Published { .. }
+            | Notice::Delivered { .. }
+            | Notice::GivenUp { .. } => {}
         }
     }
 }

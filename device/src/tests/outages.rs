@@ -130,6 +130,31 @@ fn the_oldest_are_superseded_and_counted() {
     assert_eq!((dropped.expired, dropped.full), (Some(0), Some(0)));
 }
 
+/// Who keeps account of readings would miss one, or count it twice.
+#[test]
+fn the_end_of_each_reading_is_told_once() {
+    let mut rig: Rig<16> = Rig::start(settings(), Config::default());
+    rig.wait(10_500);
+    rig.begin_outage();
+    rig.wait(600_000);
+    rig.end_outage();
+    rig.wait(61_000);
+    let told = |what: &str| -> Vec<u32> {
+        let notices = rig.board.acts.iter().filter_map(|(_, act)| match act {
+            Act::Notice(notice) => notice.strip_prefix(what),
+            _ => None,
+        });
+        let numbers = notices.map(|rest| rest.split([',', ' ']).next().unwrap());
+        numbers.map(|number| number.parse().unwrap()).collect()
+    };
+    let (delivered, given_up) = (told("Delivered { seq: "), told("GivenUp { seq: "));
+    let mut all = [&delivered[..], &given_up].concat();
+    all.sort_unstable();
+    assert_eq!(all, numbers(1..=rig.board.saved.seq - 1));
+    assert_eq!(delivered, rig.seqs());
+    assert!(given_up.len() > 90, "{given_up:?}");
+}
+
 /// A reading that is under way is neither counted as lost nor sent with an old
 /// age later, when the ring is full of newer ones.
 #[test]
