@@ -1,7 +1,9 @@
 //! Chores of the Aldis repository: `cargo xtask <chore>`.
 
 mod bench;
+mod faults;
 mod fuzz;
+mod lab;
 mod picture;
 mod sizes;
 mod test;
@@ -18,7 +20,9 @@ use clap::Parser;
 #[command(bin_name = "cargo xtask")]
 enum Chore {
     Bench(bench::Bench),
+    Faults(faults::Faults),
     Fuzz(fuzz::Fuzz),
+    LabProxy(lab::proxy::LabProxy),
     Picture(picture::Picture),
     Sizes(sizes::Sizes),
     Test(test::Test),
@@ -27,7 +31,9 @@ enum Chore {
 fn main() -> ExitCode {
     let result = match Chore::parse() {
         Chore::Bench(bench) => bench.run(),
+        Chore::Faults(faults) => faults.run(),
         Chore::Fuzz(fuzz) => fuzz.run(),
+        Chore::LabProxy(proxy) => proxy.run(),
         Chore::Picture(picture) => picture.run(),
         Chore::Sizes(sizes) => sizes.run(),
         Chore::Test(test) => test.run(),
