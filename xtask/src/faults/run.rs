@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 use std::fs;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use super::cases::Case;
+use crate::lab::broker::Kind as Broker;
 use crate::lab::device::Programs;
 use crate::lab::experiment::Experiment;
 use crate::lab::fault::Fault;
@@ -92,6 +94,10 @@ fn course(experiment: &mut Experiment, row: &mut Row) -> Result<()> {
         experiment.before(fault)?;
         experiment.switch_on()?;
         experiment.warm_up(Some(fault))?;
+        if fault == Fault::Restarted && row.case.setting.broker == Broker::Mosquitto {
+            // mosquitto 2.0 writes down the subscriptions of a session only after it was resumed.
+            experiment.suffer(Fault::Reset, Duration::ZERO)?;
+        }
         experiment.suffer(fault, lasts)?
     };
     let (figures, broken) = experiment.finish(fault)?;

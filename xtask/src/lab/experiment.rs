@@ -140,11 +140,14 @@ impl Experiment {
         };
         self.device()?
             .wait_for(0, patience, "connection", |said| *said == Said::Connected)?;
-        if fault != Some(Fault::Idle) {
-            self.commander.resume();
-            self.wait_obeyed(Instant::now(), patience)?;
+        if fault == Some(Fault::Idle) {
+            return self.wait_recorded(1, patience);
         }
-        self.wait_recorded(2, patience)
+        // By then the broker has its subscriptions as well.
+        self.wait_recorded(2, patience)?;
+        self.commander.resume();
+        self.wait_obeyed(Instant::now(), patience)?;
+        self.wait_recorded(3, patience)
     }
 
     /// Waits until the recorder has so many readings.
@@ -285,6 +288,8 @@ impl Experiment {
         thread::sleep(lasts);
         let ended = self.end(fault)?;
         let back = self.wait_new(ended, fault.patience())?;
+        let count = self.recorder.record().readings.len();
+        self.wait_recorded(count + 2, PATIENCE)?;
         self.commander.resume();
         Ok(Seen {
             noticed: None,
@@ -379,14 +384,15 @@ impl Experiment {
         Ok((figures, broken))
     }
 
-    /// Waits until no reading is on its way, after a new one came: what is not delivered then is
-    /// for the verdict.
+    /// Waits until no reading is on its way, after two new ones came: what is not delivered then
+    /// is for the verdict.
     fn wait_drained(&mut self, after: Instant) -> Result<()> {
         let until = Instant::now() + SLOW;
         let heard = self.recorder.heard();
         heard.wait(0, until, |lines| {
             let record = Record::of(lines);
-            record.readings.values().any(|at| *at > after).then_some(())
+            let new = record.readings.values().filter(|at| **at > after);
+            (new.count() >= 2).then_some(())
         });
         if self.setting.device == device::Kind::Pc {
             let said = self.device()?.said().clone();

@@ -171,9 +171,14 @@ impl Fault {
                 noticed: None,
                 back: seconds(0.5).filter(|_| short),
             },
-            Self::Silent(_) | Self::LinkDown | Self::Hung => Goal {
+            // What is shorter ends when TCP sends again, which is not ours to say.
+            Self::Silent(_) => Goal {
                 noticed: silence,
-                back: seconds(1.5).filter(|_| lasts <= Duration::from_secs(30)),
+                back: seconds(1.5).filter(|_| lasts == Duration::from_secs(30)),
+            },
+            Self::LinkDown | Self::Hung => Goal {
+                noticed: silence,
+                back: None,
             },
             Self::Moved | Self::Forgotten(_) => Goal {
                 noticed: silence,

@@ -229,8 +229,8 @@ impl Network {
     /// The broker's machine gets another address, and its name with it.
     pub fn move_broker(&mut self) -> Result<()> {
         let (before, after) = (self.address.clone(), host(&INTERNET, INTERNET.right + 1));
-        self.broker.ip(&format!("addr add {after}/24 dev near"))?;
         self.broker.ip(&format!("addr del {before}/24 dev near"))?;
+        self.broker.ip(&format!("addr add {after}/24 dev near"))?;
         self.name_is_at(&after)?;
         if let Some(names) = &mut self.names {
             let from = names.said.len();
@@ -374,7 +374,7 @@ fn set_up_router(router: &Namespace, role: Role) -> Result<()> {
                 "chain nat {{ type nat hook prerouting priority dstnat; \
                  iifname near tcp dport {PORT} dnat to {to}; }}"
             ),
-            "iifname near ct state new ct status != dnat drop",
+            "iifname near ct status dnat accept\niifname near ct state new drop",
         ),
     };
     let strange_side = match role {
