@@ -6,6 +6,7 @@ mod fuzz;
 mod lab;
 mod picture;
 mod sizes;
+mod soak;
 mod test;
 
 use std::env;
@@ -25,6 +26,7 @@ enum Chore {
     LabProxy(lab::proxy::LabProxy),
     Picture(picture::Picture),
     Sizes(sizes::Sizes),
+    Soak(soak::Soak),
     Test(test::Test),
 }
 
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Chore::LabProxy(proxy) => proxy.run(),
         Chore::Picture(picture) => picture.run(),
         Chore::Sizes(sizes) => sizes.run(),
+        Chore::Soak(soak) => soak.run(),
         Chore::Test(test) => test.run(),
     };
     match result {

@@ -60,6 +60,15 @@ pub struct Seen {
     pub back: Option<Duration>,
 }
 
+/// How much the recorder had.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    /// So many lines.
+    place: usize,
+    /// Up to this reading.
+    last: u32,
+}
+
 impl Experiment {
     /// Prepares everything but the device, which is to meet this fault.
     pub fn prepare(
@@ -125,11 +134,6 @@ impl Experiment {
     /// The device.
     pub fn device(&mut self) -> Result<&mut Device> {
         self.device.as_mut().context("the device is off")
-    }
-
-    /// The network.
-    pub fn network(&self) -> &Network {
-        &self.network
     }
 
     /// Waits until readings come and commands are obeyed.
@@ -287,7 +291,7 @@ impl Experiment {
         self.switch_on()?;
         thread::sleep(lasts);
         let ended = self.end(fault)?;
-        let back = self.wait_new(ended, fault.patience())?;
+        let back = self.wait_new(Mark::default(), ended, fault.patience())?;
         let count = self.recorder.record().readings.len();
         self.wait_recorded(count + 2, PATIENCE)?;
         self.commander.resume();
@@ -299,12 +303,16 @@ impl Experiment {
 
     /// Lets a fault happen for a while, and waits for contact after it.
     pub fn suffer(&mut self, fault: Fault, lasts: Duration) -> Result<Seen> {
+        let mark = Mark {
+            place: self.recorder.heard().len(),
+            last: self.recorder.record().last(),
+        };
         let place = self.device()?.said().len();
         let began = self.begin(fault)?;
         thread::sleep(lasts);
         let ended = self.end(fault)?;
         let patience = fault.patience();
-        let (from, mark) = match fault.is_permanent() {
+        let (from, after) = match fault.is_permanent() {
             false => (ended, ended),
             true => {
                 let lost = |said: &Said| matches!(said, Said::Lost(_));
@@ -312,8 +320,8 @@ impl Experiment {
                 (began, device.wait_for(place, patience, "loss", lost)?.at)
             }
         };
-        let back = self.wait_new(mark, patience)?;
-        let account = self.device()?.account();
+        let back = self.wait_new(mark, after, patience)?;
+        let account = Account::of(&self.device()?.said().since(place));
         let mut losses = account.lost.iter().map(|(at, _)| *at);
         let noticed = losses.find(|at| *at > began && *at < back);
         if fault == Fault::Idle {
@@ -326,10 +334,12 @@ impl Experiment {
     }
 
     /// Waits for a delivery after this moment of what was not delivered before.
-    fn wait_new(&mut self, mark: Instant, patience: Duration) -> Result<Instant> {
+    fn wait_new(&mut self, mark: Mark, after: Instant, patience: Duration) -> Result<Instant> {
         let until = Instant::now() + patience;
         let heard = self.recorder.heard();
-        let new = heard.wait(0, until, |lines| Record::of(lines).first_new_after(mark));
+        let new = heard.wait(mark.place, until, |lines| {
+            Record::of(lines).first_new_after(after, mark.last)
+        });
         self.device()?.check()?;
         new.with_context(|| format!("contact is not back after {} s", patience.as_secs()))
     }

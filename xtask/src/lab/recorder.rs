@@ -4,6 +4,7 @@
 //! again, so a new one is started instead: a measurement is not to wait for it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -217,13 +218,10 @@ impl Record {
         let mut record = Self::default();
         for line in lines {
             match Heard::read(&line.text) {
-                Some(Heard::Reading(seq)) => {
-                    if record.readings.contains_key(&seq) {
-                        record.again += 1;
-                    } else {
-                        record.readings.insert(seq, line.at);
-                    }
-                }
+                Some(Heard::Reading(seq)) => match record.readings.entry(seq) {
+                    Entry::Occupied(_) => record.again += 1,
+                    Entry::Vacant(place) => drop(place.insert(line.at)),
+                },
                 Some(Heard::Online) => record.online.push(line.at),
                 Some(Heard::Dropped(dropped)) => record.dropped = dropped,
                 Some(Heard::Lamp(_)) | None => {}
@@ -232,9 +230,16 @@ impl Record {
         record
     }
 
-    /// When the first thing came after this moment that had not come before.
-    pub fn first_new_after(&self, moment: Instant) -> Option<Instant> {
-        let readings = self.readings.values().copied();
+    /// The last reading's number.
+    pub fn last(&self) -> u32 {
+        self.readings.keys().last().copied().unwrap_or(0)
+    }
+
+    /// When the first thing came after this moment that had not come before, when the last
+    /// reading was `known`.
+    pub fn first_new_after(&self, moment: Instant, known: u32) -> Option<Instant> {
+        let readings = self.readings.iter().filter(|(seq, _)| **seq > known);
+        let readings = readings.map(|(_, at)| *at);
         let new = readings.chain(self.online.iter().copied());
         new.filter(|at| *at > moment).min()
     }
@@ -283,10 +288,14 @@ mod tests {
             reading(9, 2),
         ]);
         let after = |second| {
-            let new = record.first_new_after(start + Duration::from_secs(second));
+            let new = record.first_new_after(start + Duration::from_secs(second), 1);
             new.map(|at| (at - start).as_secs())
         };
         assert_eq!((after(2), after(8), after(9)), (Some(8), Some(9), None));
+        assert_eq!(
+            record.first_new_after(start + Duration::from_secs(8), 2),
+            None
+        );
         assert_eq!((record.again, record.readings.len()), (1, 2));
     }
 }

@@ -64,7 +64,7 @@ pub fn judge(evidence: &Evidence<'_>, figures: &mut Figures) -> Vec<String> {
         ),
         // Its console does not tell them; the numbers have no gap.
         device::Kind::Virt => {
-            let last = record.readings.keys().last().copied().unwrap_or(0);
+            let last = record.last();
             figures.published = last as usize;
             let gap = (1..=last).filter(|seq| !record.readings.contains_key(seq));
             let mut gap: BTreeSet<u32> = gap.collect();
