@@ -91,10 +91,9 @@ pub fn all(quick: bool) -> Vec<Case> {
     add(Fault::Duplicate, 20, AT_MOSQUITTO, false);
     add(Fault::Duplicate, 20, AT_HUB, false);
     add(Fault::Duplicate, 20, VIRT, false);
-    add(Fault::Idle, 180, AT_MOSQUITTO, false);
-    add(Fault::Idle, 180, DOUBLE, false);
-    add(Fault::Idle, 180, FORWARDED, false);
-    add(Fault::Idle, 180, VIRT, false);
+    for setting in [AT_MOSQUITTO, DOUBLE, FORWARDED, VIRT] {
+        add(Fault::Idle, 240, setting, false);
+    }
     add(Fault::Late, 60, AT_MOSQUITTO, true);
     add(Fault::Late, 60, AT_HUB, false);
     add(Fault::Late, 60, VIRT, false);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fs;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -88,6 +88,7 @@ fn one(case: &Case, programs: &Programs, seed: u64) -> (Row, String) {
 
 fn course(experiment: &mut Experiment, row: &mut Row) -> Result<()> {
     let Case { fault, lasts, .. } = row.case;
+    let began = Instant::now();
     let seen = if fault.is_cold() {
         experiment.suffer_cold(fault, lasts)?
     } else {
@@ -111,7 +112,18 @@ fn course(experiment: &mut Experiment, row: &mut Row) -> Result<()> {
         row.broken
             .push("the connection was given up without a reason".to_owned());
     }
-    if fault != Fault::Idle {
+    if fault == Fault::Idle {
+        // What is too long is found by some losses; then there are none.
+        let learned = began + lasts / 2;
+        let late = experiment.losses()?.into_iter().filter(|at| *at > learned);
+        let late = late.count();
+        if late > 0 {
+            row.broken.push(format!(
+                "{late} connections were lost by quiet after {} s",
+                lasts.as_secs() / 2
+            ));
+        }
+    } else {
         row.missed = fault.goal(lasts).missed(seen.noticed, seen.back);
     }
     Ok(())

@@ -98,6 +98,8 @@ struct State {
     over: bool,
     /// A command is on its way to the broker.
     busy: bool,
+    /// When the next one is to be sent.
+    due: Option<Instant>,
     sent: Vec<Sent>,
 }
 
@@ -115,9 +117,13 @@ impl Commander {
         }
     }
 
-    /// Goes on.
+    /// Goes on, soon.
     pub fn resume(&self) {
-        self.shared.lock().paused = false;
+        let mut state = self.shared.lock();
+        state.paused = false;
+        // Between two readings, not together with one.
+        state.due = Some(Instant::now() + EVERY / 2);
+        drop(state);
         self.shared.changed.notify_all();
     }
 
@@ -154,30 +160,30 @@ impl Shared {
 
     fn command(&self, namespace: &str, toggles: bool) {
         let mut index = 0;
-        let mut due = Instant::now();
         loop {
             let mut state = self.lock();
             loop {
                 if state.over {
                     return;
                 }
-                let left = due.saturating_duration_since(Instant::now());
-                if !state.paused && left.is_zero() {
+                let due = state.due.filter(|_| !state.paused);
+                let left = due.map(|due| due.saturating_duration_since(Instant::now()));
+                if left == Some(Duration::ZERO) {
                     break;
                 }
                 // Woken by a change, or at the next beat.
-                let left = if left.is_zero() { EVERY } else { left };
+                let left = left.unwrap_or(EVERY);
                 let waited = self.changed.wait_timeout(state, left);
                 state = waited.unwrap_or_else(PoisonError::into_inner).0;
             }
             state.busy = true;
             drop(state);
             let at = Instant::now();
-            due = at + EVERY;
             let word = if toggles { Word::Toggle } else { word(index) };
             let outcome = send(namespace, word);
             let mut state = self.lock();
             state.busy = false;
+            state.due = Some(at + EVERY);
             if let Some(outcome) = outcome {
                 index += 1;
                 state.sent.push(Sent { at, word, outcome });

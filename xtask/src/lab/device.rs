@@ -55,6 +55,8 @@ pub struct Settings {
     pub broker: String,
     /// Seconds between readings.
     pub interval_s: u32,
+    /// The keep-alive in seconds, where it is not the usual one.
+    pub keep_alive_s: Option<u32>,
     /// Makes chance repeatable, where the device can.
     pub seed: u64,
 }
@@ -77,8 +79,11 @@ impl Device {
         settings: &Settings,
     ) -> Result<Self> {
         let folder = Folder::new(name)?;
+        let keep_alive = settings.keep_alive_s;
+        let keep_alive = keep_alive.map_or_else(String::new, |s| format!("keep_alive_s = {s}\n"));
         let text = format!(
-            "id = \"{ID}\"\n[broker]\nurl = \"mqtt://{}\"\n[readout]\ninterval_s = {}\n",
+            "id = \"{ID}\"\n[broker]\nurl = \"mqtt://{}\"\n{keep_alive}\
+             [readout]\ninterval_s = {}\n",
             settings.broker, settings.interval_s
         );
         let config = folder.file("device.toml", &text)?;

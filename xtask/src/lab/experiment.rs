@@ -101,6 +101,7 @@ impl Experiment {
                 false => network.address.clone(),
             },
             interval_s: fault.map_or(1, Fault::interval_s),
+            keep_alive_s: fault.and_then(Fault::keep_alive_s),
             seed,
         };
         Ok(Self {
@@ -222,7 +223,6 @@ impl Experiment {
             Fault::Forgotten(place) => {
                 self.network.forget_connections(place == Place::Device)?;
             }
-            Fault::Idle => self.network.forget_idle_after(IDLE_S)?,
             Fault::Takeover => {
                 let mut rival = self.rival(&["-E"])?;
                 let ended = rival.wait_end(Instant::now() + PATIENCE);
@@ -236,7 +236,8 @@ impl Experiment {
             Fault::Trickle => self
                 .proxy()?
                 .set(Manner::Trickle(Duration::from_millis(5)))?,
-            Fault::Late => {}
+            // They are so from the beginning.
+            Fault::Idle | Fault::Late => {}
         }
         Ok(now)
     }
@@ -280,6 +281,7 @@ impl Experiment {
     /// What has to be so before the device starts.
     pub fn before(&mut self, fault: Fault) -> Result<()> {
         match fault {
+            Fault::Idle => self.network.forget_idle_after(IDLE_S),
             Fault::Late => self.proxy()?.set(Manner::Late(Duration::from_secs(4))),
             _ => Ok(()),
         }
@@ -394,16 +396,24 @@ impl Experiment {
         Ok((figures, broken))
     }
 
+    /// When the connection was lost.
+    pub fn losses(&mut self) -> Result<Vec<Instant>> {
+        let account = self.device()?.account();
+        Ok(account.lost.into_iter().map(|(at, _)| at).collect())
+    }
+
     /// Waits until no reading is on its way, after two new ones came: what is not delivered then
     /// is for the verdict.
     fn wait_drained(&mut self, after: Instant) -> Result<()> {
         let until = Instant::now() + SLOW;
-        let heard = self.recorder.heard();
-        heard.wait(0, until, |lines| {
-            let record = Record::of(lines);
-            let new = record.readings.values().filter(|at| **at > after);
-            (new.count() >= 2).then_some(())
-        });
+        if self.settings.interval_s < 60 {
+            let heard = self.recorder.heard();
+            heard.wait(0, until, |lines| {
+                let record = Record::of(lines);
+                let new = record.readings.values().filter(|at| **at > after);
+                (new.count() >= 2).then_some(())
+            });
+        }
         if self.setting.device == device::Kind::Pc {
             let said = self.device()?.said().clone();
             said.wait(0, until, |lines| {

@@ -60,7 +60,7 @@ pub enum Absent {
 
 /// After how many seconds without a packet routers forget, in [`Fault::Idle`]: less than the
 /// keep-alive.
-pub const IDLE_S: u32 = 10;
+pub const IDLE_S: u32 = 25;
 
 impl Fault {
     /// Its name, for `--only`.
@@ -116,11 +116,21 @@ impl Fault {
         matches!(self, Self::Moved)
     }
 
-    /// Seconds between readings: at [`Fault::Idle`] nothing else is to keep the connection alive.
+    /// Seconds between readings: at [`Fault::Idle`] they are not to keep the connection alive.
     pub const fn interval_s(self) -> u32 {
         match self {
-            Self::Idle => 20,
+            Self::Idle => 3_600,
             _ => 1,
+        }
+    }
+
+    /// The keep-alive in seconds, where it is not the usual one: longer than routers are patient,
+    /// or hardly longer than a round trip.
+    pub const fn keep_alive_s(self) -> Option<u32> {
+        match self {
+            Self::Idle => Some(40),
+            Self::Late => Some(10),
+            _ => None,
         }
     }
 

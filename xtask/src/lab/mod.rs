@@ -24,23 +24,24 @@ use anyhow::{Context, Result, bail, ensure};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::test::setup;
 use crate::{cargo_in, root, target_dir};
 use namespace::Namespace;
 
 /// Set, what needs a namespace is left out where there can be none.
 const SKIP: &str = "ALDIS_SKIP_NAMESPACES";
 
-/// The programs that experiments start, and Debian's packages with them.
-const PROGRAMS: [(&str, &str); 9] = [
-    ("ip", "iproute2"),
-    ("ss", "iproute2"),
-    ("nft", "nftables"),
-    ("conntrack", "conntrack"),
-    ("dnsmasq", "dnsmasq-base"),
-    ("mosquitto", "mosquitto"),
-    ("mosquitto_pub", "mosquitto-clients"),
-    ("mosquitto_sub", "mosquitto-clients"),
-    ("kill", "procps"),
+/// The programs that experiments start.
+const PROGRAMS: [&str; 9] = [
+    "ip",
+    "ss",
+    "nft",
+    "conntrack",
+    "dnsmasq",
+    "mosquitto",
+    "mosquitto_pub",
+    "mosquitto_sub",
+    "kill",
 ];
 
 /// Makes sure that there can be a laboratory here, and clears away what a run that was killed
@@ -58,16 +59,11 @@ pub fn open(may_be_left_out: bool) -> Result<bool> {
              with --skip-without-namespaces or {SKIP}=1"
         );
     }
-    let folders = search_path();
-    let absent: Vec<_> = PROGRAMS
-        .iter()
-        .filter(|(program, _)| !folders.iter().any(|folder| folder.join(program).is_file()))
-        .map(|(_, package)| *package)
-        .collect();
+    let absent = setup::packages_of(&PROGRAMS);
     ensure!(
         absent.is_empty(),
-        "programs of these packages are missing; type: apt-get install {}",
-        absent.join(" ")
+        "programs are missing; type: apt-get install {}",
+        Vec::from_iter(absent).join(" ")
     );
     // Namespaces outlive the process that made them.
     let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot listen to signals")?;
@@ -110,16 +106,9 @@ fn prefix() -> String {
     format!("aldis-lab-{}", std::process::id())
 }
 
-/// Where programs are looked for: Debian keeps servers where users do not look.
-fn search_path() -> Vec<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let servers = ["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from);
-    env::split_paths(&path).chain(servers).collect()
-}
-
 /// A program by its name, wherever it is.
 fn find(program: &str) -> PathBuf {
-    let found = search_path()
+    let found = setup::search_path()
         .into_iter()
         .map(|folder| folder.join(program))
         .find(|path| path.is_file());
