@@ -181,6 +181,16 @@ impl Words {
                 format!("a message on {topic}: {why}"),
                 json!({"event": "ignored", "topic": topic, "why": why}),
             ),
+            Report::Quiet { most_ms } => (
+                "mqtt",
+                Mood::Calm,
+                format!(
+                    "the broker is asked after {} s without an answer: the path seems to forget \
+                     connections that are quiet for longer",
+                    most_ms / 1_000
+                ),
+                json!({"event": "quiet", "most_ms": most_ms}),
+            ),
             Report::Refused { topic, reason } => (
                 "refused",
                 Mood::Bad,

@@ -181,6 +181,12 @@ pub enum Notice<'a> {
         /// Why.
         why: &'static str,
     },
+    /// The connection may be quiet for so long from now on: the path seems to forget
+    /// those that are quiet for longer, or is tried with more.
+    Quiet {
+        /// Milliseconds after which the broker is asked for an answer.
+        most_ms: u32,
+    },
     /// The broker refused a subscription, or a publication.
     Refused {
         /// The topic, or the filter.

@@ -14,6 +14,7 @@ use aldis_protocol::{
 use crate::backlog::{Backlog, Entry};
 use crate::counters::Counters;
 use crate::dht::{self, Pulse};
+use crate::quiet::Quiet;
 use crate::sensor::Sensor;
 use crate::{Board, GivenUp, Kept, Notice, Recalled, Saved, Settings};
 
@@ -26,6 +27,9 @@ pub struct Device<'a, const BACKLOG: usize = 512> {
     sensor: Sensor,
     backlog: &'a mut Backlog<BACKLOG>,
     counters: Counters,
+    quiet: Quiet,
+    /// The session is to be told how long it may be quiet.
+    quiet_due: bool,
     started: Instant,
 
     /// When the next measurement begins, and until when the present one may take.
@@ -98,7 +102,7 @@ enum Stopping {
 pub struct Reaction {
     command: Option<LampCommand>,
     token: Option<Token>,
-    disconnected: bool,
+    disconnected: Option<(Cause, Instant)>,
 }
 
 impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
@@ -160,6 +164,8 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             sensor: Sensor::default(),
             backlog,
             counters: Counters::default(),
+            quiet: Quiet::new(settings.keep_alive_s),
+            quiet_due: false,
             started: now,
             measure_at: match safe {
                 true => Instant::NEVER,
@@ -266,7 +272,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
                 ..
             } => self.connected(version, properties, now, board),
             Event::Disconnected { cause, .. } => {
-                reaction.disconnected = true;
+                reaction.disconnected = Some((cause, now));
                 self.lost(cause, board);
             }
             Event::Message(message) => {
@@ -332,6 +338,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
                 self.window = usize::from(maximum).clamp(1, Self::WINDOW);
             }
         }
+        self.quiet_due |= self.quiet.connected(now);
         board.notice(Notice::Connected(version));
     }
 
@@ -443,7 +450,9 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
         if let Some(token) = reaction.token {
             session.acknowledge(token);
         }
-        if reaction.disconnected {
+        if let Some((cause, now)) = reaction.disconnected {
+            let (answered_at, patience_ms) = (session.answered_at(), session.patience_ms());
+            self.quiet.lost(cause, answered_at, patience_ms, now);
             // A reading is sent with its age, which only the next connection knows.
             self.backlog.take_back(|id| session.withdraw(id));
             // The next connection is told the states of its time.
@@ -504,6 +513,13 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
         if self.diag_at <= now {
             self.diag_at = next(self.diag_at, Self::DIAG_MS, now);
             self.diag_due = true;
+        }
+        self.quiet_due |= self.quiet.run(now);
+        if core::mem::take(&mut self.quiet_due) {
+            session.ask_within(self.quiet.limit_ms());
+            board.notice(Notice::Quiet {
+                most_ms: self.quiet.limit_ms(),
+            });
         }
         if session.is_connected() {
             self.publish(session, now, board);

@@ -89,6 +89,7 @@ mod backlog;
 mod board;
 mod counters;
 mod device;
+mod quiet;
 mod sensor;
 mod settings;
 mod supervisor;

@@ -91,6 +91,7 @@ impl Model {
             }
             Report::Warning(text) => self.note(at, text.clone()),
             Report::Started { .. }
+            | Report::Quiet { .. }
             | Report::Lamp(_)
             | Report::Published { .. }
             | Report::Delivered { .. }

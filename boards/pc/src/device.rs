@@ -58,6 +58,8 @@ pub enum Report {
     Command { topic: String, command: LampCommand },
     /// A message came that is not obeyed.
     Ignored { topic: String, why: &'static str },
+    /// The broker is asked at the latest after so many milliseconds from now on.
+    Quiet { most_ms: u32 },
     /// The broker refused a subscription or a publication.
     Refused { topic: String, reason: ReasonCode },
     /// Something is not as it should be; the device goes on.
@@ -385,6 +387,7 @@ impl<F: FnMut(Report)> Board for PcBoard<F> {
                 topic: topic.to_owned(),
                 why,
             },
+            Notice::Quiet { most_ms } => Report::Quiet { most_ms },
             Notice::Refused { topic, reason } => Report::Refused {
                 topic: topic.to_owned(),
                 reason,

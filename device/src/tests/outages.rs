@@ -410,3 +410,45 @@ fn what_is_done_makes_room_first() {
     seqs.dedup();
     assert_eq!(seqs, numbers(1..=20));
 }
+
+/// Behind a router that forgets quiet connections after half a minute, a device with
+/// little to say would be lost each minute, for ever.
+#[test]
+fn a_path_that_forgets_quiet_connections_is_kept_awake() {
+    let mut rig: Rig = Rig::start(
+        Settings {
+            keep_alive_s: 60,
+            interval_ms: 600_000,
+            ..settings()
+        },
+        Config::default(),
+    );
+    rig.idle_ms = Some(30_000);
+    rig.wait(600_000);
+    let losses = |rig: &Rig| {
+        let lost =
+            |act: &&(u64, Act)| matches!(&act.1, Act::Notice(text) if text.starts_with("Lost"));
+        rig.board.acts.iter().filter(lost).count()
+    };
+    let before = losses(&rig);
+    assert!((2..=8).contains(&before), "{before}");
+    let told = |act: &(u64, Act)| matches!(&act.1, Act::Notice(text) if text.starts_with("Quiet"));
+    assert!(rig.board.acts.iter().any(told));
+    // A command reaches it at any moment.
+    for minute in 0..50 {
+        rig.wait(60_000 + minute);
+        rig.command("aldis/kitchen/led/set", "toggle");
+        rig.wait(1_000);
+    }
+    assert_eq!(losses(&rig), before);
+    let lit = rig
+        .board
+        .acts
+        .iter()
+        .filter(|act| matches!(act.1, Act::Lamp(_)));
+    assert_eq!(lit.count(), 50);
+    // No lower bound would help a path that is well.
+    rig.idle_ms = None;
+    rig.wait(86_400_000 * 2);
+    assert_eq!(losses(&rig), before);
+}

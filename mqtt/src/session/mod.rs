@@ -230,7 +230,8 @@ impl<'b> Session<'b> {
     /// one, where that is sooner than the keep-alive: a router on the way may
     /// forget connections that are quiet for longer.
     pub fn ask_within(&mut self, quiet_ms: u32) {
-        self.quiet_ms = quiet_ms;
+        // Asked more often, a broker would have nothing else to do.
+        self.quiet_ms = quiet_ms.max(1_000);
         if self.timers.is_armed(Timer::Ping) {
             self.arm_ping(self.sent_at.min(self.proof_at));
         }
