@@ -2,8 +2,12 @@
 
 mod common;
 
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::Instant;
+
 use common::raw::{self, Connect, Raw};
-use common::{Program, VERSIONS, finish, hub, mosquitto, publish};
+use common::{PATIENCE, Program, VERSIONS, finish, hub, mosquitto, publish};
 
 /// Messages that get lost, doubled or out of order on the way through.
 #[tokio::test(flavor = "multi_thread")]
@@ -280,6 +284,46 @@ async fn unacknowledged_messages_come_again_in_order() {
         assert!(again.is_duplicate(), "{again:?}");
         assert_eq!(again.publish(), expected);
         client.write(&raw::ack(0x40, expected.0));
+    }
+    hub.shutdown().await;
+}
+
+/// A message is lost that was being written to a connection which its client has given up
+/// already, as after a broker that stood still for a while.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_for_a_client_that_gave_up_waits_for_the_next_connection() {
+    let hub = hub().await;
+    let addr = hub.mqtt_addr();
+    let connect = Connect {
+        id: "impatient",
+        ..Connect::default()
+    };
+    let (mut client, _) = Raw::connect(addr, connect);
+    client.subscribe("t", 1);
+    drop(client);
+    for round in 0..40 {
+        for number in 0..3 {
+            let payload = format!("{round}.{number}");
+            publish(addr, &["-t", "t", "-q", "1", "-m", &payload]);
+        }
+        let mut gave_up = TcpStream::connect(addr).expect("the hub accepts connections");
+        gave_up.write_all(&connect.packet()).expect("the hub reads");
+        drop(gave_up);
+        // While the hub is busy with that one, it takes no other.
+        let patience = Instant::now() + PATIENCE;
+        let (mut client, present) = loop {
+            match Raw::try_connect(addr, connect) {
+                Ok(connected) => break connected,
+                Err(code) => assert!(Instant::now() < patience, "refused with {code:#x}"),
+            }
+        };
+        assert!(present, "the session is gone in round {round}");
+        for number in 0..3 {
+            let (id, payload) = client.read().publish();
+            assert_eq!(payload, format!("{round}.{number}"));
+            client.write(&raw::ack(0x40, id));
+        }
+        client.ping();
     }
     hub.shutdown().await;
 }
