@@ -2,6 +2,7 @@
 
 mod bench;
 mod fuzz;
+mod peers;
 mod picture;
 mod sizes;
 mod test;

@@ -1,0 +1,5 @@
+//! x
+
+mod packet;
+mod port;
+mod proxy;
