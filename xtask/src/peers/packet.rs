@@ -56,22 +56,26 @@ pub struct Packet {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// With the protocol's level: 4 is MQTT 3.1.1, 5 is MQTT 5.
-    Connect { level: u8 },
+    Connect {
+        level: u8,
+    },
     /// With the first reason for which it could be refused: 0 is none.
-    Connack { code: u8 },
+    Connack {
+        code: u8,
+    },
     /// With its packet id, where it has one.
-    Publish { id: Option<u16>, payload: Vec<u8> },
-    Puback { id: u16 },
+    Publish {
+        id: Option<u16>,
+        payload: Vec<u8>,
+    },
+    Puback {
+        id: u16,
+    },
     Suback,
     Other,
 }
 
 impl Packet {
-    /// The packet as it came.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
     /// The packet as it came.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes

@@ -384,7 +384,13 @@ impl Path {
                     state.seen.push((now, Seen::Closed));
                 }
             }
-            (Way::Up, Kind::Publish { id: Some(id), payload }) => {
+            (
+                Way::Up,
+                Kind::Publish {
+                    id: Some(id),
+                    payload,
+                },
+            ) => {
                 connection.published.insert(id, payload);
             }
             (Way::Down, Kind::Puback { id }) => {
@@ -423,9 +429,8 @@ impl Path {
         loop {
             let delay = state.delay;
             let connection = &mut state.connections[number];
-            if connection.sockets.is_none() {
-                return None;
-            }
+            // It was closed.
+            connection.sockets.as_ref()?;
             let now = Instant::now();
             let wait = match connection.line(way).due(delay) {
                 Some(at) if at <= now => return connection.line(way).pop(),
