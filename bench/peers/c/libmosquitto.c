@@ -1,5 +1,5 @@
 /* libmosquitto with its own thread, MQTT 3.1.1, and a session that the broker keeps. It reconnects
- * by itself, also where the first attempt fails. */
+ * by itself; a first attempt that fails is repeated by the program. */
 
 #include <mosquitto.h>
 #include <string.h>
@@ -39,15 +39,22 @@ int main(int count, char **given) {
     mosquitto_connect_callback_set(client, on_connect);
     mosquitto_disconnect_callback_set(client, on_disconnect);
     mosquitto_publish_callback_set(client, on_publish);
-    int code = mosquitto_connect_async(client, args.host, args.port, KEEP_ALIVE_S);
-    if (code != MOSQ_ERR_SUCCESS) {
-        say("lost %s", mosquitto_strerror(code));
-    }
+    int code;
+    bool begun = false;
+    double attempt = 0;
     if (mosquitto_loop_start(client) != MOSQ_ERR_SUCCESS) {
         fprintf(stderr, "libmosquitto has no threads\n");
         return 1;
     }
     for (long number = 1; tick(&args, number); number++) {
+        if (!begun && seconds() >= attempt) {
+            code = mosquitto_connect_async(client, args.host, args.port, KEEP_ALIVE_S);
+            begun = code == MOSQ_ERR_SUCCESS;
+            attempt = seconds() + RETRY_S;
+            if (!begun) {
+                say("lost %s", mosquitto_strerror(code));
+            }
+        }
         char payload[24];
         int id;
         snprintf(payload, sizeof payload, "%ld", number);

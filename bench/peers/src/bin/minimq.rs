@@ -1,6 +1,10 @@
 //! minimq, MQTT 5, in the loop of its README, with a second between attempts. Like that loop it
 //! sets no bounds of its own. While there is no connection it takes no publications.
 
+use std::sync::OnceLock;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
 use bench_peers::{Args, KEEP_ALIVE_S, RETRY, TOPIC, run, say};
 use embedded_io_adapters::tokio_1::FromTokio;
 use minimq::{Buffers, ConfigBuilder, Publication, QoS, Session};
@@ -112,3 +116,29 @@ async fn converse(
         }
     }
 }
+
+/// embassy's time on tokio's timers. Its own driver for PCs has room for a few timers, fills up
+/// under a runtime that gives out many wakers, and takes a whole processor then.
+struct Clock;
+
+impl embassy_time_driver::Driver for Clock {
+    fn now(&self) -> u64 {
+        since_start().as_millis() as u64
+    }
+
+    fn schedule_wake(&self, at: u64, waker: &Waker) {
+        let waker = waker.clone();
+        let wait = Duration::from_millis(at).saturating_sub(since_start());
+        tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            waker.wake();
+        });
+    }
+}
+
+fn since_start() -> Duration {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed()
+}
+
+embassy_time_driver::time_driver_impl!(static CLOCK: Clock = Clock);
