@@ -130,10 +130,7 @@ async fn serve(args: &Args, device: &VirtualDevice) -> ExitCode {
         })
         .await;
     let code = match ended {
-        Ok(()) => {
-            lines.write(words.stopped());
-            ExitCode::SUCCESS
-        }
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => crate::fail(error),
     };
     lines.finish();

@@ -152,18 +152,44 @@ impl Words {
                 format!("reading {seq}, {age_ms} ms old"),
                 json!({"event": "published", "seq": seq, "age_ms": age_ms}),
             ),
+            Report::Delivered { seq } if self.verbose => (
+                "delivered",
+                Mood::Calm,
+                format!("reading {seq}"),
+                json!({"event": "delivered", "seq": seq}),
+            ),
+            Report::GivenUp { seq, why } if self.verbose => (
+                "given up",
+                Mood::Bad,
+                format!("reading {seq}: {}", why.as_str()),
+                json!({"event": "given_up", "seq": seq, "why": why.as_str()}),
+            ),
             Report::Command { topic, command } if self.verbose => (
                 "command",
                 Mood::Calm,
                 format!("{command}, by {topic}"),
                 json!({"event": "command", "topic": topic, "command": command.as_str()}),
             ),
-            Report::Reading(_) | Report::Published { .. } | Report::Command { .. } => return None,
+            Report::Reading(_)
+            | Report::Published { .. }
+            | Report::Delivered { .. }
+            | Report::GivenUp { .. }
+            | Report::Command { .. } => return None,
             Report::Ignored { topic, why } => (
                 "ignored",
                 Mood::Calm,
                 format!("a message on {topic}: {why}"),
                 json!({"event": "ignored", "topic": topic, "why": why}),
+            ),
+            Report::Quiet { most_ms } => (
+                "mqtt",
+                Mood::Calm,
+                format!(
+                    "the broker is asked after {} s without an answer: the path seems to forget \
+                     connections that are quiet for longer",
+                    most_ms / 1_000
+                ),
+                json!({"event": "quiet", "most_ms": most_ms}),
             ),
             Report::Refused { topic, reason } => (
                 "refused",
@@ -177,14 +203,18 @@ impl Words {
                 text.clone(),
                 json!({"event": "warning", "message": text}),
             ),
+            Report::Stopped { waiting } => (
+                "device",
+                Mood::Calm,
+                match waiting {
+                    0 => "stopped".to_owned(),
+                    1 => "stopped; 1 reading was not delivered".to_owned(),
+                    many => format!("stopped; {many} readings were not delivered"),
+                },
+                json!({"event": "stopped", "waiting": waiting}),
+            ),
         };
         Some(self.format(subject, mood, &text, &object))
-    }
-
-    /// The line for the end.
-    pub fn stopped(&self) -> String {
-        let object = json!({"event": "stopped"});
-        self.format("device", Mood::Calm, "stopped", &object)
     }
 
     /// The line for a message that somebody published.
@@ -273,6 +303,7 @@ fn number(tenths: Tenths) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use aldis_pc::GivenUp;
     use aldis_protocol::Reading;
 
     use super::*;
@@ -308,6 +339,30 @@ mod tests {
                 expected,
                 "{report:?}"
             );
+        }
+    }
+
+    /// A script that follows readings would not learn what became of them.
+    #[test]
+    fn the_end_of_each_reading_is_told() {
+        let mut words = words(Style::Plain, true);
+        for (report, expected) in [
+            (Report::Delivered { seq: 7 }, "delivered: reading 7"),
+            (
+                Report::GivenUp {
+                    seq: 8,
+                    why: GivenUp::Superseded,
+                },
+                "given up: reading 8: superseded",
+            ),
+            (Report::Stopped { waiting: 0 }, "device: stopped"),
+            (
+                Report::Stopped { waiting: 3 },
+                "device: stopped; 3 readings were not delivered",
+            ),
+        ] {
+            let line = words.line(&report, Instant::now());
+            assert_eq!(line.as_deref(), Some(expected), "{report:?}");
         }
     }
 

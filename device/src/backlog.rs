@@ -143,13 +143,13 @@ impl<const N: usize> Backlog<N> {
         self.confirmed.is_some_and(|confirmed| seq <= confirmed)
     }
 
-    /// Appends a reading. Says whether an older one had to go for it that was
-    /// not done.
+    /// Appends a reading. Gives the number of an older one that had to go for it
+    /// and was not done.
     ///
     /// Those under way to the broker stay: their end will be told. There are
     /// fewer of them than `N`.
-    pub(crate) fn push(&mut self, entry: Entry) -> bool {
-        let mut superseded = false;
+    pub(crate) fn push(&mut self, entry: Entry) -> Option<u32> {
+        let mut superseded = None;
         if self.len >= N {
             let done = self.iter().position(|entry| entry.state == State::Done);
             let oldest = done.or_else(|| {
@@ -171,9 +171,9 @@ impl<const N: usize> Backlog<N> {
         self.entries.get_mut(at)
     }
 
-    /// Removes the entry at `position`; the older ones move up. Says whether it
-    /// was not done.
-    fn take_out(&mut self, position: usize) -> bool {
+    /// Removes the entry at `position`; the older ones move up. Gives its number,
+    /// if it was not done.
+    fn take_out(&mut self, position: usize) -> Option<u32> {
         let taken = self.slot(position).and_then(Option::take);
         for position in (0..position).rev() {
             let moved = self.slot(position).and_then(Option::take);
@@ -182,7 +182,8 @@ impl<const N: usize> Backlog<N> {
             }
         }
         self.drop_first();
-        taken.is_some_and(|entry| entry.state != State::Done)
+        let undone = taken.filter(|entry| entry.state != State::Done);
+        undone.map(|entry| entry.seq)
     }
 
     /// The first slot is empty: the ring begins behind it.
@@ -219,9 +220,17 @@ impl<const N: usize> Backlog<N> {
     }
 
     /// The broker has a publication, at `now`; `confirm`: that is not enough.
-    pub(crate) fn delivered(&mut self, id: PublicationId, confirm: bool, now: Instant) {
+    /// Gives its number, if it was a reading.
+    pub(crate) fn delivered(
+        &mut self,
+        id: PublicationId,
+        confirm: bool,
+        now: Instant,
+    ) -> Option<u32> {
         let confirmed = self.confirmed;
+        let mut seq = None;
         if let Some(entry) = self.under_way(id) {
+            seq = Some(entry.seq);
             let done = !confirm || confirmed.is_some_and(|confirmed| entry.seq <= confirmed);
             entry.state = match done {
                 true => State::Done,
@@ -229,17 +238,18 @@ impl<const N: usize> Backlog<N> {
             };
         }
         self.trim();
+        seq
     }
 
-    /// A publication will not be delivered. Says whether it was a reading.
-    pub(crate) fn dropped(&mut self, id: PublicationId) -> bool {
+    /// A publication will not be delivered. Gives its number, if it was a reading.
+    pub(crate) fn dropped(&mut self, id: PublicationId) -> Option<u32> {
         let found = self.under_way(id);
-        let known = found.is_some();
-        if let Some(entry) = found {
+        let seq = found.map(|entry| {
             entry.state = State::Done;
-        }
+            entry.seq
+        });
         self.trim();
-        known
+        seq
     }
 
     /// The recorder has everything up to `seq`.

@@ -112,6 +112,28 @@ pub struct Vitals {
     pub dhcp_losses: Option<u32>,
 }
 
+/// Why a reading will not be delivered, named as in `diag`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivenUp {
+    /// It was to be delivered by then.
+    Expired,
+    /// A newer one needed its place.
+    Superseded,
+    /// The broker had no room or no leave for it, or lost it for good.
+    Full,
+}
+
+impl GivenUp {
+    /// Its name in `diag`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::Superseded => "superseded",
+            Self::Full => "full",
+        }
+    }
+}
+
 /// Something that a person might want to see.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Notice<'a> {
@@ -133,6 +155,18 @@ pub enum Notice<'a> {
         /// Its age in milliseconds.
         age_ms: u64,
     },
+    /// The broker has a reading.
+    Delivered {
+        /// Number of the reading.
+        seq: u32,
+    },
+    /// A reading will not be delivered.
+    GivenUp {
+        /// Number of the reading.
+        seq: u32,
+        /// Why.
+        why: GivenUp,
+    },
     /// A command came.
     Command {
         /// The topic on which it came.
@@ -146,6 +180,12 @@ pub enum Notice<'a> {
         topic: &'a str,
         /// Why.
         why: &'static str,
+    },
+    /// The connection may be quiet for so long from now on: the path seems to forget
+    /// those that are quiet for longer, or is tried with more.
+    Quiet {
+        /// Milliseconds after which the broker is asked for an answer.
+        most_ms: u32,
     },
     /// The broker refused a subscription, or a publication.
     Refused {

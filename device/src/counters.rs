@@ -1,9 +1,9 @@
 //! What is counted for `diag`.
 
-use aldis_mqtt::{Cause, Dropped as Reason, Network};
+use aldis_mqtt::{Cause, Network};
 use aldis_protocol::{Dropped, Reconnects};
 
-use crate::Vitals;
+use crate::{GivenUp, Vitals};
 
 /// How often contact was lost, and what was given up.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,17 +20,12 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// A newer reading took the place of an older one.
-    pub fn superseded(&mut self) {
-        self.superseded = self.superseded.saturating_add(1);
-    }
-
     /// A reading was given up for this reason.
-    pub fn dropped_for(&mut self, reason: Reason) {
-        let counter = match reason {
-            Reason::Expired => &mut self.expired,
-            // Whatever the broker had no room, or no leave, for.
-            Reason::Refused(_) | Reason::SessionLost => &mut self.full,
+    pub fn gave_up(&mut self, why: GivenUp) {
+        let counter = match why {
+            GivenUp::Expired => &mut self.expired,
+            GivenUp::Superseded => &mut self.superseded,
+            GivenUp::Full => &mut self.full,
         };
         *counter = counter.saturating_add(1);
     }

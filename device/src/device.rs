@@ -14,8 +14,9 @@ use aldis_protocol::{
 use crate::backlog::{Backlog, Entry};
 use crate::counters::Counters;
 use crate::dht::{self, Pulse};
+use crate::quiet::Quiet;
 use crate::sensor::Sensor;
-use crate::{Board, Kept, Notice, Recalled, Saved, Settings};
+use crate::{Board, GivenUp, Kept, Notice, Recalled, Saved, Settings};
 
 /// A device: it measures, publishes and obeys. It keeps the newest `BACKLOG`
 /// readings that are not yet delivered.
@@ -26,6 +27,9 @@ pub struct Device<'a, const BACKLOG: usize = 512> {
     sensor: Sensor,
     backlog: &'a mut Backlog<BACKLOG>,
     counters: Counters,
+    quiet: Quiet,
+    /// The session is to be told how long it may be quiet.
+    quiet_due: bool,
     started: Instant,
 
     /// When the next measurement begins, and until when the present one may take.
@@ -98,7 +102,7 @@ enum Stopping {
 pub struct Reaction {
     command: Option<LampCommand>,
     token: Option<Token>,
-    disconnected: bool,
+    disconnected: Option<(Cause, Instant)>,
 }
 
 impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
@@ -160,6 +164,8 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             sensor: Sensor::default(),
             backlog,
             counters: Counters::default(),
+            quiet: Quiet::new(settings.keep_alive_s),
+            quiet_due: false,
             started: now,
             measure_at: match safe {
                 true => Instant::NEVER,
@@ -220,8 +226,9 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
     pub fn recall(&mut self, recalled: Recalled) {
         self.known_done = self.known_done.min(recalled.seq.wrapping_sub(1));
         self.recalled = Some(recalled.seq);
-        if self.backlog.push(Entry::recalled(recalled, self.started)) {
-            self.counters.superseded();
+        let entry = Entry::recalled(recalled, self.started);
+        if self.backlog.push(entry).is_some() {
+            self.counters.gave_up(GivenUp::Superseded);
         }
     }
 
@@ -265,7 +272,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
                 ..
             } => self.connected(version, properties, now, board),
             Event::Disconnected { cause, .. } => {
-                reaction.disconnected = true;
+                reaction.disconnected = Some((cause, now));
                 self.lost(cause, board);
             }
             Event::Message(message) => {
@@ -280,7 +287,10 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             }
             Event::Delivered { id, .. } => {
                 self.told(id);
-                self.backlog.delivered(id, self.settings.confirm, now);
+                let confirm = self.settings.confirm;
+                if let Some(seq) = self.backlog.delivered(id, confirm, now) {
+                    board.notice(Notice::Delivered { seq });
+                }
                 if let Stopping::Published(offline, until) = self.stopping
                     && offline == id
                 {
@@ -328,6 +338,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
                 self.window = usize::from(maximum).clamp(1, Self::WINDOW);
             }
         }
+        self.quiet_due |= self.quiet.connected(now);
         board.notice(Notice::Connected(version));
     }
 
@@ -351,12 +362,16 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
 
     fn dropped(&mut self, id: PublicationId, reason: Dropped, board: &mut impl Board) {
         let reading = self.backlog.dropped(id);
-        if reading {
-            self.counters.dropped_for(reason);
+        if let Some(seq) = reading {
+            let why = match reason {
+                Dropped::Expired => GivenUp::Expired,
+                Dropped::Refused(_) | Dropped::SessionLost => GivenUp::Full,
+            };
+            self.give_up(seq, why, board);
         }
         let topic = match self.told(id) {
             Some(topic) => topic,
-            None if reading => Topic::Climate,
+            None if reading.is_some() => Topic::Climate,
             None => Topic::Status,
         };
         if let Dropped::Refused(reason) = reason {
@@ -364,6 +379,11 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             let topic = self.topic(topic, &mut name);
             board.notice(Notice::Refused { topic, reason });
         }
+    }
+
+    fn give_up(&mut self, seq: u32, why: GivenUp, board: &mut impl Board) {
+        self.counters.gave_up(why);
+        board.notice(Notice::GivenUp { seq, why });
     }
 
     /// What a message asks for.
@@ -430,7 +450,9 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
         if let Some(token) = reaction.token {
             session.acknowledge(token);
         }
-        if reaction.disconnected {
+        if let Some((cause, now)) = reaction.disconnected {
+            let (answered_at, patience_ms) = (session.answered_at(), session.patience_ms());
+            self.quiet.lost(cause, answered_at, patience_ms, now);
             // A reading is sent with its age, which only the next connection knows.
             self.backlog.take_back(|id| session.withdraw(id));
             // The next connection is told the states of its time.
@@ -491,6 +513,13 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
         if self.diag_at <= now {
             self.diag_at = next(self.diag_at, Self::DIAG_MS, now);
             self.diag_due = true;
+        }
+        self.quiet_due |= self.quiet.run(now);
+        if core::mem::take(&mut self.quiet_due) {
+            session.ask_within(self.quiet.limit_ms());
+            board.notice(Notice::Quiet {
+                most_ms: self.quiet.limit_ms(),
+            });
         }
         if session.is_connected() {
             self.publish(session, now, board);
@@ -590,8 +619,8 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
         };
         board.keep(&kept, &self.saved);
         self.known_done = done;
-        if self.backlog.push(Entry::new(seq, taken, reading)) {
-            self.counters.superseded();
+        if let Some(seq) = self.backlog.push(Entry::new(seq, taken, reading)) {
+            self.give_up(seq, GivenUp::Superseded, board);
         }
         if let Some(topic) = self.settings.readout_topic {
             let mut text = [0; 32];

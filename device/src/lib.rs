@@ -89,6 +89,7 @@ mod backlog;
 mod board;
 mod counters;
 mod device;
+mod quiet;
 mod sensor;
 mod settings;
 mod supervisor;
@@ -96,7 +97,7 @@ mod supervisor;
 mod tests;
 
 pub use backlog::Backlog;
-pub use board::{Board, Kept, Notice, Recalled, Saved, Vitals};
+pub use board::{Board, GivenUp, Kept, Notice, Recalled, Saved, Vitals};
 pub use device::{Device, Reaction};
 pub use settings::{Memory, Settings};
 pub use supervisor::{Order, Radio, Supervisor};

@@ -20,9 +20,10 @@
 //!    that forgot the session.
 //! 2. QoS 2 is exactly once to the application, QoS 1 at least once, and the order
 //!    of a topic is kept.
-//! 3. A dead peer is noticed within [`Timeouts`] and the keep-alive, whatever the
-//!    traffic.
-//! 4. Reconnecting never ends: capped exponential [`Backoff`] with full jitter.
+//! 3. A dead peer is noticed within one and a half keep-alives, whatever the traffic;
+//!    sooner where something waits for an answer ([`Timeouts`]).
+//! 4. Reconnecting never ends: prompt at first, then capped exponential [`Backoff`]
+//!    with full jitter.
 //! 5. Subscriptions hold over connections, and every answer to one is told
 //!    ([`Event::Subscribed`]).
 //! 6. A message at QoS 1 or 2 is acknowledged when the application says so

@@ -132,7 +132,6 @@ fn short() -> Options<'static> {
         timeouts: Timeouts {
             connect_ms: 2_000,
             answer_ms: 500,
-            write_ms: 500,
         },
         ..options(Version::V5)
     }

@@ -287,7 +287,6 @@ impl Scene {
         };
         let (_, no_wishes) = mpsc::unbounded_channel();
         let ended = self.play(report, seen, no_wishes, over).await;
-        lines.write(words.borrow().stopped());
         lines.finish();
         ended
     }

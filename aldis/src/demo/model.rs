@@ -91,9 +91,13 @@ impl Model {
             }
             Report::Warning(text) => self.note(at, text.clone()),
             Report::Started { .. }
+            | Report::Quiet { .. }
             | Report::Lamp(_)
             | Report::Published { .. }
-            | Report::Command { .. } => {}
+            | Report::Delivered { .. }
+            | Report::GivenUp { .. }
+            | Report::Command { .. }
+            | Report::Stopped { .. } => {}
         }
     }
 

@@ -129,6 +129,7 @@ impl<H: Hardware, F: NorFlash> Board for EmbassyBoard<'_, H, F> {
                 self.said = Some(cause);
                 self.say(Level::Info, Line::NotConnected(cause));
             }
+            Notice::Quiet { most_ms } => self.say(Level::Info, Line::Quiet(most_ms / 1_000)),
             Notice::Ignored { topic, why } => self.say(Level::Warn, Line::Ignored(topic, why)),
             Notice::Refused { topic, reason } => {
                 self.say(Level::Warn, Line::Refused(topic, reason));
@@ -137,7 +138,9 @@ impl<H: Hardware, F: NorFlash> Board for EmbassyBoard<'_, H, F> {
             Notice::Lost(_)
             | Notice::Lamp(_)
             | Notice::Command { .. }
-            | Notice::Published { .. } => {}
+            | Notice::Published { .. }
+            | Notice::Delivered { .. }
+            | Notice::GivenUp { .. } => {}
         }
     }
 }

@@ -50,6 +50,9 @@ pub enum Line<'a> {
         /// The version of MQTT.
         version: Version,
     },
+    /// The broker is asked at the latest after so many seconds: the path forgets
+    /// connections that are quiet for longer, or is tried with more.
+    Quiet(u32),
     /// The connection was lost.
     Lost(Cause),
     /// There is none, for another reason than before.
@@ -109,6 +112,7 @@ impl fmt::Display for Line<'_> {
                 };
                 write!(f, "mqtt: connected {host}:{port} v{version}")
             }
+            Self::Quiet(seconds) => write!(f, "mqtt: asking after {seconds} s"),
             Self::Lost(cause) => write!(f, "mqtt: lost {cause}"),
             Self::NotConnected(cause) => write!(f, "mqtt: not connected {cause}"),
             Self::Sensor(state) => write!(f, "sensor: {state}"),
@@ -161,6 +165,7 @@ mod tests {
                 },
                 "mqtt: connected 10.0.2.2:1884 v4",
             ),
+            (Line::Quiet(30), "mqtt: asking after 30 s"),
             (
                 Line::Lost(Cause::Network(Network::Closed)),
                 "mqtt: lost the broker closed the connection",

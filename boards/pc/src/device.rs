@@ -10,7 +10,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use aldis_device::dht::Pulse;
-use aldis_device::{Backlog, Board, Device, Memory, Notice, Saved, Settings, Vitals};
+use aldis_device::{Backlog, Board, Device, GivenUp, Memory, Notice, Saved, Settings, Vitals};
 use aldis_mqtt::link::tokio::{TcpConnector, Tls, TlsError, TokioClock};
 use aldis_mqtt::link::{Clock, Link};
 use aldis_mqtt::{
@@ -50,14 +50,22 @@ pub enum Report {
     Lost { cause: Cause, words: String },
     /// A reading was published.
     Published { seq: u32, age_ms: u64 },
+    /// The broker has a reading.
+    Delivered { seq: u32 },
+    /// A reading will not be delivered.
+    GivenUp { seq: u32, why: GivenUp },
     /// A command came.
     Command { topic: String, command: LampCommand },
     /// A message came that is not obeyed.
     Ignored { topic: String, why: &'static str },
+    /// The broker is asked at the latest after so many milliseconds from now on.
+    Quiet { most_ms: u32 },
     /// The broker refused a subscription or a publication.
     Refused { topic: String, reason: ReasonCode },
     /// Something is not as it should be; the device goes on.
     Warning(String),
+    /// The device has ended; so many readings were still to be delivered.
+    Stopped { waiting: usize },
 }
 
 /// A device to be run.
@@ -259,6 +267,8 @@ impl VirtualDevice {
         let mut segment = [0; SEGMENT];
         let mut link = Link::new(session, connector, clock).gather(&mut segment);
         run(&mut device, &mut link, &mut board, sensor, stop).await;
+        let waiting = device.backlog();
+        (board.report)(Report::Stopped { waiting });
         Ok(())
     }
 }
@@ -367,6 +377,8 @@ impl<F: FnMut(Report)> Board for PcBoard<F> {
             Notice::Sensor(state) => Report::Sensor(state),
             Notice::Connected(version) => Report::Connected(version),
             Notice::Published { seq, age_ms } => Report::Published { seq, age_ms },
+            Notice::Delivered { seq } => Report::Delivered { seq },
+            Notice::GivenUp { seq, why } => Report::GivenUp { seq, why },
             Notice::Command { topic, command } => Report::Command {
                 topic: topic.to_owned(),
                 command,
@@ -375,6 +387,7 @@ impl<F: FnMut(Report)> Board for PcBoard<F> {
                 topic: topic.to_owned(),
                 why,
             },
+            Notice::Quiet { most_ms } => Report::Quiet { most_ms },
             Notice::Refused { topic, reason } => Report::Refused {
                 topic: topic.to_owned(),
                 reason,

@@ -26,6 +26,7 @@ pub mod state;
 mod device;
 mod secret;
 
+pub use aldis_device::GivenUp;
 pub use broker_url::BrokerUrl;
 pub use config::Config;
 pub use device::{DeviceError, Report, VirtualDevice, default_id};

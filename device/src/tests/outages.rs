@@ -130,6 +130,31 @@ fn the_oldest_are_superseded_and_counted() {
     assert_eq!((dropped.expired, dropped.full), (Some(0), Some(0)));
 }
 
+/// Who keeps account of readings would miss one, or count it twice.
+#[test]
+fn the_end_of_each_reading_is_told_once() {
+    let mut rig: Rig<16> = Rig::start(settings(), Config::default());
+    rig.wait(10_500);
+    rig.begin_outage();
+    rig.wait(600_000);
+    rig.end_outage();
+    rig.wait(61_000);
+    let told = |what: &str| -> Vec<u32> {
+        let notices = rig.board.acts.iter().filter_map(|(_, act)| match act {
+            Act::Notice(notice) => notice.strip_prefix(what),
+            _ => None,
+        });
+        let numbers = notices.map(|rest| rest.split([',', ' ']).next().unwrap());
+        numbers.map(|number| number.parse().unwrap()).collect()
+    };
+    let (delivered, given_up) = (told("Delivered { seq: "), told("GivenUp { seq: "));
+    let mut all = [&delivered[..], &given_up].concat();
+    all.sort_unstable();
+    assert_eq!(all, numbers(1..=rig.board.saved.seq - 1));
+    assert_eq!(delivered, rig.seqs());
+    assert!(given_up.len() > 90, "{given_up:?}");
+}
+
 /// A reading that is under way is neither counted as lost nor sent with an old
 /// age later, when the ring is full of newer ones.
 #[test]
@@ -384,4 +409,46 @@ fn what_is_done_makes_room_first() {
     seqs.sort_unstable();
     seqs.dedup();
     assert_eq!(seqs, numbers(1..=20));
+}
+
+/// Behind a router that forgets quiet connections after half a minute, a device with
+/// little to say would be lost each minute, for ever.
+#[test]
+fn a_path_that_forgets_quiet_connections_is_kept_awake() {
+    let mut rig: Rig = Rig::start(
+        Settings {
+            keep_alive_s: 60,
+            interval_ms: 600_000,
+            ..settings()
+        },
+        Config::default(),
+    );
+    rig.idle_ms = Some(30_000);
+    rig.wait(600_000);
+    let losses = |rig: &Rig| {
+        let lost =
+            |act: &&(u64, Act)| matches!(&act.1, Act::Notice(text) if text.starts_with("Lost"));
+        rig.board.acts.iter().filter(lost).count()
+    };
+    let before = losses(&rig);
+    assert!((2..=8).contains(&before), "{before}");
+    let told = |act: &(u64, Act)| matches!(&act.1, Act::Notice(text) if text.starts_with("Quiet"));
+    assert!(rig.board.acts.iter().any(told));
+    // A command reaches it at any moment.
+    for minute in 0..50 {
+        rig.wait(60_000 + minute);
+        rig.command("aldis/kitchen/led/set", "toggle");
+        rig.wait(1_000);
+    }
+    assert_eq!(losses(&rig), before);
+    let lit = rig
+        .board
+        .acts
+        .iter()
+        .filter(|act| matches!(act.1, Act::Lamp(_)));
+    assert_eq!(lit.count(), 50);
+    // No lower bound would help a path that is well.
+    rig.idle_ms = None;
+    rig.wait(86_400_000 * 2);
+    assert_eq!(losses(&rig), before);
 }

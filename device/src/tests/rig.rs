@@ -175,6 +175,17 @@ struct Wire {
     conn: ConnId,
     up: VecDeque<(u64, Vec<u8>)>,
     down: VecDeque<(u64, Vec<u8>)>,
+    /// When bytes passed last, while a router on the way still knows the connection.
+    passed_at: Option<u64>,
+}
+
+impl Wire {
+    /// Whether a router that forgets connections after so long lets bytes pass now.
+    fn passes(&mut self, idle_ms: Option<u64>, now: u64) -> bool {
+        let forgets = |at: u64| idle_ms.is_some_and(|idle| now - at > idle);
+        self.passed_at = self.passed_at.filter(|at| !forgets(*at)).map(|_| now);
+        self.passed_at.is_some()
+    }
 }
 
 pub struct Rig<const N: usize = 64> {
@@ -188,6 +199,8 @@ pub struct Rig<const N: usize = 64> {
     pub latency: u64,
     /// The network takes no bytes from the device.
     pub stalled: bool,
+    /// A router on the way forgets connections that are quiet for longer.
+    pub idle_ms: Option<u64>,
     /// After so many more bytes, the connection breaks.
     pub cut_up: Option<usize>,
     pub cut_down: Option<usize>,
@@ -237,6 +250,7 @@ impl<const N: usize> Rig<N> {
             obstacle: None,
             latency: 0,
             stalled: false,
+            idle_ms: None,
             cut_up: None,
             cut_down: None,
             log: Vec::new(),
@@ -478,6 +492,7 @@ impl<const N: usize> Rig<N> {
                             conn: self.broker.open(self.now),
                             up: VecDeque::new(),
                             down: VecDeque::new(),
+                            passed_at: Some(self.now),
                         });
                         session.opened(now);
                     }
@@ -510,7 +525,9 @@ impl<const N: usize> Rig<N> {
             }
             session.transmitted(chunk.len(), now);
             self.board.acts.push((self.now, Act::Sent(chunk.clone())));
-            wire.up.push_back((self.now + self.latency, chunk));
+            if wire.passes(self.idle_ms, self.now) {
+                wire.up.push_back((self.now + self.latency, chunk));
+            }
             moved = true;
         }
         while wire.up.front().is_some_and(|(at, _)| *at <= self.now)
@@ -529,7 +546,9 @@ impl<const N: usize> Rig<N> {
                     self.broken = true;
                 }
             }
-            wire.down.push_back((self.now + self.latency, output));
+            if wire.passes(self.idle_ms, self.now) {
+                wire.down.push_back((self.now + self.latency, output));
+            }
             moved = true;
         }
         while wire.down.front().is_some_and(|(at, _)| *at <= self.now)

@@ -76,8 +76,9 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// and nobody left who answers for its address.
 const RESET: Duration = Duration::from_millis(50);
 
-/// How long a name server may take where there is an address to fall back to.
-const LOOKUP: Duration = Duration::from_secs(3);
+/// How long a name server may take where there is an address to fall back to: that has to
+/// be tried within the session's shortest attempt.
+const LOOKUP: Duration = Duration::from_secs(1);
 
 /// What is left in the socket of the connection before, and until when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

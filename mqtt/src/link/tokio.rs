@@ -74,6 +74,7 @@ use std::time::Duration;
 use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use ::tokio::net::{TcpStream, lookup_host};
 use ::tokio::runtime::Handle;
+use ::tokio::task::JoinSet;
 use ::tokio::time::{self, Sleep, timeout};
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 
@@ -203,11 +204,15 @@ impl TcpConnector {
     }
 }
 
-/// How long one of several addresses is tried before the next.
-const PER_ADDRESS: Duration = Duration::from_secs(3);
+/// How long an address is waited for before another attempt begins beside it.
+const KNOCK: Duration = Duration::from_secs(1);
 
-/// How long the resolver may take where there is an address to fall back to.
-const LOOKUP: Duration = Duration::from_secs(3);
+/// The most attempts at the same time.
+const BESIDE: usize = 32;
+
+/// How long the resolver may take where there is an address to fall back to: it has to
+/// leave time for that in the session's shortest attempt.
+const LOOKUP: Duration = Duration::from_secs(1);
 
 /// How long the other side may take to close after us.
 const LINGER: Duration = Duration::from_secs(2);
@@ -248,26 +253,40 @@ async fn addresses(
     }
 }
 
-/// Tries one address after the other, beginning where the last attempt ended:
-/// the session's bound may be shorter than all of them take.
+/// Tries one address after the other, beginning where the last attempt ended: the
+/// session's bound may be shorter than all of them take. One that does not answer is
+/// given the time there is, and the next is tried beside it, or the same again: the
+/// operating system waits longer and longer before it knocks again, and a path that is
+/// back would be found late.
 async fn connect(
-    mut addresses: Vec<SocketAddr>,
+    addresses: Vec<SocketAddr>,
     turn: &AtomicUsize,
 ) -> Result<(TcpStream, SocketAddr), Failure> {
-    let first = turn.load(Ordering::Relaxed) % addresses.len().max(1);
-    addresses.rotate_left(first);
     let mut failure = (Network::Dns, String::from("there is no address"));
-    for address in addresses {
-        turn.fetch_add(1, Ordering::Relaxed);
-        match timeout(PER_ADDRESS, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
+    let mut attempts = JoinSet::new();
+    let mut failed = 0;
+    while failed < addresses.len() || !attempts.is_empty() {
+        let number = turn.fetch_add(1, Ordering::Relaxed) % addresses.len();
+        if let Some(&address) = addresses.get(number)
+            && attempts.len() < BESIDE
+        {
+            let attempt = TcpStream::connect(address);
+            attempts.spawn(async move { (number, address, attempt.await) });
+        }
+        match timeout(KNOCK, attempts.join_next()).await {
+            Ok(Some(Ok((number, address, Ok(stream))))) => {
+                // The next attempt begins with the same one.
+                turn.store(number, Ordering::Relaxed);
                 // Packets are complete as they are: waiting for more only
                 // delays them. Where it cannot be set it is not needed.
                 let _ = stream.set_nodelay(true);
                 return Ok((stream, address));
             }
-            Ok(Err(error)) => failure = (network(&error), format!("{address}: {error}")),
-            Err(_) => failure = (Network::TimedOut, format!("{address} does not answer")),
+            Ok(Some(Ok((_, address, Err(error))))) => {
+                failure = (network(&error), format!("{address}: {error}"));
+                failed += 1;
+            }
+            _ => {}
         }
     }
     Err(failure)
@@ -321,8 +340,6 @@ impl Connector for TcpConnector {
             network
         })?;
         self.failure = None;
-        // The next attempt begins with the same one.
-        self.turn.fetch_sub(1, Ordering::Relaxed);
         self.last_good = Some(address);
         self.halves = Some(stream.split());
         Ok(())
@@ -511,10 +528,49 @@ mod tests {
         let turn = AtomicUsize::new(0);
         // Refused, then connected.
         let (_, to) = connect(vec![address(1), alive], &turn).await.unwrap();
-        assert_eq!((to, turn.load(Ordering::Relaxed)), (alive, 2));
+        assert_eq!((to, turn.load(Ordering::Relaxed)), (alive, 1));
         // An attempt that was cut short at the first address.
-        let turn = AtomicUsize::new(1);
+        let turn = AtomicUsize::new(3);
         let (_, to) = connect(vec![address(1), alive], &turn).await.unwrap();
-        assert_eq!((to, turn.load(Ordering::Relaxed)), (alive, 2));
+        assert_eq!((to, turn.load(Ordering::Relaxed)), (alive, 1));
+    }
+
+    /// Nothing listens anywhere: waiting for more would only delay the next attempt.
+    #[tokio::test]
+    async fn addresses_that_all_refuse_are_told_at_once() {
+        let turn = AtomicUsize::new(0);
+        let refused = connect(vec![address(1), address(2)], &turn).await;
+        assert_eq!(refused.unwrap_err().0, Network::ConnectionRefused);
+        assert_eq!(turn.load(Ordering::Relaxed), 2);
+        let none = connect(vec![], &turn).await;
+        assert_eq!(none.unwrap_err().0, Network::Dns);
+    }
+
+    /// A machine that takes no more connections drops them without a word, and the
+    /// operating system asks it again after 1, 3, 7 and 15 seconds. Once it takes
+    /// some again, that would be late.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_silent_address_is_asked_again_each_second() {
+        let socket = ::tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let listener = socket.listen(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        // As many as wait to be accepted.
+        let waiting = TcpStream::connect(address).await.unwrap();
+        let turn = Arc::new(AtomicUsize::new(0));
+        let attempts = turn.clone();
+        let connecting = ::tokio::spawn(async move { connect(vec![address], &attempts).await });
+        let start = time::Instant::now();
+        while turn.load(Ordering::Relaxed) < 4 {
+            let waited = start.elapsed();
+            assert!(waited < Duration::from_secs(60), "it is not asked again");
+            time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(!connecting.is_finished());
+        let accepted = listener.accept().await.unwrap();
+        let connected = timeout(Duration::from_secs(60), connecting).await;
+        assert_eq!(connected.unwrap().unwrap().unwrap().1, address);
+        drop((waiting, accepted));
     }
 }

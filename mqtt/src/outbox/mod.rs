@@ -24,6 +24,7 @@ mod slot;
 pub use slot::Slot;
 pub(crate) use slot::{Kind, State};
 
+use crate::Instant;
 use crate::shift::move_down;
 use crate::wire::{
     HEADER_ROOM, MAX_REMAINING_LENGTH, PacketId, QoS, Reader, Text, Version, Writer, id,
@@ -284,6 +285,29 @@ impl<'b> Outbox<'b> {
             }
             at += 1;
         }
+    }
+
+    /// Marks what has expired before it was sent. Says whether there was something,
+    /// and when the next one expires.
+    pub fn expire(&mut self, now: Instant) -> (bool, Instant) {
+        let going_out = match self.locked {
+            true => self.cursor,
+            false => Index::MAX,
+        };
+        let (mut expired, mut next) = (false, Instant::NEVER);
+        for (at, slot) in self.slots.iter_mut().take(self.len).enumerate() {
+            if !is_unsent(slot) || at == going_out {
+                continue;
+            }
+            if slot.expires <= now {
+                slot.state = State::Report;
+                slot.since = EXPIRED;
+                expired = true;
+            } else {
+                next = next.min(slot.expires);
+            }
+        }
+        (expired, next)
     }
 
     /// The first publication from `at` on that was never sent, and of which

@@ -3,9 +3,11 @@
 use super::receive::{Pending, Range, part};
 use super::timers::Timer;
 use super::transmit::{Ping, What};
-use super::{Cause, CleanStart, Network, OptionsError, Progress, Session, Transport, Versions};
+use super::{
+    Cause, CleanStart, Network, OptionsError, Progress, Session, Timeouts, Transport, Versions,
+};
 use crate::Instant;
-use crate::outbox::{EXPIRED, Kind, Slot, State as EntryState};
+use crate::outbox::{Kind, Slot, State as EntryState};
 use crate::wire::{
     Connect, Fault, HEADER_ROOM, Properties, QoS, ReasonCode, Value, Version, Writer, connack, id,
     kind, property_bit, valid_topic, write_header, write_property,
@@ -18,8 +20,21 @@ const LOOK_AGAIN_MS: u32 = 100;
 /// another client is taken to have the same id.
 const BRIEF: u8 = 3;
 
+/// In the first seconds of an outage attempts follow each other fastest.
+const YOUNGER_MS: u32 = 10_000;
+
 /// How long such a connection lasts at most.
 const BRIEF_MS: u32 = 10_000;
+
+/// `first`, doubled so many times, up to `most`.
+#[inline(never)]
+fn doubled(first: u32, times: u8, most: u32) -> u32 {
+    let mut bound = first;
+    for _ in 0..times {
+        bound = bound.saturating_add(bound).min(most);
+    }
+    bound.min(most)
+}
 
 /// Where the session stands. None of these is the last.
 ///
@@ -67,7 +82,7 @@ pub(crate) struct Limits {
     pub maximum_qos: QoS,
     /// What it does not offer, by the properties that say so.
     lacking: u32,
-    pub keep_alive_s: u16,
+    pub keep_alive_ms: u32,
 }
 
 impl Default for Limits {
@@ -78,7 +93,7 @@ impl Default for Limits {
             maximum_packet_size: u32::MAX,
             maximum_qos: QoS::ExactlyOnce,
             lacking: 0,
-            keep_alive_s: 0,
+            keep_alive_ms: 0,
         }
     }
 }
@@ -107,6 +122,7 @@ impl Session<'_> {
         self.timers.set_now(now);
         self.state = State::Greeting;
         self.sent_at = now;
+        self.arm_connect();
         match self.write_connect() {
             Some((start, end)) => self.transmit.begin(What::Connect, (start, end)),
             // Checked when the session was made; an assigned id may be longer.
@@ -147,6 +163,7 @@ impl Session<'_> {
     pub fn start(&mut self, now: Instant) {
         self.wanted = true;
         if self.state == State::Stopped {
+            self.steady = true;
             self.state = State::Waiting;
             self.timers.arm(Timer::Reconnect, now);
         }
@@ -171,7 +188,8 @@ impl Session<'_> {
         {
             return Err(OptionsError::InvalidWill);
         }
-        if !Properties::new(options.properties).allowed_in(kind::CONNECT) {
+        let properties = Properties::new(options.properties);
+        if !properties.is_empty() && !properties.allowed_in(kind::CONNECT) {
             return Err(OptionsError::InvalidProperty);
         }
         self.write_connect()
@@ -254,7 +272,7 @@ impl Session<'_> {
             return Err(Fault::Protocol);
         }
         let limits = &mut self.limits;
-        limits.keep_alive_s = self.options.keep_alive_s;
+        let mut keep_alive_s = u32::from(self.options.keep_alive_s);
         let mut assigned = None;
         for property in Properties::checked(block).raw() {
             let number = match property {
@@ -269,7 +287,7 @@ impl Session<'_> {
                 id::RECEIVE_MAXIMUM => limits.in_flight = number as u16,
                 id::MAXIMUM_PACKET_SIZE => limits.maximum_packet_size = number,
                 id::TOPIC_ALIAS_MAXIMUM => limits.topic_alias_maximum = number as u16,
-                id::SERVER_KEEP_ALIVE => limits.keep_alive_s = number as u16,
+                id::SERVER_KEEP_ALIVE => keep_alive_s = number,
                 id::MAXIMUM_QOS if number == 0 => limits.maximum_qos = QoS::AtMostOnce,
                 id::MAXIMUM_QOS => limits.maximum_qos = QoS::AtLeastOnce,
                 // Of the others, those that can be zero say what is not offered.
@@ -277,6 +295,8 @@ impl Session<'_> {
                 _ => {}
             }
         }
+        // A property of two bytes.
+        limits.keep_alive_ms = keep_alive_s.wrapping_mul(1_000);
         limits.in_flight = limits.in_flight.min(self.options.in_flight).max(1);
         // CONNECT must have room for it, or the next one could not be sent.
         let room = self
@@ -308,6 +328,8 @@ impl Session<'_> {
             return Ok(Progress::More);
         }
         self.established = true;
+        self.unanswered = 0;
+        self.learn(self.sent_at.as_millis() as u32);
         if !session_present {
             self.epoch = self.epoch.wrapping_add(1);
         }
@@ -317,6 +339,7 @@ impl Session<'_> {
         self.releases = true;
         self.state = State::Connected;
         self.proof_at = self.timers.now();
+        self.connected_at = self.timers.low();
         self.timers.stop(Timer::Connect);
         self.timers
             .arm_after(Timer::Stable, self.options.backoff.stable_ms);
@@ -327,12 +350,39 @@ impl Session<'_> {
         }))
     }
 
+    /// What was sent at `since`, by the low half of the clock, was answered now.
     #[inline(never)]
-    fn arm_ping(&mut self, from: Instant) {
-        if self.limits.keep_alive_s > 0 {
-            let keep_alive_ms = u32::from(self.limits.keep_alive_s) * 1_000;
-            self.timers.arm(Timer::Ping, from.after(keep_alive_ms));
+    pub(super) fn learn(&mut self, since: u32) {
+        let took_ms = self.timers.low().wrapping_sub(since);
+        let before = self.round_trip_ms;
+        self.round_trip_ms = took_ms.max(before - before / 8);
+        let most = match self.limits.keep_alive_ms {
+            0 => Timeouts::ANSWER_MOST_MS,
+            keep_alive_ms => keep_alive_ms,
+        };
+        let least = self.options.timeouts.answer_ms.min(most / 2);
+        // No keep-alive is so long that this would overflow.
+        let long = self.round_trip_ms.min(most).wrapping_mul(4);
+        self.patience_ms = long.max(least).min(most);
+    }
+
+    /// The broker is asked for an answer after so long without one: soon enough to
+    /// have waited for the answer when the broker may be given up.
+    #[inline(never)]
+    pub(super) fn arm_ping(&mut self, from: Instant) {
+        let keep_alive_ms = self.limits.keep_alive_ms;
+        if keep_alive_ms > 0 {
+            // It is waited for at most a keep-alive.
+            let in_time = (keep_alive_ms + keep_alive_ms / 2).wrapping_sub(self.patience_ms);
+            let wait = keep_alive_ms.min(in_time).min(self.quiet_ms);
+            self.timers.arm(Timer::Ping, from.after(wait));
         }
+    }
+
+    fn arm_connect(&mut self) {
+        let first_ms = self.options.timeouts.connect_ms;
+        let bound = doubled(first_ms, self.unanswered, Timeouts::CONNECT_MOST_MS);
+        self.timers.arm_after(Timer::Connect, bound);
     }
 
     pub(super) fn on_pingresp(&mut self) {
@@ -373,22 +423,18 @@ impl Session<'_> {
         self.state = State::Closing(cause);
         self.due = true;
         self.timers.stop_connection();
-        self.timers
-            .arm_after(Timer::Close, self.options.timeouts.write_ms);
+        self.timers.arm_after(Timer::Close, self.patience_ms);
     }
 
     /// The connection is gone: nothing that was written for it stays.
     pub(super) fn lose(&mut self, cause: Cause) {
         match (self.state, cause) {
             (State::Connected, Cause::Network(Network::Closed)) => {
-                let stable_at = self.timers.deadline(Timer::Stable);
-                let ms = |at: Instant| at.as_millis() as u32;
-                let left = ms(stable_at).wrapping_sub(ms(self.timers.now()));
-                let lasted = self.options.backoff.stable_ms.wrapping_sub(left);
-                if stable_at != Instant::NEVER && lasted < BRIEF_MS {
-                    self.brief = self.brief.saturating_add(1);
-                }
+                let lasted = self.timers.low().wrapping_sub(self.connected_at);
+                self.brief = self.brief.saturating_add((lasted < BRIEF_MS).into());
             }
+            // Said twice is enough.
+            (_, Cause::TakenOver) => self.brief = self.brief.saturating_add(2),
             // A broker that is gone for a moment has closed for another reason.
             (State::Opening, _) => self.brief = 0,
             _ => {}
@@ -419,29 +465,44 @@ impl Session<'_> {
             self.timers.stop(Timer::Reconnect);
             return;
         }
-        self.state = State::Waiting;
         let wait = self.back_off(cause);
+        self.state = State::Waiting;
         self.timers.arm_after(Timer::Reconnect, wait);
     }
 
     /// How long to wait before the next attempt, in milliseconds.
     fn back_off(&mut self, cause: Cause) -> u32 {
-        let backoff = self.options.backoff;
         if cause == Cause::Protocol(Fault::ReceiveMaximum) {
             // There is room for what the broker could not be rid of.
             return 0;
         }
-        let mut bound = backoff.base_ms;
-        for _ in 0..self.attempts {
-            bound = bound.saturating_add(bound);
+        let backoff = self.options.backoff;
+        let now = self.timers.low();
+        if core::mem::take(&mut self.steady) {
+            self.outage = now;
         }
-        let mut bound = bound.min(backoff.cap_ms);
+        let age = now.wrapping_sub(self.outage);
+        let unwilling = match cause {
+            Cause::ConnectTimeout => false,
+            Cause::Protocol(_) => true,
+            _ => self.state.is_unanswered(),
+        };
         let mut least = 0;
-        self.attempts = self.attempts.saturating_add(1).min(32);
-        // Most brokers take a session over without a word.
-        if cause == Cause::TakenOver || self.brief >= BRIEF {
+        let bound;
+        if self.brief >= BRIEF {
             least = backoff.taken_over_ms;
             bound = least;
+        } else if unwilling || age >= backoff.young_ms {
+            bound = doubled(backoff.base_ms, self.attempts, backoff.cap_ms);
+            self.attempts = self.attempts.wrapping_add(1).min(32);
+        } else {
+            least = match age {
+                0..YOUNGER_MS => backoff.prompt_ms / 2,
+                _ => backoff.prompt_ms,
+            };
+            bound = least;
+            // Where the waits begin when the outage is no longer young.
+            self.attempts = self.attempts.max(2);
         }
         least.saturating_add(self.jitter(bound))
     }
@@ -460,7 +521,6 @@ impl Session<'_> {
     /// Does what is due.
     #[inline(never)]
     pub(super) fn on_deadline(&mut self) {
-        let timeouts = self.options.timeouts;
         let due = self.timers.take_due();
         self.due = true;
         if due.has(Timer::Expire) {
@@ -469,45 +529,47 @@ impl Session<'_> {
         if due.has(Timer::Stable) {
             self.attempts = 0;
             self.brief = 0;
+            self.steady = true;
             self.inbound.settle();
         }
         if due.has(Timer::Reconnect) && self.state == State::Waiting {
             self.state = State::Opening;
             self.connection = self.connection.wrapping_add(1);
-            self.timers.arm_after(Timer::Connect, timeouts.connect_ms);
+            self.arm_connect();
         }
         if due.has(Timer::Ping) && self.ping == Ping::Idle {
-            let keep_alive_ms = u32::from(self.limits.keep_alive_s) * 1_000;
-            let at = self.sent_at.min(self.proof_at).after(keep_alive_ms);
-            if at > self.timers.now() {
-                self.timers.arm(Timer::Ping, at);
-            } else {
+            let since = self.sent_at.min(self.proof_at);
+            self.arm_ping(since);
+            if self.timers.deadline(Timer::Ping) <= self.timers.now() {
+                self.timers.stop(Timer::Ping);
                 self.ping = Ping::Due;
-                let bound = timeouts.write_ms.saturating_add(timeouts.answer_ms);
-                self.timers.arm_after(Timer::Answer, bound);
+                let keep_alive_ms = self.limits.keep_alive_ms;
+                let most = keep_alive_ms.wrapping_add(keep_alive_ms / 2);
+                self.timers.arm(Timer::Answer, since.after(most));
             }
         }
-        let mut silent = due.has(Timer::Answer);
-        let mut unanswered = due.has(Timer::Acknowledge);
         let behind = self.reply.is_some() && self.start < self.end;
-        if self.blocked || behind || self.held != Instant::NEVER {
+        let silent = if self.blocked || behind || self.held != Instant::NEVER {
             // The answer may be waiting behind what the application has not
             // acknowledged, or behind what wants a reply that could not be
             // written yet, or what it answers is not written: that is not the
             // broker's silence.
             let wait = match self.blocked {
-                true => timeouts.answer_ms.max(LOOK_AGAIN_MS),
+                true => self.patience_ms.max(LOOK_AGAIN_MS),
                 false => LOOK_AGAIN_MS,
             };
-            if core::mem::take(&mut silent) {
+            if due.has(Timer::Answer) {
                 self.timers.arm_after(Timer::Answer, wait);
             }
-            if core::mem::take(&mut unanswered) {
+            if due.has(Timer::Acknowledge) {
                 self.timers.arm_after(Timer::Acknowledge, wait);
             }
-        }
-        silent |= unanswered && self.is_unanswered();
+            false
+        } else {
+            due.has(Timer::Answer) || due.has(Timer::Acknowledge) && self.is_unanswered()
+        };
         let cause = if due.has(Timer::Connect) {
+            self.unanswered = self.unanswered.wrapping_add(1).min(8);
             Cause::ConnectTimeout
         } else if due.has(Timer::Write) {
             Cause::Stalled
@@ -516,6 +578,10 @@ impl Session<'_> {
         } else {
             return;
         };
+        if cause == Cause::Silent {
+            // Should it only have been slow, it has longer next time.
+            self.round_trip_ms = self.patience_ms / 2;
+        }
         self.lose(match self.state {
             // That it could not be told does not change why.
             State::Closing(told) => told,
@@ -525,36 +591,23 @@ impl Session<'_> {
 
     /// Whether some answer is overdue; if not, waits for the next one.
     fn is_unanswered(&mut self) -> bool {
-        let bound = self.options.timeouts.answer_ms;
-        let present = self.timers.now().as_millis() as u32;
-        let mut wait = None;
-        for slot in self.outbox.entries().filter(|slot| slot.awaits_answer()) {
-            let Some(left) = bound.checked_sub(present.wrapping_sub(slot.since)) else {
-                return true;
-            };
-            wait = Some(wait.unwrap_or(bound).min(left));
+        let bound = self.patience_ms;
+        let present = self.timers.low();
+        let waiting = self.outbox.entries().filter(|slot| slot.awaits_answer());
+        let Some(longest) = waiting.map(|slot| present.wrapping_sub(slot.since)).max() else {
+            return false;
+        };
+        if longest < bound {
+            self.timers.arm_after(Timer::Acknowledge, bound - longest);
         }
-        if let Some(wait) = wait {
-            self.timers.arm_after(Timer::Acknowledge, wait);
-        }
-        wait == Some(0)
+        longest >= bound
     }
 
     /// Marks what has expired, and waits for what will.
     #[inline(never)]
     fn expire(&mut self) {
-        let mut next = Instant::NEVER;
-        let mut at = 0;
-        while let Some(found) = self.outbox.unsent(at, &|_| true) {
-            let expires = self.outbox.entry(found).map_or(next, |slot| slot.expires);
-            if expires <= self.timers.now() {
-                self.outbox.mark(found, EntryState::Report, EXPIRED);
-                self.reports = true;
-            } else {
-                next = next.min(expires);
-            }
-            at = found + 1;
-        }
+        let (expired, next) = self.outbox.expire(self.timers.now());
+        self.reports |= expired;
         self.timers.arm(Timer::Expire, next);
     }
 }

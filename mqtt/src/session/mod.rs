@@ -31,9 +31,12 @@ use transmit::{Ping, Reply, Transmit};
 use crate::Instant;
 use crate::outbox::{Kind, Outbox, Slot, State as EntryState};
 use crate::wire::{
-    Properties, Property, QoS, ReasonCode, SubscribeOptions, Text, Value, Version, Writer, id,
-    valid_filter, valid_topic, varint_len, write_property,
+    QoS, ReasonCode, SubscribeOptions, Text, Value, Version, Writer, id, valid_filter, valid_topic,
+    varint_len, write_property,
 };
+
+/// What fits into a variable byte integer (MQTT 5, 1.5.5).
+const MAX_SUBSCRIPTION_IDENTIFIER: u32 = 268_435_455;
 
 /// What the driver is to do with its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,10 +107,23 @@ pub struct Session<'b> {
     purge: bool,
     /// The application wants a connection.
     wanted: bool,
-    /// Attempts since the last connection that was stable.
+    /// Waits since the outage began that were by chance alone.
     attempts: u8,
+    /// Attempts in a row that nobody answered.
+    unanswered: u8,
     /// Connections in a row that the broker accepted and soon closed.
     brief: u8,
+    /// When the broker accepted the connection, by the low half of the clock.
+    connected_at: u32,
+    /// When the outage began, by the low half of the clock.
+    outage: u32,
+    /// There is none: the last connection was stable.
+    steady: bool,
+    /// The longest round trip of late, and how long an answer is waited for.
+    round_trip_ms: u32,
+    patience_ms: u32,
+    /// After how long without an answer the broker is asked for one.
+    quiet_ms: u32,
     inbound_aliases: Aliases<'b>,
     outbound_aliases: Aliases<'b>,
     options: Options<'b>,
@@ -161,7 +177,14 @@ impl<'b> Session<'b> {
             purge: false,
             wanted: true,
             attempts: 0,
+            unanswered: 0,
             brief: 0,
+            outage: 0,
+            steady: true,
+            connected_at: 0,
+            round_trip_ms: 0,
+            patience_ms: options.timeouts.answer_ms,
+            quiet_ms: u32::MAX,
             random: (seed ^ seed >> 32) as u32,
             sent_at: now,
             proof_at: now,
@@ -191,6 +214,27 @@ impl<'b> Session<'b> {
     /// The version that is spoken, or will be tried next.
     pub fn version(&self) -> Version {
         self.version
+    }
+
+    /// When the broker gave its last answer to something that this client sent.
+    pub fn answered_at(&self) -> Instant {
+        self.proof_at
+    }
+
+    /// How long an answer is waited for at present, in milliseconds.
+    pub fn patience_ms(&self) -> u32 {
+        self.patience_ms
+    }
+
+    /// Lets the broker be asked for an answer after so many milliseconds without
+    /// one, where that is sooner than the keep-alive: a router on the way may
+    /// forget connections that are quiet for longer.
+    pub fn ask_within(&mut self, quiet_ms: u32) {
+        // Asked more often, a broker would have nothing else to do.
+        self.quiet_ms = quiet_ms.max(1_000);
+        if self.timers.is_armed(Timer::Ping) {
+            self.arm_ping(self.sent_at.min(self.proof_at));
+        }
     }
 
     /// How many publications are in the outbox: not sent, or not acknowledged.
@@ -358,15 +402,13 @@ impl<'b> Session<'b> {
         options: SubscribeOptions,
         identifier: Option<u32>,
     ) -> Result<(), SubscribeError> {
-        let identifier = identifier.map(Property::SubscriptionIdentifier);
-        let properties = Properties::new(identifier.as_slice());
         if !valid_filter(filter)
             || !options.allowed_for(filter)
-            || !properties.allowed_in(crate::wire::kind::SUBSCRIBE)
+            || identifier.is_some_and(|id| id == 0 || id > MAX_SUBSCRIPTION_IDENTIFIER)
         {
             return Err(SubscribeError::InvalidFilter);
         }
-        self.append_filter(Kind::Subscription, filter, &properties, Some(options))
+        self.append_filter(Kind::Subscription, filter, identifier, Some(options))
     }
 
     /// Ends a subscription.
@@ -376,7 +418,7 @@ impl<'b> Session<'b> {
         if held.is_none_or(|entry| entry.kind != Kind::Subscription) {
             return Err(SubscribeError::NotSubscribed);
         }
-        self.append_filter(Kind::Unsubscription, filter, &Properties::NONE, None)
+        self.append_filter(Kind::Unsubscription, filter, None, None)
     }
 
     /// Appends a subscription or its end, in place of what there was about the
@@ -385,16 +427,15 @@ impl<'b> Session<'b> {
         &mut self,
         kind: Kind,
         filter: &str,
-        properties: &Properties<'_>,
+        identifier: Option<u32>,
         options: Option<SubscribeOptions>,
     ) -> Result<(), SubscribeError> {
         let old = self.outbox.filter(filter);
         let options = options.map(|options| options.byte(Version::V5));
         let mut entry = Slot::new(kind, u32::from(options.unwrap_or(0)));
         entry.packet_id = Some(self.outbox.packet_id());
-        let size = properties.size();
-        let len_of_len = varint_len(u32::try_from(size).unwrap_or(u32::MAX));
-        let len = 2 + len_of_len + size + 2 + filter.len() + usize::from(options.is_some());
+        let size = identifier.map_or(0, |number| 1 + varint_len(number));
+        let len = 2 + 1 + size + 2 + filter.len() + usize::from(options.is_some());
         let Some(body) = self.outbox.append(&entry, len) else {
             return Err(SubscribeError::Full);
         };
@@ -402,7 +443,12 @@ impl<'b> Session<'b> {
         // The length was counted above: there is room.
         let _ = (|| {
             w.u16(entry.packet_id.map_or(0, crate::wire::PacketId::get))?;
-            properties.write(&mut w)?;
+            // The properties, at most five bytes.
+            w.byte(size as u8)?;
+            if let Some(number) = identifier {
+                let number = Value::Number(number);
+                write_property(&mut w, id::SUBSCRIPTION_IDENTIFIER, number)?;
+            }
             w.string(filter)?;
             options.map_or(Ok(()), |options| w.byte(options))
         })();

@@ -30,43 +30,67 @@ pub enum CleanStart {
 /// Bounds on waiting, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// From the attempt to open the connection until CONNACK.
+    /// How long an attempt may take to open the connection, and then again to
+    /// come to CONNACK. Doubles with each attempt that got no answer, up to
+    /// [`Timeouts::CONNECT_MOST_MS`], so that a slow network gets through.
     pub connect_ms: u32,
-    /// Until any packet that must be answered is answered.
+    /// How long an answer is waited for, and a write that does not get on: at
+    /// least so long, and four times the longest round trip of late; at most
+    /// the keep-alive. A keep-alive below twice this makes it shorter.
     pub answer_ms: u32,
-    /// A write that does not get on, or a PINGREQ that cannot be written.
-    pub write_ms: u32,
+}
+
+impl Timeouts {
+    /// The most that half an attempt may take.
+    pub const CONNECT_MOST_MS: u32 = 30_000;
+    /// The most that an answer may take where there is no keep-alive.
+    pub const ANSWER_MOST_MS: u32 = 120_000;
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
-            connect_ms: 10_000,
-            answer_ms: 10_000,
-            write_ms: 10_000,
+            connect_ms: 2_000,
+            answer_ms: 5_000,
         }
     }
 }
 
-/// Waiting between attempts: capped exponential back-off with full jitter.
+/// Waiting between attempts.
+///
+/// | The outage is | Nobody answered, or the connection broke | The broker closed before CONNACK, refused, or broke the rules |
+/// |---|---|---|
+/// | younger than ten seconds | `prompt_ms` | full jitter, from `base_ms` on doubling up to `cap_ms` |
+/// | younger than `young_ms` | twice `prompt_ms` | the same |
+/// | older | full jitter, from four times `base_ms` on doubling up to `cap_ms` | the same |
+///
+/// The two prompt waits are bounds as well: half of each is by chance. An outage
+/// ends when a connection has lasted for `stable_ms`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    /// Bound of the first wait; it doubles with each attempt.
+    /// Bound of a wait in the first ten seconds of an outage; twice as long from
+    /// then on.
+    pub prompt_ms: u32,
+    /// How old an outage is when every wait begins to grow.
+    pub young_ms: u32,
+    /// Bound of the first wait that is by chance alone; it doubles with each.
     pub base_ms: u32,
     /// Bound of any wait.
     pub cap_ms: u32,
-    /// How long a connection must last before the bound starts again.
+    /// How long a connection must last to end the outage before it.
     pub stable_ms: u32,
-    /// The least wait after another client took the session over: as the broker
-    /// said, or as three connections in a row suggest that it accepted and
-    /// closed within ten seconds.
+    /// The least wait after another client took the session over twice in one
+    /// outage: as the broker said, or as three connections in a row suggest that
+    /// it accepted and closed within ten seconds.
     pub taken_over_ms: u32,
 }
 
 impl Default for Backoff {
     fn default() -> Self {
         Self {
-            base_ms: 1_000,
+            prompt_ms: 450,
+            young_ms: 60_000,
+            base_ms: 250,
             cap_ms: 60_000,
             stable_ms: 30_000,
             taken_over_ms: 60_000,
@@ -89,9 +113,9 @@ pub struct Options<'a> {
     pub versions: Versions,
     /// Whether the broker shall forget what it knows of this client.
     pub clean_start: CleanStart,
-    /// After how many seconds without an answer the broker is asked for one,
-    /// and after one and a half times as many it gives this client up; zero:
-    /// never. The broker may decide otherwise.
+    /// After how many seconds without an answer the broker is asked for one, at
+    /// the latest, and after one and a half times as many each side gives the
+    /// other up; zero: never. The broker may decide otherwise.
     pub keep_alive_s: u16,
     /// How many seconds the broker keeps the session of a lost connection.
     /// MQTT 3.1.1 knows no bound.

@@ -258,6 +258,9 @@ impl Session<'_> {
         if !expected || !sent || self.outbox.is_locked(at) {
             return Err(Fault::Protocol);
         }
+        if self.round_trip_ms > 0 || self.timers.low() != entry.since {
+            self.learn(entry.since);
+        }
         let id = entry.id;
         if kind == kind::PUBREC && !reason.is_error() {
             self.outbox.mark(at, EntryState::Release, 0);

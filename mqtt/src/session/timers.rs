@@ -63,6 +63,11 @@ impl Timers {
         self.now
     }
 
+    /// The low half of the present, for what is compared with the near past.
+    pub const fn low(&self) -> u32 {
+        self.now.as_millis() as u32
+    }
+
     pub fn set_now(&mut self, now: Instant) {
         self.now = now;
     }

@@ -2,7 +2,7 @@
 
 use super::connection::State;
 use super::timers::Timer;
-use super::{Cause, Session, Timeouts};
+use super::{Cause, Session};
 use crate::Instant;
 use crate::outbox::{Alias, EXPIRED, Kind, Parts, Slot, Stage, State as EntryState};
 use crate::wire::{Fault, HEADER_ROOM, PacketId, QoS, ReasonCode, Version, id, kind, varint_len};
@@ -120,7 +120,7 @@ impl Session<'_> {
     /// many of them it has written by [`Session::transmitted`].
     ///
     /// To be called even when the network takes nothing just now: the bound on
-    /// writing ([`Timeouts::write_ms`](crate::Timeouts::write_ms)) begins here.
+    /// writing ([`Timeouts::answer_ms`](crate::Timeouts::answer_ms)) begins here.
     #[inline]
     pub fn transmit(&mut self, now: Instant) -> Option<&[u8]> {
         self.timers.set_now(now);
@@ -138,8 +138,7 @@ impl Session<'_> {
             }
         }
         if !self.timers.is_armed(Timer::Write) {
-            self.timers
-                .arm_after(Timer::Write, self.options.timeouts.write_ms);
+            self.timers.arm_after(Timer::Write, self.patience_ms);
         }
         Some(self.chunk())
     }
@@ -154,30 +153,25 @@ impl Session<'_> {
     pub(crate) fn hold_back(&mut self, now: Instant) {
         self.timers.set_now(now);
         self.held = self.held.min(now);
-        self.timers
-            .arm_after(Timer::Write, self.options.timeouts.write_ms);
+        self.timers.arm_after(Timer::Write, self.patience_ms);
     }
 
     /// The driver has written what it held back: only now the broker can answer.
     pub(crate) fn let_go(&mut self, now: Instant) {
-        let Timeouts {
-            answer_ms,
-            write_ms,
-            ..
-        } = self.options.timeouts;
+        let patience_ms = self.patience_ms;
         self.timers.set_now(now);
         let since = core::mem::replace(&mut self.held, Instant::NEVER);
         if since != Instant::NEVER {
             let low = |at: Instant| at.as_millis() as u32;
             self.outbox.postpone(low(since), low(now));
             let answer_at = self.timers.deadline(Timer::Answer);
-            if self.ping == Ping::Sent && answer_at >= since.after(answer_ms) {
-                self.timers.arm_after(Timer::Answer, answer_ms);
+            if self.ping == Ping::Sent && answer_at >= since.after(patience_ms) {
+                self.timers.arm_after(Timer::Answer, patience_ms);
             }
         }
         match self.transmit.is_idle() {
             true => self.timers.stop(Timer::Write),
-            false => self.timers.arm_after(Timer::Write, write_ms),
+            false => self.timers.arm_after(Timer::Write, patience_ms),
         }
     }
 
@@ -221,8 +215,7 @@ impl Session<'_> {
         }
         self.timers.set_now(now);
         if !self.transmit.count(len) {
-            self.timers
-                .arm_after(Timer::Write, self.options.timeouts.write_ms);
+            self.timers.arm_after(Timer::Write, self.patience_ms);
             return;
         }
         self.timers.stop(Timer::Write);
@@ -233,7 +226,7 @@ impl Session<'_> {
             What::Connect => self.state = State::Handshake,
             What::Ping => {
                 self.ping = Ping::Sent;
-                let answer = now.after(self.options.timeouts.answer_ms);
+                let answer = now.after(self.patience_ms);
                 let bound = self.timers.deadline(Timer::Answer);
                 self.timers.arm(Timer::Answer, answer.min(bound));
             }
@@ -268,8 +261,7 @@ impl Session<'_> {
 
     fn await_answer(&mut self) {
         if !self.timers.is_armed(Timer::Acknowledge) {
-            self.timers
-                .arm_after(Timer::Acknowledge, self.options.timeouts.answer_ms);
+            self.timers.arm_after(Timer::Acknowledge, self.patience_ms);
         }
     }
 

@@ -25,7 +25,6 @@ fn options() -> Options<'static> {
         timeouts: Timeouts {
             connect_ms: 10_000,
             answer_ms: 3_000,
-            write_ms: 3_000,
         },
         backoff: Backoff {
             base_ms: 100,

@@ -17,7 +17,6 @@ fn options() -> Options<'static> {
         timeouts: Timeouts {
             connect_ms: 4_000,
             answer_ms: 5_000,
-            write_ms: 3_000,
         },
         backoff: Backoff {
             base_ms: 100,

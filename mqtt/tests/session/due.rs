@@ -124,7 +124,6 @@ fn a_stop_that_cannot_be_told_to_the_broker_is_a_stop() {
     let mut raw = Raw::new(Options {
         timeouts: Timeouts {
             answer_ms: 2_000,
-            write_ms: 10_000,
             ..Timeouts::default()
         },
         ..options(Version::V5)
