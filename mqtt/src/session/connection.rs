@@ -493,6 +493,10 @@ impl Session<'_> {
             least = backoff.taken_over_ms;
             bound = least;
         } else if unwilling || age >= backoff.young_ms {
+            if !unwilling {
+                // Not below the waits of the time before.
+                self.attempts = self.attempts.max(2);
+            }
             bound = doubled(backoff.base_ms, self.attempts, backoff.cap_ms);
             self.attempts = self.attempts.wrapping_add(1).min(32);
         } else {
@@ -501,8 +505,6 @@ impl Session<'_> {
                 _ => backoff.prompt_ms,
             };
             bound = least;
-            // Where the waits begin when the outage is no longer young.
-            self.attempts = self.attempts.max(2);
         }
         least.saturating_add(self.jitter(bound))
     }
