@@ -41,6 +41,7 @@ pub struct Log {
     acked: HashMap<u32, Instant>,
     dropped: HashSet<u32>,
     refused: usize,
+    connections: usize,
     /// What went wrong last.
     lost: Option<String>,
     /// It has ended.
@@ -66,6 +67,8 @@ impl Log {
         let rest = words.next();
         if word == "ready" {
             self.version = rest.map(str::to_owned);
+        } else if word == "connected" {
+            self.connections += 1;
         } else if word == "lost" {
             let more = words.next().unwrap_or_default();
             self.lost = rest.map(|rest| format!("{rest} {more}").trim().to_owned());
@@ -98,6 +101,11 @@ impl Log {
     /// How many it did not take.
     pub fn refused(&self) -> usize {
         self.refused
+    }
+
+    /// How often the broker accepted its connection.
+    pub fn connections(&self) -> usize {
+        self.connections
     }
 
     /// When it said that the broker has this number.
@@ -232,6 +240,7 @@ mod tests {
         assert_eq!(log.version.as_deref(), Some("2.0.11"));
         assert_eq!(log.acked(2), Some(at(2) + Duration::from_millis(100)));
         assert_eq!((log.acked(1), log.dropped(), log.refused()), (None, 1, 1));
+        assert_eq!(log.connections(), 1);
         assert_eq!(log.last_words(), Some("Connection reset by peer"));
     }
 }

@@ -56,6 +56,8 @@ pub struct Run {
     pub refused: usize,
     /// Arrived again.
     pub duplicates: usize,
+    /// How often it asked the broker to let it in.
+    pub attempts: usize,
     /// The program ended by itself.
     pub ended: bool,
     /// The version that the client calls itself.
@@ -65,10 +67,11 @@ pub struct Run {
 /// The parts of a measurement.
 struct Scene<'s> {
     setting: &'s Setting<'s>,
-    broker: Broker,
-    proxy: Proxy,
-    recorder: Recorder,
+    /// Ends first, so that its log does not end with our end.
     client: Client,
+    recorder: Recorder,
+    proxy: Proxy,
+    broker: Broker,
 }
 
 /// When contact is back, and from when on it is measured.
@@ -101,7 +104,6 @@ pub fn run(setting: &Setting<'_>) -> Result<Run> {
         proxy.delay(DELAY);
     }
     proxy.trickle(fault == Fault::Trickle);
-    let start = Instant::now();
     let client = Client::start(setting.command, proxy.address(), ID, folder)?;
     let mut scene = Scene {
         setting,
@@ -111,7 +113,7 @@ pub fn run(setting: &Setting<'_>) -> Result<Run> {
         client,
     };
     if fault.unit() == Unit::Reconnects {
-        return Ok(scene.count_reconnects(start));
+        return Ok(scene.count_reconnects());
     }
     if fault != Fault::Late {
         scene.settle()?;
@@ -293,20 +295,20 @@ impl Scene<'_> {
             dropped: log.dropped(),
             refused: log.refused(),
             duplicates: self.recorder.record().duplicates(),
+            attempts: self.proxy.count(&Seen::Connect),
             ended: log.ended,
             version: log.version.clone(),
         }
     }
 
-    fn count_reconnects(&mut self, start: Instant) -> Run {
+    fn count_reconnects(&mut self) -> Run {
         thread::sleep(self.lasting());
-        let connects = self.proxy.count(start, &Seen::Connect);
-        let arrived = self.recorder.record().first_new(start).is_some();
         let cut = Instant::now();
+        let connections = self.client.log().connections();
         // What waits only because of the line is not lost.
         self.proxy.delay(Duration::ZERO);
         self.proxy.trickle(false);
-        let value = arrived.then_some(connects.saturating_sub(1) as f64);
+        let value = connections.checked_sub(1).map(|again| again as f64);
         self.count(value, cut)
     }
 }

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use super::fault::Fault;
+use super::cell::Cell;
+use super::fault::{Fault, Unit};
 use super::measure::{self, Run, Setting};
 use super::peer::{self, Ready};
 use super::table::Column;
 use super::{run_folder, table};
-use crate::peers::cell::Cell;
 
 /// One measurement: the client's index, the fault, and which run it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +109,9 @@ fn words(fault: Fault, run: &Run) -> String {
         fault,
         runs: vec![run.clone()],
     });
+    if fault.unit() == Unit::Reconnects && run.attempts > 1 {
+        words += &format!(", {} attempts", run.attempts);
+    }
     if run.refused > 0 {
         words += &format!(", {} not accepted", run.refused);
     }

@@ -108,6 +108,7 @@ pub fn json(columns: &[Column]) -> Vec<Value> {
                 "dropped": of(|run| run.dropped),
                 "refused": of(|run| run.refused),
                 "duplicates": of(|run| run.duplicates),
+                "attempts": of(|run| run.attempts),
             })
         })
         .collect()
