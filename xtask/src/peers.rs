@@ -230,21 +230,19 @@ fn jobs(clients: &[Ready], faults: &[Fault], runs: std::ops::Range<u32>) -> Vec<
 /// Where ours seems to be beaten: the cells of both.
 fn doubted(columns: &[Column]) -> Vec<(usize, Fault)> {
     let mut doubted = Vec::new();
-    let Some((0, ours)) = ours(columns) else {
+    let Some((ours_at, ours)) = ours(columns) else {
         return doubted;
     };
     for cell in &ours.cells {
         let before = doubted.len();
-        for (index, column) in columns.iter().enumerate().skip(1) {
-            if column
-                .cell(cell.fault)
-                .is_some_and(|other| cell.is_beaten_by(other))
-            {
-                doubted.push((index, cell.fault));
+        for (at, column) in columns.iter().enumerate() {
+            let other = column.cell(cell.fault);
+            if other.is_some_and(|other| cell.is_beaten_by(other)) {
+                doubted.push((at, cell.fault));
             }
         }
         if doubted.len() > before {
-            doubted.push((0, cell.fault));
+            doubted.push((ours_at, cell.fault));
         }
     }
     doubted

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::OURS;
 use super::cell::{Cell, tenths};
 use super::fault::{Fault, Unit};
 
@@ -19,7 +20,7 @@ impl Column {
     }
 }
 
-/// The table; ours comes first.
+/// The table. Whoever is better than ours is marked.
 pub fn markdown(columns: &[Column], faults: &[Fault]) -> String {
     let mut heads = vec![String::new()];
     heads.extend(
@@ -31,16 +32,16 @@ pub fn markdown(columns: &[Column], faults: &[Fault]) -> String {
     let mut lines = vec![line(&heads)];
     let rules = std::iter::once("---").chain(heads.iter().skip(1).map(|_| "---:"));
     lines.push(line(&rules.map(str::to_owned).collect::<Vec<_>>()));
-    let ours = columns.first();
+    let ours = columns.iter().find(|column| column.name == OURS);
     for &fault in faults {
         let mut cells = vec![fault.title().to_owned()];
-        for (index, column) in columns.iter().enumerate() {
+        for column in columns {
             let Some(cell) = column.cell(fault) else {
                 cells.push(String::from("?"));
                 continue;
             };
             let ours = ours.and_then(|ours| ours.cell(fault));
-            let beats = index > 0 && ours.is_some_and(|ours| ours.is_beaten_by(cell));
+            let beats = ours.is_some_and(|ours| ours.is_beaten_by(cell));
             let text = text(cell);
             cells.push(if beats { format!("**{text}**") } else { text });
         }
@@ -173,6 +174,12 @@ mod tests {
              | broker killed, back after 5 s | 0.3 | ? | ≤ 0.5 |\n\
              | 8 s round trips: reconnects | 1 | **0** | 0 |\n"
         );
+        // Without ours nobody is compared with anybody.
+        let others = ["a", "b"].map(|name| {
+            let value = if name == "a" { 5.0 } else { 1.0 };
+            column(name, vec![cell(Fault::Dead, &[Some(value)])])
+        });
+        assert!(!markdown(&others, &[Fault::Dead]).contains("**"));
     }
 
     #[test]
