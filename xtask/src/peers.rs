@@ -18,6 +18,7 @@ mod schedule;
 mod table;
 
 use std::collections::hash_map::RandomState;
+use std::fs::{self, File, TryLockError};
 use std::hash::{BuildHasher, Hasher};
 use std::path::PathBuf;
 
@@ -73,6 +74,7 @@ impl Peers {
     pub fn run(self) -> Result<()> {
         let mosquitto = broker::find()?;
         let version = broker::version(&mosquitto)?;
+        let _alone = alone()?;
         let (clients, missing) = self.clients()?;
         let faults = match self.faults.is_empty() {
             true => Fault::ALL.to_vec(),
@@ -202,6 +204,23 @@ impl Peers {
             );
         }
         text
+    }
+}
+
+/// Two at once would disturb each other's figures, and write into the same folders.
+fn alone() -> Result<File> {
+    let folder = peer::folder();
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let path = folder.join("lock");
+    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            bail!("another `cargo xtask peers` is measuring; wait for its end")
+        }
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
     }
 }
 
