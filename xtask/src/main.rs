@@ -2,6 +2,7 @@
 
 mod bench;
 mod fuzz;
+mod peers;
 mod picture;
 mod sizes;
 mod test;
@@ -19,6 +20,7 @@ use clap::Parser;
 enum Chore {
     Bench(bench::Bench),
     Fuzz(fuzz::Fuzz),
+    Peers(peers::Peers),
     Picture(picture::Picture),
     Sizes(sizes::Sizes),
     Test(test::Test),
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
     let result = match Chore::parse() {
         Chore::Bench(bench) => bench.run(),
         Chore::Fuzz(fuzz) => fuzz.run(),
+        Chore::Peers(peers) => peers.run(),
         Chore::Picture(picture) => picture.run(),
         Chore::Sizes(sizes) => sizes.run(),
         Chore::Test(test) => test.run(),
