@@ -1014,3 +1014,76 @@ fn a_publication_that_outlives_the_low_half_of_the_clock_is_kept() {
     raw.connect(CONNACK);
     assert!(!raw.sent().is_empty());
 }
+
+/// What is put under way on a dead connection comes twice, over the next one.
+#[test]
+fn little_is_put_under_way_while_an_answer_is_overdue() {
+    for version in BOTH {
+        for qos in [One, Two] {
+            let options = Options {
+                keep_alive_s: 10,
+                ..options(version)
+            };
+            let mut path = Path::connected(options, 3, 0, 20);
+            for _ in 0..50 {
+                path.publish(b"x", qos);
+                path.advance(200);
+            }
+            path.broker.take_log();
+            let accepted = path.accepted;
+            // The broker goes on receiving; its answers are lost.
+            path.broker.withhold(PacketType::PubAck, 0, u32::MAX);
+            path.broker.withhold(PacketType::PubRec, 0, u32::MAX);
+            while path.losses().is_empty() {
+                path.publish(b"x", qos);
+                path.advance(200);
+            }
+            let twice = path.broker.take_log().len();
+            assert!((1..=8).contains(&twice), "{version:?} {qos:?}: {twice}");
+            assert!(path.accepted - accepted > 20);
+            path.broker.withhold_nothing();
+            path.connect();
+            path.advance(2_000);
+            assert_eq!(path.delivered(), path.accepted, "{version:?} {qos:?}");
+        }
+    }
+}
+
+/// A broker that pauses, also over a subscription, would be brought one publication at a time
+/// from then on.
+#[test]
+fn after_a_pause_as_much_goes_out_as_before() {
+    for pause in [PacketType::PubAck, PacketType::SubAck] {
+        let mut path = Path::connected(with_keep_alive(60), 4, 0, 0);
+        path.one_way_ms = 1_500;
+        match pause {
+            PacketType::SubAck => path.subscribe("in"),
+            _ => path.publish(b"x", One),
+        }
+        path.advance(4_000);
+        path.one_way_ms = 0;
+        path.publish(b"x", One);
+        assert_eq!(path.delivered(), path.accepted);
+        path.broker.take_log();
+        path.broker.withhold(PacketType::PubAck, 0, u32::MAX);
+        for _ in 0..16 {
+            path.publish(b"x", One);
+        }
+        assert_eq!(path.broker.take_log().len(), 16, "{pause:?}");
+    }
+}
+
+/// On a slow network answers are always overdue in this sense: it must not go on one by one.
+#[test]
+fn a_slow_network_carries_many_at_once() {
+    let mut path = Path::connected(with_keep_alive(15), 5, 0, 8_000);
+    for _ in 0..60 {
+        for _ in 0..4 {
+            path.publish(b"x", One);
+        }
+        path.advance(2_000);
+    }
+    path.advance(120_000);
+    assert_eq!(path.delivered(), path.accepted);
+    assert_eq!(path.losses(), []);
+}
