@@ -1,7 +1,7 @@
 //! When the session tries again, how long it waits for an answer, and when it asks for one.
 
 use crate::common::path::{Path, Way};
-use crate::common::raw::{CONNACK, CONNACK_PRESENT, Raw, Vain};
+use crate::common::raw::{CONNACK, CONNACK_PRESENT, CONNACK_V4, Raw, Vain};
 use crate::common::{Rng, Seen, at, given_up_ms, keep_alive_ms, options, patience_ms};
 use aldis_mqtt::{
     Backoff, Cause, Network, Options, Publication, QoS, ReasonCode, Timeouts, Transport, Version,
@@ -144,6 +144,40 @@ fn an_unwilling_broker_is_left_alone_for_longer_each_time() {
                 let mean = sum / 200;
                 assert!((400..600).contains(&mean), "{vain:?}: {mean} of 1000");
             }
+        }
+    }
+}
+
+/// One that accepts and then talks nonsense is no better than one that does not accept.
+#[test]
+fn a_broker_that_breaks_the_rules_is_left_alone_for_longer_each_time() {
+    let backoff = Backoff::default();
+    for version in BOTH {
+        let connack = match version {
+            Version::V4 => CONNACK_V4,
+            Version::V5 => CONNACK,
+        };
+        let mut sums = [0; 10];
+        for seed in 0..200 {
+            let mut raw = Raw::seeded(options(version), seed, 0);
+            for (index, sum) in sums.iter_mut().enumerate() {
+                raw.connect(connack);
+                // Malformed: PUBACK without a packet id.
+                raw.receive(&[0x40, 0]);
+                raw.sent();
+                raw.events();
+                let lost = raw.now;
+                raw.wanted();
+                let bound = u64::from(backoff.base_ms) << index;
+                let bound = bound.min(u64::from(backoff.cap_ms));
+                let wait = raw.now - lost;
+                assert!(wait < bound, "{wait} ms after {index}");
+                *sum += wait * 1_000 / bound;
+            }
+        }
+        for sum in sums {
+            let mean = sum / 200;
+            assert!((400..600).contains(&mean), "{version:?}: {mean} of 1000");
         }
     }
 }
