@@ -616,6 +616,40 @@ fn a_broker_that_is_slow_to_acknowledge_is_learned() {
     }
 }
 
+/// With a short keep-alive, five seconds would be longer than there is.
+#[test]
+fn patience_is_half_a_keep_alive_where_that_is_short() {
+    for keep_alive_s in [1, 2, 5, 9, 10, 15, 65_535] {
+        let options = with_keep_alive(keep_alive_s);
+        let mut raw = Raw::new(options);
+        raw.connect(CONNACK);
+        let patience = patience_ms(&options);
+        assert_eq!(u64::from(raw.session.patience_ms()), patience);
+        raw.publish("t", One);
+        raw.wait(patience);
+        let silent = (patience, Seen::Disconnected(Cause::Silent));
+        assert_eq!(raw.seen.last(), Some(&silent), "{keep_alive_s} s");
+    }
+    // Without one, the bound is that of the options, or two minutes.
+    let mut raw = Raw::new(with_keep_alive(0));
+    raw.connect(CONNACK);
+    let least = Timeouts::default().answer_ms;
+    assert_eq!(raw.session.patience_ms(), least);
+    raw.publish("t", One);
+    raw.sent();
+    raw.now += u64::from(least) - 1;
+    raw.receive(&[0x40, 2, 0, 1]);
+    assert_eq!(raw.session.patience_ms(), 4 * (least - 1));
+    for _ in 0..3 {
+        raw.publish("t", One);
+        raw.sent();
+        raw.now += u64::from(raw.session.patience_ms()) - 1;
+        let id = raw.seen.len() as u8;
+        raw.receive(&[0x40, 2, 0, id]);
+    }
+    assert_eq!(raw.session.patience_ms(), Timeouts::ANSWER_MOST_MS);
+}
+
 /// Patience that was learned would outlive its reason, and hide what is lost.
 #[test]
 fn patience_ends_where_answers_are_quick_again() {
