@@ -4,6 +4,7 @@ mod bench;
 mod faults;
 mod fuzz;
 mod lab;
+mod peers;
 mod picture;
 mod sizes;
 mod soak;
@@ -24,6 +25,7 @@ enum Chore {
     Faults(faults::Faults),
     Fuzz(fuzz::Fuzz),
     LabProxy(lab::proxy::LabProxy),
+    Peers(peers::Peers),
     Picture(picture::Picture),
     Sizes(sizes::Sizes),
     Soak(soak::Soak),
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Chore::Faults(faults) => faults.run(),
         Chore::Fuzz(fuzz) => fuzz.run(),
         Chore::LabProxy(proxy) => proxy.run(),
+        Chore::Peers(peers) => peers.run(),
         Chore::Picture(picture) => picture.run(),
         Chore::Sizes(sizes) => sizes.run(),
         Chore::Soak(soak) => soak.run(),

@@ -40,7 +40,7 @@ const FUZZ_SECONDS: u64 = 5;
 /// Example: `cargo xtask test --quick`.
 #[derive(Args)]
 pub struct Test {
-    /// Leave out what seldom breaks alone: firmware, documentation, benchmarks, fuzzing.
+    /// Leave out what seldom breaks alone: firmware, documentation, faults, benchmarks, fuzzing.
     #[arg(long)]
     quick: bool,
 }
@@ -111,6 +111,9 @@ impl Test {
             },
         ]);
         steps.extend([documentation(), chip_release(), benchmarks()]);
+        let mut contact = Command::new(&ourselves);
+        contact.args(["peers", "--only", "aldis-mqtt", "--quick", "--json"]);
+        steps.push(Step::new("contact", [contact]).noting(step::contact));
         let mut costs = Command::new(&ourselves);
         costs.args(["bench", "--check", "--json"]);
         steps.push(Step::new("size, instructions", [costs]).noting(step::costs));
@@ -234,6 +237,11 @@ fn benchmarks() -> Step {
     let programs = [
         ["bench-instructions", "--features", "aldis-mqtt"],
         ["bench-roundtrip", "--bin", "bench-roundtrip"],
+        [
+            "bench-peers",
+            "--features",
+            "aldis-mqtt,rumqttc,minimq,rust-mqtt",
+        ],
     ];
     let commands = programs.map(|[package, option, value]| {
         let mut command = cargo_with(&["clippy", "--locked", "--manifest-path", APART[0]]);

@@ -75,7 +75,10 @@ impl State {
 /// What the broker allows on this connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// How many publications may be under way.
+    /// How many publications may be under way, and how many at present: while an
+    /// answer takes long, the path may be dead, and what is under way would come
+    /// twice, over the next connection.
+    pub allowed: u16,
     pub in_flight: u16,
     pub topic_alias_maximum: u16,
     pub maximum_packet_size: u32,
@@ -88,6 +91,7 @@ pub(crate) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            allowed: u16::MAX,
             in_flight: u16::MAX,
             topic_alias_maximum: 0,
             maximum_packet_size: u32::MAX,
@@ -164,6 +168,7 @@ impl Session<'_> {
         self.wanted = true;
         if self.state == State::Stopped {
             self.steady = true;
+            self.attempts = 0;
             self.state = State::Waiting;
             self.timers.arm(Timer::Reconnect, now);
         }
@@ -284,7 +289,7 @@ impl Session<'_> {
                 _ => continue,
             };
             match property.0 {
-                id::RECEIVE_MAXIMUM => limits.in_flight = number as u16,
+                id::RECEIVE_MAXIMUM => limits.allowed = number as u16,
                 id::MAXIMUM_PACKET_SIZE => limits.maximum_packet_size = number,
                 id::TOPIC_ALIAS_MAXIMUM => limits.topic_alias_maximum = number as u16,
                 id::SERVER_KEEP_ALIVE => keep_alive_s = number,
@@ -297,7 +302,7 @@ impl Session<'_> {
         }
         // A property of two bytes.
         limits.keep_alive_ms = keep_alive_s.wrapping_mul(1_000);
-        limits.in_flight = limits.in_flight.min(self.options.in_flight).max(1);
+        limits.allowed = limits.allowed.min(self.options.in_flight).max(1);
         // CONNECT must have room for it, or the next one could not be sent.
         let room = self
             .receive
@@ -353,16 +358,17 @@ impl Session<'_> {
     /// What was sent at `since`, by the low half of the clock, was answered now.
     #[inline(never)]
     pub(super) fn learn(&mut self, since: u32) {
+        self.limits.in_flight = self.limits.allowed;
         let took_ms = self.timers.low().wrapping_sub(since);
         let before = self.round_trip_ms;
-        self.round_trip_ms = took_ms.max(before - before / 8);
         let most = match self.limits.keep_alive_ms {
             0 => Timeouts::ANSWER_MOST_MS,
             keep_alive_ms => keep_alive_ms,
         };
         let least = self.options.timeouts.answer_ms.min(most / 2);
+        self.round_trip_ms = took_ms.max(before - before / 8).min(most);
         // No keep-alive is so long that this would overflow.
-        let long = self.round_trip_ms.min(most).wrapping_mul(4);
+        let long = self.round_trip_ms.wrapping_mul(4);
         self.patience_ms = long.max(least).min(most);
     }
 
@@ -377,6 +383,17 @@ impl Session<'_> {
             let wait = keep_alive_ms.min(in_time).min(self.quiet_ms);
             self.timers.arm(Timer::Ping, from.after(wait));
         }
+    }
+
+    /// The broker is given up after so long, or one and a half keep-alives after its
+    /// last answer.
+    #[inline(never)]
+    pub(super) fn await_pingresp(&mut self, patience_ms: u32) {
+        let keep_alive_ms = self.limits.keep_alive_ms;
+        let most = keep_alive_ms + keep_alive_ms / 2;
+        let proof_at = self.proof_at.as_millis() as u32;
+        let left = most.saturating_sub(self.timers.low().wrapping_sub(proof_at));
+        self.timers.arm_after(Timer::Answer, patience_ms.min(left));
     }
 
     fn arm_connect(&mut self) {
@@ -483,7 +500,7 @@ impl Session<'_> {
         }
         let age = now.wrapping_sub(self.outage);
         let unwilling = match cause {
-            Cause::ConnectTimeout => false,
+            Cause::ConnectTimeout | Cause::Stalled => false,
             Cause::Protocol(_) => true,
             _ => self.state.is_unanswered(),
         };
@@ -493,6 +510,9 @@ impl Session<'_> {
             least = backoff.taken_over_ms;
             bound = least;
         } else if unwilling || age >= backoff.young_ms {
+            if age >= backoff.young_ms {
+                self.attempts = self.attempts.max(2);
+            }
             bound = doubled(backoff.base_ms, self.attempts, backoff.cap_ms);
             self.attempts = self.attempts.wrapping_add(1).min(32);
         } else {
@@ -501,8 +521,6 @@ impl Session<'_> {
                 _ => backoff.prompt_ms,
             };
             bound = least;
-            // Where the waits begin when the outage is no longer young.
-            self.attempts = self.attempts.max(2);
         }
         least.saturating_add(self.jitter(bound))
     }
@@ -543,28 +561,29 @@ impl Session<'_> {
             if self.timers.deadline(Timer::Ping) <= self.timers.now() {
                 self.timers.stop(Timer::Ping);
                 self.ping = Ping::Due;
-                let keep_alive_ms = self.limits.keep_alive_ms;
-                let most = keep_alive_ms.wrapping_add(keep_alive_ms / 2);
-                self.timers.arm(Timer::Answer, since.after(most));
+                self.await_pingresp(u32::MAX);
             }
         }
-        let behind = self.reply.is_some() && self.start < self.end;
-        let silent = if self.blocked || behind || self.held != Instant::NEVER {
+        let behind = self.blocked || self.reply.is_some() && self.start < self.end;
+        let silent = if behind || self.held != Instant::NEVER {
             // The answer may be waiting behind what the application has not
             // acknowledged, or behind what wants a reply that could not be
-            // written yet, or what it answers is not written: that is not the
-            // broker's silence.
+            // written yet: that is not the broker's silence. Nor is it, up to the
+            // last moment, where what it answers is not written.
             let wait = match self.blocked {
                 true => self.patience_ms.max(LOOK_AGAIN_MS),
                 false => LOOK_AGAIN_MS,
             };
-            if due.has(Timer::Answer) {
-                self.timers.arm_after(Timer::Answer, wait);
-            }
             if due.has(Timer::Acknowledge) {
                 self.timers.arm_after(Timer::Acknowledge, wait);
             }
-            false
+            if due.has(Timer::Answer) {
+                match behind {
+                    true => self.timers.arm_after(Timer::Answer, wait),
+                    false => self.await_pingresp(wait),
+                }
+            }
+            !behind && self.timers.deadline(Timer::Answer) <= self.timers.now()
         } else {
             due.has(Timer::Answer) || due.has(Timer::Acknowledge) && self.is_unanswered()
         };
@@ -597,10 +616,16 @@ impl Session<'_> {
         let Some(longest) = waiting.map(|slot| present.wrapping_sub(slot.since)).max() else {
             return false;
         };
-        if longest < bound {
-            self.timers.arm_after(Timer::Acknowledge, bound - longest);
+        if longest >= bound {
+            return true;
         }
-        longest >= bound
+        let mut next = bound / 4;
+        if longest >= next {
+            self.limits.in_flight = 1;
+            next = bound;
+        }
+        self.timers.arm_after(Timer::Acknowledge, next - longest);
+        false
     }
 
     /// Marks what has expired, and waits for what will.

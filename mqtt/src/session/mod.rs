@@ -228,7 +228,7 @@ impl<'b> Session<'b> {
 
     /// Lets the broker be asked for an answer after so many milliseconds without
     /// one, where that is sooner than the keep-alive: a router on the way may
-    /// forget connections that are quiet for longer.
+    /// forget connections that are quiet for longer. At most once a second.
     pub fn ask_within(&mut self, quiet_ms: u32) {
         // Asked more often, a broker would have nothing else to do.
         self.quiet_ms = quiet_ms.max(1_000);

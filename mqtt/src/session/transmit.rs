@@ -166,7 +166,7 @@ impl Session<'_> {
             self.outbox.postpone(low(since), low(now));
             let answer_at = self.timers.deadline(Timer::Answer);
             if self.ping == Ping::Sent && answer_at >= since.after(patience_ms) {
-                self.timers.arm_after(Timer::Answer, patience_ms);
+                self.await_pingresp(patience_ms);
             }
         }
         match self.transmit.is_idle() {
@@ -226,9 +226,7 @@ impl Session<'_> {
             What::Connect => self.state = State::Handshake,
             What::Ping => {
                 self.ping = Ping::Sent;
-                let answer = now.after(self.patience_ms);
-                let bound = self.timers.deadline(Timer::Answer);
-                self.timers.arm(Timer::Answer, answer.min(bound));
+                self.await_pingresp(self.patience_ms);
             }
             What::Disconnect => {
                 if let State::Closing(cause) = self.state {
@@ -261,7 +259,8 @@ impl Session<'_> {
 
     fn await_answer(&mut self) {
         if !self.timers.is_armed(Timer::Acknowledge) {
-            self.timers.arm_after(Timer::Acknowledge, self.patience_ms);
+            self.timers
+                .arm_after(Timer::Acknowledge, self.patience_ms / 4);
         }
     }
 

@@ -1,5 +1,6 @@
 //! A session and a broker with a pipe between them, on virtual time.
 
+pub mod path;
 pub mod raw;
 mod rig;
 
@@ -84,6 +85,26 @@ pub fn options(version: Version) -> Options<'static> {
         versions: Versions::Only(version),
         ..Options::new("client")
     }
+}
+
+/// The keep-alive of these options.
+pub fn keep_alive_ms(options: &Options<'_>) -> u64 {
+    u64::from(options.keep_alive_s) * 1_000
+}
+
+/// How long an answer is waited for where all that came so far came at once.
+pub fn patience_ms(options: &Options<'_>) -> u64 {
+    u64::from(options.timeouts.answer_ms).min(keep_alive_ms(options) / 2)
+}
+
+/// How long after its last answer a broker is taken for dead that is asked by PINGREQ alone.
+pub fn silent_ms(options: &Options<'_>) -> u64 {
+    keep_alive_ms(options) + patience_ms(options)
+}
+
+/// How long after its last answer a broker is given up, whatever the traffic and the network.
+pub fn given_up_ms(options: &Options<'_>) -> u64 {
+    keep_alive_ms(options) * 3 / 2
 }
 
 /// A moment of virtual time.

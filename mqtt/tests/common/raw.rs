@@ -2,13 +2,38 @@
 
 use super::{Seen, at, leak};
 use aldis_mqtt::{
-    Buffers, Network, Options, Publication, PublicationId, QoS, Session, Transport, Version,
+    Buffers, Network, Options, Publication, PublicationId, QoS, ReasonCode, Session, Transport,
+    Version,
 };
 
 pub const CONNACK: &[u8] = &[0x20, 3, 0, 0, 0];
 pub const CONNACK_PRESENT: &[u8] = &[0x20, 3, 1, 0, 0];
 pub const CONNACK_V4: &[u8] = &[0x20, 2, 0, 0];
 pub const CONNACK_V4_PRESENT: &[u8] = &[0x20, 2, 1, 0];
+
+fn buffers() -> Buffers<'static> {
+    let slots = vec![aldis_mqtt::Slot::EMPTY; 64].leak();
+    Buffers::new(leak(256), leak(1024), slots)
+}
+
+/// How an attempt ends in vain.
+#[derive(Clone, Copy, Debug)]
+pub enum Vain {
+    /// The connection could not be opened.
+    Failed(Network),
+    /// Nobody answers to the question for a connection.
+    NotOpened,
+    /// The network does not take CONNECT.
+    NotWritten,
+    /// Nobody answers to CONNECT.
+    NotAnswered,
+    /// The connection ends before CONNACK.
+    Closed,
+    /// CONNACK refuses.
+    Refused(ReasonCode),
+    /// What comes is no CONNACK.
+    Nonsense,
+}
 
 /// A session, its clock, and what a driver would do.
 pub struct Raw {
@@ -27,15 +52,17 @@ impl Raw {
         }
     }
 
+    /// One that begins at another moment, with jitter of its own.
+    pub fn seeded(options: Options<'static>, seed: u64, now: u64) -> Self {
+        Self {
+            session: Session::new(options, buffers(), seed, at(now)).unwrap(),
+            now,
+            seen: Vec::new(),
+        }
+    }
+
     pub fn new(options: Options<'static>) -> Self {
-        Self::with_buffers(
-            options,
-            Buffers::new(
-                leak(256),
-                leak(1024),
-                vec![aldis_mqtt::Slot::EMPTY; 64].leak(),
-            ),
-        )
+        Self::with_buffers(options, buffers())
     }
 
     /// An accepted session.
@@ -119,6 +146,12 @@ impl Raw {
 
     /// Lets time pass until the session wants a connection, and opens it.
     pub fn open(&mut self) {
+        self.wanted();
+        self.session.opened(at(self.now));
+    }
+
+    /// Lets time pass until the session wants a connection.
+    pub fn wanted(&mut self) {
         self.events();
         while self.session.transport() == Transport::Closed {
             let deadline = self.session.deadline().as_millis();
@@ -126,7 +159,42 @@ impl Raw {
             self.now = self.now.max(deadline);
             self.events();
         }
-        self.session.opened(at(self.now));
+    }
+
+    /// One attempt in vain. Gives how long it took, and how long the next one is waited for.
+    pub fn fail(&mut self, vain: Vain) -> (u64, u64) {
+        self.wanted();
+        let attempt = self.session.transport();
+        let start = self.now;
+        match vain {
+            Vain::Failed(network) => self.session.failed(network, at(self.now)),
+            Vain::NotOpened => {}
+            Vain::NotWritten => {
+                self.session.opened(at(self.now));
+                assert!(self.session.transmit(at(self.now)).is_some());
+            }
+            _ => {
+                self.session.opened(at(self.now));
+                assert_eq!(self.sent().first(), Some(&0x10));
+            }
+        }
+        match vain {
+            Vain::Closed => self.session.failed(Network::Closed, at(self.now)),
+            Vain::Refused(reason) => self.arrive(&[0x20, 3, 0, reason.0, 0]),
+            Vain::Nonsense => self.arrive(&[0x20, 3, 2, 0, 0]),
+            _ => {}
+        }
+        self.events();
+        // The next one may follow at once.
+        while self.session.transport() == attempt {
+            let deadline = self.session.deadline().as_millis();
+            assert!(deadline > self.now, "a driver would spin");
+            self.now = deadline;
+            self.events();
+        }
+        let lost = self.now;
+        self.wanted();
+        (lost - start, self.now - lost)
     }
 
     /// The transport breaks.

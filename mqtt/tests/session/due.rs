@@ -78,15 +78,27 @@ fn an_answer_that_may_take_no_time_is_no_endless_loop() {
     assert!(raw.session.deadline() > at(raw.now));
 }
 
+/// An answer has longer than what expires in five seconds.
+fn patient() -> Options<'static> {
+    Options {
+        timeouts: Timeouts {
+            answer_ms: 7_000,
+            ..Timeouts::default()
+        },
+        ..options(Version::V5)
+    }
+}
+
 /// The time of a publication that was going out passes while nobody may tell it.
 #[test]
 fn what_expired_while_it_went_out_is_told_when_the_connection_is_gone() {
-    let mut rig = Setup::with(options(Version::V5)).connected();
+    let mut rig = Setup::with(patient()).connected();
     rig.allowance = Some(3);
     let short = Publication::new("t", b"x").qos(One).expires(5);
     let id = rig.publish(&short).unwrap();
     rig.settle();
     rig.advance(6_000);
+    assert_eq!(rig.lost(), None);
     rig.reachable = false;
     rig.sever();
     rig.advance(24 * 3_600_000);
@@ -96,7 +108,7 @@ fn what_expired_while_it_went_out_is_told_when_the_connection_is_gone() {
 /// What was under way has no time to keep; in a new session it has again.
 #[test]
 fn what_is_to_be_sent_again_as_new_expires_again() {
-    let mut rig = Setup::with(options(Version::V5)).connected();
+    let mut rig = Setup::with(patient()).connected();
     let connect = rig.sent;
     rig.deaf = true;
     let long = Publication::new("t", b"a").qos(One).expires(100);
@@ -106,6 +118,7 @@ fn what_is_to_be_sent_again_as_new_expires_again() {
     rig.settle();
     // The timer has run, and both are under way.
     rig.advance(6_000);
+    assert_eq!(rig.lost(), None);
     rig.sever();
     rig.broker.forget("client");
     rig.deaf = false;

@@ -256,7 +256,10 @@ fn a_table_full_of_what_the_broker_forgot_takes_new_messages() {
         // It may still come again, for a while; then there is room for others.
         let id = (round + 1) * 32 + 1;
         assert_eq!(raw.receive(&publish(Two, id, 0)), []);
-        raw.now += 30_000;
+        let mut sent = raw.wait(15_000);
+        assert_eq!(sent.pop(), Some((raw.now, vec![0xc0, 0])));
+        assert_eq!(raw.receive(&[0xd0, 0]), []);
+        raw.now += 15_000;
         assert_eq!(raw.events(), []);
         let sent = raw.sent();
         assert!(sent.ends_with(&[0xe0, 0]), "{sent:x?}");

@@ -659,6 +659,8 @@ fn what_stood_behind_a_withdrawn_publication_is_sent() {
 fn what_expires_behind_a_full_quota_is_not_sent() {
     let mut rig = Setup::with(Options {
         in_flight: 1,
+        // An answer has longer than the other publication.
+        keep_alive_s: 0,
         timeouts: aldis_mqtt::Timeouts {
             answer_ms: 60_000,
             ..Default::default()

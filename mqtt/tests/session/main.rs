@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod closing;
 mod connecting;
 mod conversations;
 mod defects;
@@ -11,5 +12,6 @@ mod edges;
 mod field;
 mod inbound;
 mod limits;
+mod policy;
 mod replay;
 mod soak;

@@ -135,6 +135,21 @@ pub fn tests(output: &str) -> String {
     note
 }
 
+/// How our client came back from each fault, in the JSON of `peers`.
+pub fn contact(output: &str) -> String {
+    let lines = output
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let faults = lines.filter_map(|line| {
+        let fault = line["fault"].as_str()?.to_owned();
+        Some(match line["worst"].as_f64() {
+            Some(worst) => format!("{fault} {worst:.1}"),
+            None => format!("{fault} never"),
+        })
+    });
+    faults.collect::<Vec<_>>().join(", ")
+}
+
 /// The figures in the benchmark's JSON.
 pub fn costs(output: &str) -> String {
     let figures = output
@@ -203,6 +218,15 @@ mod tests {
         let output = "building\n{\"text\":20000,\"instructions_publish\":800}\n";
         assert_eq!(costs(output), ".text 20000, publish 800");
         assert_eq!(costs("nothing"), "");
+    }
+
+    /// A changed name in the JSON of `peers` leaves the note without figures.
+    #[test]
+    fn each_fault_has_its_figure() {
+        let output = "[1/2] words\n{\"fault\":\"dead\",\"worst\":5.46}\n\
+                      {\"fault\":\"slow\",\"worst\":null}\n";
+        assert_eq!(contact(output), "dead 5.5, slow never");
+        assert_eq!(contact("nothing"), "");
     }
 
     /// A changed name in the JSON of `sizes` leaves the note without figures.
