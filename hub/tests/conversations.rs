@@ -4,10 +4,9 @@ mod common;
 
 use std::io::Write;
 use std::net::TcpStream;
-use std::time::Instant;
 
 use common::raw::{self, Connect, Raw};
-use common::{PATIENCE, Program, VERSIONS, finish, hub, mosquitto, publish};
+use common::{Program, VERSIONS, finish, hub, mosquitto, publish};
 
 /// Messages that get lost, doubled or out of order on the way through.
 #[tokio::test(flavor = "multi_thread")]
@@ -298,6 +297,7 @@ async fn a_message_for_a_client_that_gave_up_waits_for_the_next_connection() {
         id: "impatient",
         ..Connect::default()
     };
+    let mut witness = Program::subscriber(addr, &["-t", "end"]);
     let (mut client, _) = Raw::connect(addr, connect);
     client.subscribe("t", 1);
     drop(client);
@@ -307,16 +307,17 @@ async fn a_message_for_a_client_that_gave_up_waits_for_the_next_connection() {
             publish(addr, &["-t", "t", "-q", "1", "-m", &payload]);
         }
         let mut gave_up = TcpStream::connect(addr).expect("the hub accepts connections");
-        gave_up.write_all(&connect.packet()).expect("the hub reads");
-        drop(gave_up);
-        // While the hub is busy with that one, it takes no other.
-        let patience = Instant::now() + PATIENCE;
-        let (mut client, present) = loop {
-            match Raw::try_connect(addr, connect) {
-                Ok(connected) => break connected,
-                Err(code) => assert!(Instant::now() < patience, "refused with {code:#x}"),
-            }
+        let with_will = Connect {
+            will: Some(("end", 0)),
+            ..connect
         };
+        gave_up
+            .write_all(&with_will.packet())
+            .expect("the hub reads");
+        drop(gave_up);
+        // Then the hub has seen that it is gone.
+        assert_eq!(witness.message(), "end gone");
+        let (mut client, present) = Raw::connect(addr, connect);
         assert!(present, "the session is gone in round {round}");
         for number in 0..3 {
             let (id, payload) = client.read().publish();

@@ -63,12 +63,6 @@ impl Connect<'_> {
 impl Raw {
     /// Connects; also tells whether the hub had the session.
     pub fn connect(addr: SocketAddr, connect: Connect<'_>) -> (Self, bool) {
-        let connected = Self::try_connect(addr, connect);
-        connected.unwrap_or_else(|code| panic!("refused with {code:#x}"))
-    }
-
-    /// The same, or the code of the refusal.
-    pub fn try_connect(addr: SocketAddr, connect: Connect<'_>) -> Result<(Self, bool), u8> {
         let mut stream = TcpStream::connect(addr).expect("the hub accepts connections");
         stream
             .set_read_timeout(Some(PATIENCE))
@@ -79,12 +73,12 @@ impl Raw {
             v5: connect.v5_expiry.is_some(),
         };
         let connack = raw.read();
-        assert_eq!(connack.head, 0x20, "{connack:?}");
-        match connack.body[..] {
-            [present, 0, ..] => Ok((raw, present == 1)),
-            [_, code, ..] => Err(code),
-            _ => panic!("{connack:?}"),
-        }
+        assert_eq!(
+            (connack.head, connack.body.get(1)),
+            (0x20, Some(&0)),
+            "{connack:?}"
+        );
+        (raw, connack.body[0] == 1)
     }
 
     /// Subscribes and waits for the acknowledgement.
