@@ -1,6 +1,7 @@
 //! Chores of the Aldis repository: `cargo xtask <chore>`.
 
 mod bench;
+mod broken;
 mod fuzz;
 mod peers;
 mod picture;
@@ -19,6 +20,7 @@ use clap::Parser;
 #[command(bin_name = "cargo xtask")]
 enum Chore {
     Bench(bench::Bench),
+    Broken(broken::Broken),
     Fuzz(fuzz::Fuzz),
     Peers(peers::Peers),
     Picture(picture::Picture),
@@ -29,6 +31,7 @@ enum Chore {
 fn main() -> ExitCode {
     let result = match Chore::parse() {
         Chore::Bench(bench) => bench.run(),
+        Chore::Broken(broken) => broken.run(),
         Chore::Fuzz(fuzz) => fuzz.run(),
         Chore::Peers(peers) => peers.run(),
         Chore::Picture(picture) => picture.run(),
