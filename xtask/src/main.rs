@@ -1,6 +1,7 @@
 //! Chores of the Aldis repository: `cargo xtask <chore>`.
 
 mod bench;
+mod broken;
 mod faults;
 mod fuzz;
 mod lab;
@@ -22,6 +23,7 @@ use clap::Parser;
 #[command(bin_name = "cargo xtask")]
 enum Chore {
     Bench(bench::Bench),
+    Broken(broken::Broken),
     Faults(faults::Faults),
     Fuzz(fuzz::Fuzz),
     LabProxy(lab::proxy::LabProxy),
@@ -35,6 +37,7 @@ enum Chore {
 fn main() -> ExitCode {
     let result = match Chore::parse() {
         Chore::Bench(bench) => bench.run(),
+        Chore::Broken(broken) => broken.run(),
         Chore::Faults(faults) => faults.run(),
         Chore::Fuzz(fuzz) => fuzz.run(),
         Chore::LabProxy(proxy) => proxy.run(),
