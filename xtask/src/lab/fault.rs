@@ -190,9 +190,10 @@ impl Fault {
                 noticed: silence,
                 back: None,
             },
+            // Up to two seconds to the next reading, and five in which it is not answered.
             Self::Moved | Self::Forgotten(_) => Goal {
                 noticed: silence,
-                back: seconds(24.0),
+                back: seconds(8.5),
             },
             Self::Reset | Self::Takeover => Goal {
                 noticed: seconds(0.5),
