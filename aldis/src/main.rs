@@ -23,6 +23,7 @@ mod publish;
 mod signals;
 mod sub;
 mod words;
+mod world;
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -56,6 +57,7 @@ enum Verb {
     Decode(decode::Args),
     Image(image::Args),
     Flash(flash::Args),
+    World(Box<world::Args>),
     Completions(completions::Args),
 }
 
@@ -80,6 +82,7 @@ fn main() -> ExitCode {
         Verb::Decode(args) => decode::run(args),
         Verb::Image(args) => image::run(args),
         Verb::Flash(args) => flash::run(args),
+        Verb::World(args) => world::run(*args),
         Verb::Completions(args) => completions::run(args),
     }
 }

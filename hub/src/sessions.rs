@@ -211,8 +211,11 @@ impl Keeper {
                 // keeps it for the hub's next life.
                 std::future::pending::<()>().await;
             }
-            Parameter::OfflineMessage(session, from, publish)
-            | Parameter::MessageDelivered(session, from, publish) => {
+            Parameter::OfflineMessage(session, from, publish) => {
+                self.queue(session, from, publish).await;
+            }
+            Parameter::MessageDelivered(session, from, publish) => {
+                await_answer(session, from, publish).await;
                 self.queue(session, from, publish).await;
             }
             Parameter::MessageAcked(session, from, publish) if persists(session).await => {
@@ -236,6 +239,18 @@ impl Handler for Keeper {
         }
         (true, acc)
     }
+}
+
+/// Puts a message among those whose answer is awaited. The broker does so only when it has
+/// written it, and forgets one that could not be written.
+async fn await_answer(session: &Session, from: &Origin, publish: &Publish) {
+    let status = match publish.qos {
+        QoS::AtMostOnce => return,
+        QoS::AtLeastOnce => MomentStatus::UnAck,
+        QoS::ExactlyOnce => MomentStatus::UnReceived,
+    };
+    let message = OutInflightMessage::new(status, from.clone(), publish.clone());
+    session.out_inflight().write().await.push_back(message);
 }
 
 /// Waits until the session has seen to everything that it was sent before.
@@ -393,12 +408,7 @@ async fn rebuild_one(
     for message in stored.queue {
         let (from, publish) = restored_message(message)?;
         if publish.packet_id.is_some() {
-            let status = match publish.qos {
-                QoS::ExactlyOnce => MomentStatus::UnReceived,
-                QoS::AtMostOnce | QoS::AtLeastOnce => MomentStatus::UnAck,
-            };
-            let message = OutInflightMessage::new(status, from, publish);
-            session.out_inflight().write().await.push_back(message);
+            await_answer(&session, &from, &publish).await;
         } else if session.deliver_queue().push((from, publish)).is_err() {
             tracing::warn!(
                 client = stored.client,

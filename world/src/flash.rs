@@ -96,6 +96,11 @@ impl<const PAGE: usize> Flash<PAGE> {
         self.cut = None;
     }
 
+    /// Whether no page takes anything any more.
+    pub fn refuse(&mut self, refuse: bool) {
+        self.worn.fill(refuse);
+    }
+
     /// A page that takes nothing any more.
     pub fn wear_out(&mut self, page: usize) {
         if let Some(worn) = self.worn.get_mut(page) {
@@ -161,16 +166,49 @@ impl<const PAGE: usize> ErrorType for Flash<PAGE> {
     type Error = FlashError;
 }
 
+impl<const PAGE: usize> Flash<PAGE> {
+    /// Reads at once.
+    ///
+    /// # Errors
+    /// If there is no power, or no such place.
+    pub fn read_now(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), FlashError> {
+        if self.off {
+            return Err(FlashError::Off);
+        }
+        let range = self.range(offset, bytes.len(), <Self as ReadNorFlash>::READ_SIZE)?;
+        bytes.copy_from_slice(&self.bytes[range]);
+        Ok(())
+    }
+
+    /// Erases at once.
+    ///
+    /// # Errors
+    /// As above, or if a page is worn out.
+    pub fn erase_now(&mut self, from: u32, to: u32) -> Result<(), FlashError> {
+        let len = to.saturating_sub(from) as usize;
+        let range = self.range(from, len, PAGE)?;
+        for page in range.clone().step_by(PAGE) {
+            self.erased[page / PAGE] += 1;
+            self.change(page..page + PAGE, |_, _| 0xff)?;
+        }
+        Ok(())
+    }
+
+    /// Writes at once.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn write_now(&mut self, offset: u32, bytes: &[u8]) -> Result<(), FlashError> {
+        let range = self.range(offset, bytes.len(), <Self as NorFlash>::WRITE_SIZE)?;
+        self.change(range, |at, before| before & bytes[at])
+    }
+}
+
 impl<const PAGE: usize> ReadNorFlash for Flash<PAGE> {
     const READ_SIZE: usize = 4;
 
     async fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), FlashError> {
-        if self.off {
-            return Err(FlashError::Off);
-        }
-        let range = self.range(offset, bytes.len(), Self::READ_SIZE)?;
-        bytes.copy_from_slice(&self.bytes[range]);
-        Ok(())
+        self.read_now(offset, bytes)
     }
 
     fn capacity(&self) -> usize {
@@ -183,18 +221,11 @@ impl<const PAGE: usize> NorFlash for Flash<PAGE> {
     const ERASE_SIZE: usize = PAGE;
 
     async fn erase(&mut self, from: u32, to: u32) -> Result<(), FlashError> {
-        let len = to.saturating_sub(from) as usize;
-        let range = self.range(from, len, PAGE)?;
-        for page in range.clone().step_by(PAGE) {
-            self.erased[page / PAGE] += 1;
-            self.change(page..page + PAGE, |_, _| 0xff)?;
-        }
-        Ok(())
+        self.erase_now(from, to)
     }
 
     async fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), FlashError> {
-        let range = self.range(offset, bytes.len(), Self::WRITE_SIZE)?;
-        self.change(range, |at, before| before & bytes[at])
+        self.write_now(offset, bytes)
     }
 }
 

@@ -1,10 +1,14 @@
 //! Chores of the Aldis repository: `cargo xtask <chore>`.
 
 mod bench;
+mod broken;
+mod faults;
 mod fuzz;
+mod lab;
 mod peers;
 mod picture;
 mod sizes;
+mod soak;
 mod test;
 
 use std::env;
@@ -19,20 +23,28 @@ use clap::Parser;
 #[command(bin_name = "cargo xtask")]
 enum Chore {
     Bench(bench::Bench),
+    Broken(broken::Broken),
+    Faults(faults::Faults),
     Fuzz(fuzz::Fuzz),
+    LabProxy(lab::proxy::LabProxy),
     Peers(peers::Peers),
     Picture(picture::Picture),
     Sizes(sizes::Sizes),
+    Soak(soak::Soak),
     Test(test::Test),
 }
 
 fn main() -> ExitCode {
     let result = match Chore::parse() {
         Chore::Bench(bench) => bench.run(),
+        Chore::Broken(broken) => broken.run(),
+        Chore::Faults(faults) => faults.run(),
         Chore::Fuzz(fuzz) => fuzz.run(),
+        Chore::LabProxy(proxy) => proxy.run(),
         Chore::Peers(peers) => peers.run(),
         Chore::Picture(picture) => picture.run(),
         Chore::Sizes(sizes) => sizes.run(),
+        Chore::Soak(soak) => soak.run(),
         Chore::Test(test) => test.run(),
     };
     match result {

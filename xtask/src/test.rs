@@ -1,10 +1,11 @@
 //! `cargo xtask test`: sets up what the tests need and runs every one.
 
-mod setup;
+pub mod setup;
 mod step;
 mod xtensa;
 
 use std::env;
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -102,6 +103,7 @@ impl Test {
         sizes.args(["sizes", "--check", "--json"]);
         steps.extend([
             board(),
+            faults(&ourselves),
             Step::new("firmware", [sizes]).noting(step::sizes),
             match xtensa::check() {
                 Ok(()) => Step::new("firmware for Xtensa", xtensa::commands()),
@@ -193,6 +195,18 @@ fn board() -> Step {
             |output| step::tests(output) + "; WITHOUT NETWORKS THAT FAIL, which only root can make";
     }
     Step::new("board under QEMU", [command]).noting(note)
+}
+
+/// The device at real brokers, over networks that fail.
+fn faults(ourselves: &Path) -> Step {
+    const NAME: &str = "faults";
+    if !setup::is_root() {
+        let why = "THE DEVICE MEETS NO NETWORK THAT FAILS, which only root can make";
+        return Step::without(NAME, why.to_owned());
+    }
+    let mut command = Command::new(ourselves);
+    command.args(["faults", "--quick"]);
+    Step::new(NAME, [command]).noting(step::faults)
 }
 
 fn documentation() -> Step {

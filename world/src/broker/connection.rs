@@ -1,6 +1,7 @@
 //! What lasts as long as one connection: buffers, limits, aliases.
 
 use super::codec::{Packet, Properties, Publish, Version, Violation, frame};
+use super::fast::Unheard;
 use super::faults::{Faults, Hang};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -29,6 +30,10 @@ pub(super) struct Connection {
     pub(super) aliases_out_max: u16,
     /// Publications from the client on this connection that have not got their last answer.
     pub(super) unanswered: BTreeSet<u16>,
+    /// Answers to such that nobody has taken yet: the client cannot have seen them.
+    pub(super) answers: usize,
+    /// Topics that it has published to and nobody has subscribed to.
+    pub(super) unheard: Vec<Unheard>,
 }
 
 /// What became of a packet.
@@ -60,6 +65,8 @@ impl Connection {
             aliases_out: BTreeMap::new(),
             aliases_out_max: 0,
             unanswered: BTreeSet::new(),
+            answers: 0,
+            unheard: Vec::new(),
         }
     }
 

@@ -64,6 +64,11 @@ impl Faults {
         self.withheld.clear();
     }
 
+    /// Whether none of them is about packets.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.withheld.is_empty() && self.publish_code.is_none()
+    }
+
     /// Whether a packet that is about to be sent must vanish.
     pub(super) fn swallows(&mut self, kind: PacketType) -> bool {
         for entry in self.withheld.iter_mut().filter(|entry| entry.kind == kind) {

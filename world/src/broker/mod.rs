@@ -34,6 +34,7 @@ mod config;
 mod connect;
 mod connection;
 mod deliver;
+mod fast;
 mod faults;
 mod log;
 mod publish;
@@ -45,6 +46,7 @@ mod time;
 mod topic;
 
 pub use config::{Config, Qos2Method, Versions};
+pub use fast::{Brief, BriefLog};
 pub use faults::{Hang, Keep};
 pub use log::{Accepted, DropReason, Dropped};
 pub use session::Message;
@@ -76,8 +78,15 @@ pub struct Broker {
     share_turns: BTreeMap<(String, String), usize>,
     faults: Faults,
     log: Vec<Accepted>,
+    /// In place of the log, where that is wanted.
+    brief: Option<BriefLog>,
     dropped: Vec<Dropped>,
     trace: Vec<(ConnId, Packet)>,
+    violations: Vec<(ConnId, Violation)>,
+    /// Counts the changes of what is subscribed to.
+    routes: u64,
+    /// Nothing is due before this moment.
+    quiet_until: u64,
     connections_opened: u64,
     ids_assigned: u64,
 }
@@ -116,8 +125,12 @@ impl Broker {
             share_turns: BTreeMap::new(),
             faults: Faults::default(),
             log: Vec::new(),
+            brief: None,
             dropped: Vec::new(),
             trace: Vec::new(),
+            violations: Vec::new(),
+            routes: 0,
+            quiet_until: 0,
             connections_opened: 0,
             ids_assigned: 0,
         }
@@ -138,6 +151,7 @@ impl Broker {
         let now = self.advance(now);
         self.connections_opened += 1;
         let conn = ConnId(self.connections_opened);
+        self.quiet_until = 0;
         let connection = Connection::new(now, self.config.connect_timeout_ms, self.faults.hang_new);
         self.connections.insert(conn, connection);
         conn
@@ -146,18 +160,42 @@ impl Broker {
     /// Bytes from the client, in pieces of any size.
     pub fn receive(&mut self, conn: ConnId, bytes: &[u8], now: u64) {
         let now = self.advance(now);
+        let bytes = self.take_everyday(conn, bytes, now);
         if let Some(c) = self.connections.get_mut(&conn)
             && !c.closed
+            && !bytes.is_empty()
         {
             c.input.extend_from_slice(bytes);
+            self.quiet_until = 0;
             self.process(conn, now);
         }
+    }
+
+    /// Appends the bytes for the client to `to`, which takes no new memory if there is room.
+    pub fn output_into(&mut self, conn: ConnId, to: &mut Vec<u8>) {
+        if let Some(c) = self.connections.get_mut(&conn)
+            && !c.hang.writes()
+        {
+            to.extend_from_slice(&c.output);
+            c.output.clear();
+            c.answers = 0;
+        }
+    }
+
+    /// Whether there are bytes for the client, or the connection is at its end.
+    pub fn has_news(&self, conn: ConnId) -> bool {
+        self.connections
+            .get(&conn)
+            .is_none_or(|c| c.closed || !c.output.is_empty() && !c.hang.writes())
     }
 
     /// Takes the bytes for the client.
     pub fn output(&mut self, conn: ConnId) -> Vec<u8> {
         match self.connections.get_mut(&conn) {
-            Some(c) if !c.hang.writes() => core::mem::take(&mut c.output),
+            Some(c) if !c.hang.writes() => {
+                c.answers = 0;
+                core::mem::take(&mut c.output)
+            }
             _ => Vec::new(),
         }
     }
@@ -195,6 +233,29 @@ impl Broker {
         core::mem::take(&mut self.log)
     }
 
+    /// From now on, publications are noted in few words, in place of the [`log`](Self::log).
+    pub fn log_briefly(&mut self) {
+        self.brief.get_or_insert_default();
+    }
+
+    /// Takes what was noted in few words, and leaves `empty` in its place.
+    pub fn swap_brief_log(&mut self, empty: &mut BriefLog) {
+        if let Some(brief) = &mut self.brief {
+            core::mem::swap(brief, empty);
+        }
+    }
+
+    /// Takes the list of what clients did against the protocol, in order. Silence for longer
+    /// than the keep-alive allows is told as [`reason::KEEP_ALIVE_TIMEOUT`].
+    pub fn take_violations(&mut self) -> Vec<(ConnId, Violation)> {
+        core::mem::take(&mut self.violations)
+    }
+
+    /// Whether there is any.
+    pub fn has_violations(&self) -> bool {
+        !self.violations.is_empty()
+    }
+
     /// Takes the list of publications that were not delivered to somebody.
     pub fn take_dropped(&mut self) -> Vec<Dropped> {
         core::mem::take(&mut self.dropped)
@@ -226,6 +287,11 @@ impl Broker {
         self.connections.get(&conn)?.client_id.as_deref()
     }
 
+    /// The version that is spoken there.
+    pub fn version_of(&self, conn: ConnId) -> Option<Version> {
+        self.connections.get(&conn).map(|c| c.version)
+    }
+
     /// The retained message of a topic.
     pub fn retained(&self, topic: &str) -> Option<&Message> {
         self.retained
@@ -238,6 +304,7 @@ impl Broker {
     pub fn hang(&mut self, conn: ConnId, hang: Hang, now: u64) {
         let now = self.now.max(now);
         self.now = now;
+        self.quiet_until = 0;
         if let Some(c) = self.connections.get_mut(&conn) {
             c.hang = hang;
             self.process(conn, now);
@@ -248,6 +315,7 @@ impl Broker {
     /// Hangs every connection, those to come included, or lets all go on.
     pub fn hang_all(&mut self, hang: Hang, now: u64) {
         self.faults.hang_new = hang;
+        self.quiet_until = 0;
         for conn in self.connection_ids() {
             self.hang(conn, hang, now);
         }
@@ -301,6 +369,7 @@ impl Broker {
     /// Loses a client's session with all that is in it, its will too. A connection is closed
     /// without a word.
     pub fn forget(&mut self, client_id: &str) {
+        self.routes += 1;
         if let Some(session) = self.sessions.remove(client_id)
             && let Some(c) = session
                 .connection
@@ -317,6 +386,7 @@ impl Broker {
     pub fn restart(&mut self, keep: Keep, now: u64) {
         let now = self.advance(now);
         if keep != Keep::Everything {
+            self.routes += 1;
             self.sessions.clear();
             self.share_turns.clear();
         }
@@ -363,6 +433,7 @@ impl Broker {
                 Err(violation) => Err(violation),
             };
             if let Err(violation) = result {
+                self.violations.push((conn, violation));
                 return self.fail(conn, violation, now);
             }
         }
@@ -454,6 +525,7 @@ impl Broker {
 
     /// Closes a connection and sets its session aside.
     fn detach(&mut self, conn: ConnId, fate: WillFate, now: u64) {
+        self.quiet_until = 0;
         let Some(c) = self.connections.get_mut(&conn) else {
             return;
         };
@@ -498,6 +570,7 @@ impl Broker {
             session.will_at = None;
             let will = session.will.take();
             if ended {
+                self.routes += 1;
                 self.sessions.remove(client_id);
             }
             if let Some(will) = will {

@@ -3,7 +3,7 @@
 use super::codec::{Ack, Packet, Publish, Qos, Version, Violation, reason};
 use super::connection::Sent;
 use super::session::end_to_end;
-use super::{Accepted, Broker, ConnId, Message, Qos2Method, denies, explanation, topic};
+use super::{Accepted, Brief, Broker, ConnId, Message, Qos2Method, denies, explanation, topic};
 use alloc::string::String;
 
 impl Broker {
@@ -168,7 +168,7 @@ impl Broker {
             && publish.qos != Qos::AtMostOnce
         {
             c.unanswered.insert(publish.packet_id);
-            if c.version == Version::V5 && c.unanswered.len() > maximum {
+            if c.version == Version::V5 && c.unanswered.len() + c.answers > maximum {
                 return Err(Violation::new(
                     reason::RECEIVE_MAXIMUM_EXCEEDED,
                     "more unacknowledged publications than the receive maximum",
@@ -193,22 +193,63 @@ impl Broker {
     fn answered(&mut self, conn: ConnId, packet_id: u16) {
         if let Some(c) = self.connections.get_mut(&conn) {
             c.unanswered.remove(&packet_id);
+            c.answers += 1;
         }
+    }
+
+    /// Notes a publication that nobody gets.
+    pub(super) fn note(
+        &mut self,
+        conn: ConnId,
+        topic: &[u8],
+        payload: &[u8],
+        qos: Qos,
+        packet_id: u16,
+        now: u64,
+    ) {
+        if let Some(brief) = &mut self.brief {
+            return brief.push(&Brief {
+                topic,
+                payload,
+                qos,
+                retain: false,
+            });
+        }
+        let client_id = self.client_of(conn).map(String::from);
+        self.log.push(Accepted {
+            at: now,
+            client_id: client_id.unwrap_or_default(),
+            topic: String::from_utf8_lossy(topic).into_owned(),
+            payload: payload.into(),
+            qos,
+            retain: false,
+            dup: false,
+            packet_id,
+            properties: Default::default(),
+        });
     }
 
     /// Notes a publication and passes it on; gives the number of clients that get it.
     fn accept(&mut self, client_id: String, publish: Publish, now: u64) -> usize {
-        self.log.push(Accepted {
-            at: now,
-            client_id: client_id.clone(),
-            topic: publish.topic.clone(),
-            payload: publish.payload.clone(),
-            qos: publish.qos,
-            retain: publish.retain,
-            dup: publish.dup,
-            packet_id: publish.packet_id,
-            properties: publish.properties.clone(),
-        });
+        match &mut self.brief {
+            Some(brief) => brief.push(&Brief {
+                topic: publish.topic.as_bytes(),
+                payload: &publish.payload,
+                qos: publish.qos,
+                retain: publish.retain,
+            }),
+            None => self.log.push(Accepted {
+                at: now,
+                client_id: client_id.clone(),
+                topic: publish.topic.clone(),
+                payload: publish.payload.clone(),
+                qos: publish.qos,
+                retain: publish.retain,
+                dup: publish.dup,
+                packet_id: publish.packet_id,
+                properties: publish.properties.clone(),
+            }),
+        }
         let message = Message {
             topic: publish.topic,
             payload: publish.payload,

@@ -83,6 +83,7 @@ impl Broker {
             parts(filter, version)?;
         }
         let mut codes = Vec::new();
+        self.routes += 1;
         if let Some(session) = self.session_of(conn) {
             for filter in &unsubscribe.filters {
                 codes.push(match session.subscriptions.remove(filter) {
@@ -132,6 +133,7 @@ impl Broker {
         };
         let subscription = Subscription { options, id };
         let filter = subscription.options.filter.clone();
+        self.routes += 1;
         let replaced = session
             .subscriptions
             .insert(filter.clone(), subscription.clone());

@@ -27,13 +27,23 @@ impl Broker {
     /// Moves the time on, one deadline after the other; gives the time that it is.
     pub(super) fn advance(&mut self, now: u64) -> u64 {
         let now = self.now.max(now);
+        if now < self.quiet_until {
+            self.now = now;
+            return now;
+        }
         while let Some(at) = self.deadline().filter(|&at| at <= now) {
             let at = self.now.max(at);
             self.now = at;
             self.fire(at);
         }
         self.now = now;
+        self.quiet_until = self.deadline().unwrap_or(u64::MAX);
         now
+    }
+
+    /// No later than [`deadline`](Self::deadline), and found without a search.
+    pub fn next_look(&self) -> u64 {
+        self.quiet_until
     }
 
     fn fire(&mut self, now: u64) {
@@ -48,6 +58,7 @@ impl Broker {
                 reason::KEEP_ALIVE_TIMEOUT,
                 "nothing was heard for one and a half times the keep-alive",
             );
+            self.violations.push((conn, violation.clone()));
             self.fail(conn, violation, now);
         }
         let away: Vec<String> = self

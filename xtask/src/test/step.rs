@@ -169,6 +169,17 @@ pub fn costs(output: &str) -> String {
     figures.join(", ")
 }
 
+/// How many experiments there were, and which were late.
+pub fn faults(output: &str) -> String {
+    let late = output.lines().filter(|line| line.starts_with("late: "));
+    let count = output
+        .lines()
+        .rev()
+        .find(|line| line.contains(" experiments in "));
+    let note = count.unwrap_or_default().to_owned();
+    late.fold(note, |note, late| note + "\n  " + late)
+}
+
 /// The figures of each board in the JSON of `sizes`.
 pub fn sizes(output: &str) -> String {
     let boards = output
@@ -228,6 +239,16 @@ mod tests {
             "virt: flash 2 KiB, free RAM 2 KiB; esp32c3: flash 1 KiB, free RAM 0 KiB"
         );
         assert_eq!(sizes("nothing"), "");
+    }
+
+    /// A device that became slower would pass unseen.
+    #[test]
+    fn late_experiments_are_named() {
+        let output = "table\nlate: killed: back after 2 s\n29 experiments in 93 s.\nend";
+        assert_eq!(
+            faults(output),
+            "29 experiments in 93 s.\n  late: killed: back after 2 s"
+        );
     }
 
     /// A failure that is taken for success.

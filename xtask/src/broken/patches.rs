@@ -1,0 +1,395 @@
+//! The ways to break it: at least one for each promise of the session, and for what the device
+//! and its supervisor do.
+
+/// One of them.
+pub struct Patch {
+    /// Its name: the promise, and how it is broken.
+    pub name: &'static str,
+    /// What is wrong then.
+    pub what: &'static str,
+    /// The file, from the root.
+    pub file: &'static str,
+    /// The text that is there once.
+    pub from: &'static str,
+    /// The text in its place.
+    pub to: &'static str,
+    /// What the world must find violated, one of these.
+    pub expected: &'static [&'static str],
+}
+
+/// All of them.
+pub const PATCHES: &[Patch] = &[
+    Patch {
+        name: "1-delivered-when-sent",
+        what: "readings count as done when the connection ends",
+        file: "device/src/backlog.rs",
+        from: "                entry.state = match done {
+                    true => State::Done,
+                    false => State::Waiting,
+                };
+            }
+        }
+        self.trim();
+    }
+
+    fn trim",
+        to: "                let _ = done;
+                entry.state = State::Done;
+            }
+        }
+        self.trim();
+    }
+
+    fn trim",
+        expected: &["nothing-lost"],
+    },
+    Patch {
+        name: "1-any-acknowledgement",
+        what: "an acknowledgement ends another publication than its own",
+        file: "mqtt/src/session/receive.rs",
+        from: "let Some((at, entry)) = self.outbox.sent(packet_id) else {",
+        to: "let other = crate::wire::PacketId::new(packet_id.get() ^ 1).unwrap_or(packet_id);
+        let found = self.outbox.sent(other).filter(|(_, entry)| entry.in_flight() && entry.qos() == QoS::AtLeastOnce);
+        let Some((at, entry)) = found.or_else(|| self.outbox.sent(packet_id)) else {",
+        expected: &["nothing-lost", "in-order", "states-told", "dead-peer-noticed", "no-storm"],
+    },
+    Patch {
+        name: "1-flash-forgets-one",
+        what: "the oldest reading in the flash is left out at a start",
+        file: "boards/flash/src/store.rs",
+        from: "        let mut last = done;
+",
+        to: "        let mut last = done + 1;
+",
+        expected: &["nothing-lost"],
+    },
+    Patch {
+        name: "1-drops-are-not-counted",
+        what: "readings that are given up do not show in diag",
+        file: "device/src/device.rs",
+        from: "        self.counters.gave_up(why);
+        board.notice(",
+        to: "        board.notice(",
+        expected: &["nothing-lost"],
+    },
+    Patch {
+        name: "2-repeated-is-new",
+        what: "a message at QoS 2 that comes again is told again",
+        file: "mqtt/src/session/inbound.rs",
+        from: "        if qos == QoS::ExactlyOnce
+            && let Some(at) = self.position(packet_id, qos)",
+        to: "        if qos == QoS::ExactlyOnce
+            && false
+            && let Some(at) = self.position(packet_id, qos)",
+        expected: &["exactly-once", "in-order", "retained-ignored"],
+    },
+    Patch {
+        name: "2-clean-start-always",
+        what: "each connection begins a new session",
+        file: "mqtt/src/session/connection.rs",
+        from: "            (CleanStart::First, Version::V5) => !self.established,",
+        to: "            (CleanStart::First, Version::V5) => true,",
+        expected: &["exactly-once", "in-order"],
+    },
+    Patch {
+        name: "2-newest-first",
+        what: "the newest reading goes first",
+        file: "device/src/backlog.rs",
+        from: "        self.iter()
+            .find(|entry| entry.state == State::Waiting)
+            .copied()",
+        to: "        self.iter()
+            .filter(|entry| entry.state == State::Waiting)
+            .last()
+            .copied()",
+        expected: &["in-order"],
+    },
+    Patch {
+        name: "3-a-stalled-write-stops-the-clock",
+        what: "a write that does not get on is waited for",
+        file: "mqtt/src/session/connection.rs",
+        from: "        } else if due.has(Timer::Write) {
+            Cause::Stalled",
+        to: "        } else if due.has(Timer::Write) && false {
+            Cause::Stalled",
+        expected: &["dead-peer-noticed"],
+    },
+    Patch {
+        name: "3-anything-is-proof",
+        what: "whatever is received counts as an answer",
+        file: "mqtt/src/session/receive.rs",
+        from: "        self.end += len.min(self.receive.len() - self.end);",
+        to: "        self.end += len.min(self.receive.len() - self.end);
+        self.proof_at = self.timers.now();
+        self.timers.stop(super::timers::Timer::Answer);
+        self.timers.stop(super::timers::Timer::Acknowledge);",
+        expected: &["dead-peer-noticed", "states-told"],
+    },
+    Patch {
+        name: "3-silence-is-borne",
+        what: "a missing answer is no reason",
+        file: "mqtt/src/session/connection.rs",
+        from: "            due.has(Timer::Answer) || due.has(Timer::Acknowledge) && self.is_unanswered()
+        };",
+        to: "            due.has(Timer::Acknowledge) && self.is_unanswered() && false
+        };",
+        expected: &["dead-peer-noticed"],
+    },
+    Patch {
+        name: "4-refused-is-the-end",
+        what: "after a refusal there is no further attempt",
+        file: "mqtt/src/session/connection.rs",
+        from: "        self.state = State::Waiting;
+        self.timers.arm_after(Timer::Reconnect, wait);
+    }
+
+    /// How long to wait",
+        to: "        self.state = State::Waiting;
+        if !refused {
+            self.timers.arm_after(Timer::Reconnect, wait);
+        }
+    }
+
+    /// How long to wait",
+        expected: &["contact-returns"],
+    },
+    Patch {
+        name: "4-no-waiting",
+        what: "attempts follow each other without a wait",
+        file: "mqtt/src/session/connection.rs",
+        from: "        least.saturating_add(self.jitter(bound))",
+        to: "        least.saturating_add(self.jitter(bound)) / 64",
+        expected: &["no-storm"],
+    },
+    Patch {
+        name: "5-subscriptions-are-not-renewed",
+        what: "subscriptions are taken to hold although the broker forgot the session",
+        file: "mqtt/src/outbox/mod.rs",
+        from: "            (Kind::Subscription, State::Held) if kept && !unsure => State::Held,",
+        to: "            (Kind::Subscription, State::Held) => State::Held,",
+        expected: &["subscriptions-hold"],
+    },
+    Patch {
+        name: "6-acknowledged-at-once",
+        what: "a message is acknowledged before the application has it",
+        file: "mqtt/src/session/inbound.rs",
+        from: "        let state = match qos {
+            QoS::ExactlyOnce => State::Two,
+            _ => State::One,
+        };",
+        to: "        let state = match qos {
+            QoS::ExactlyOnce => State::TwoHandled,
+            _ => State::OneHandled,
+        };
+        self.due = true;",
+        expected: &["handled-then-acknowledged"],
+    },
+    Patch {
+        name: "7-receive-maximum",
+        what: "the broker's receive maximum is not obeyed",
+        file: "mqtt/src/session/connection.rs",
+        from: "                id::RECEIVE_MAXIMUM => limits.in_flight = number as u16,",
+        to: "                id::RECEIVE_MAXIMUM => {}",
+        expected: &["limits-obeyed"],
+    },
+    Patch {
+        name: "7-packet-size",
+        what: "the broker's maximum packet size is not obeyed",
+        file: "mqtt/src/session/connection.rs",
+        from: "                id::MAXIMUM_PACKET_SIZE => limits.maximum_packet_size = number,",
+        to: "                id::MAXIMUM_PACKET_SIZE => {}",
+        expected: &["limits-obeyed"],
+    },
+    Patch {
+        name: "8-panics-on-garbage",
+        what: "bytes that are no packet make it panic",
+        file: "mqtt/src/session/connection.rs",
+        from: "        let cause = Cause::Protocol(fault);
+        match self.state {",
+        to: "        let cause = Cause::Protocol(fault);
+        assert!(fault != Fault::Malformed, \"malformed\");
+        match self.state {",
+        expected: &["no-panic"],
+    },
+    Patch {
+        name: "8-spins",
+        what: "its deadline is always now",
+        file: "mqtt/src/session/mod.rs",
+        from: "            // Something is to be told.
+            true => self.timers.now(),
+            false => self.timers.next(),",
+        to: "            // Something is to be told.
+            true => self.timers.now(),
+            false => self.timers.next().min(self.timers.now()),",
+        expected: &["no-spin"],
+    },
+    Patch {
+        name: "8-leaks-into-the-next",
+        what: "what was not written yet is written on the next connection",
+        file: "mqtt/src/link/mod.rs",
+        from: "            self.unflushed = 0;
+            self.gather.clear();
+        }
+    }",
+        to: "            self.unflushed = 0;
+        }
+    }",
+        expected: &["connections-apart"],
+    },
+    Patch {
+        name: "9-dropped-and-lost",
+        what: "what was to be written is lost where the future is dropped",
+        file: "mqtt/src/link/mod.rs",
+        from: "        if self.unflushed > 0 || !self.gather.bytes().is_empty() {
+            return;
+        }",
+        to: "        if self.unflushed > 0 {
+            return;
+        }
+        self.gather.clear();",
+        expected: &["connections-apart", "limits-obeyed", "nothing-lost"],
+    },
+    Patch {
+        name: "device-number-twice",
+        what: "the next number after a start is the last of before",
+        file: "boards/flash/src/store.rs",
+        from: "            seq: saved.seq.max(newest.seq.saturating_add(1)),
+            ..saved
+        }
+    }
+
+    /// Keeps what is to be saved.",
+        to: "            seq: saved.seq.max(newest.seq),
+            ..saved
+        }
+    }
+
+    /// Keeps what is to be saved.",
+        expected: &["numbers-once"],
+    },
+    Patch {
+        name: "device-checksum",
+        what: "answers of the sensor are believed whatever their checksum",
+        file: "device/src/dht/frame.rs",
+        from: "        if sum([a, b, c, d]) != check {",
+        to: "        if false && sum([a, b, c, d]) != check {",
+        expected: &["true-values"],
+    },
+    Patch {
+        name: "device-age",
+        what: "readings are said to be new when they are sent",
+        file: "device/src/backlog.rs",
+        from: "        let since = now.since(self.taken);",
+        to: "        let since = now.since(self.taken).min(1_000);",
+        expected: &["true-age"],
+    },
+    Patch {
+        name: "device-lamp-at-boot",
+        what: "the lamp is dark after a start",
+        file: "device/src/device.rs",
+        from: "        board.light(saved.lamp);
+        let limit",
+        to: "        board.light(Lamp::Off);
+        let limit",
+        expected: &["lamp-restored"],
+    },
+    Patch {
+        name: "device-lamp-is-not-kept",
+        what: "the lamp's state is not kept over a restart",
+        file: "device/src/device.rs",
+        from: "                self.saved.lamp = lamp;
+                board.save(&self.saved);",
+        to: "                self.saved.lamp = lamp;",
+        expected: &["lamp-restored"],
+    },
+    Patch {
+        name: "device-toggle",
+        what: "toggle lights a lamp that is lit",
+        file: "device/src/device.rs",
+        from: "            let lamp = command.apply(self.saved.lamp);",
+        to: "            let lamp = command.apply(Lamp::Off);",
+        expected: &["lamp-obeys"],
+    },
+    Patch {
+        name: "device-retained-commands",
+        what: "commands that the broker kept are obeyed",
+        file: "device/src/device.rs",
+        from: "            _ if retain => Err(\"a retained command\"),
+",
+        to: "",
+        expected: &["retained-ignored"],
+    },
+    Patch {
+        name: "device-birth",
+        what: "nobody is told that the device is there again",
+        file: "device/src/device.rs",
+        from: "        self.status.due = true;
+        self.lamp.due = true;
+        self.sensor_state",
+        to: "        self.lamp.due = true;
+        self.sensor_state",
+        expected: &["states-told"],
+    },
+    Patch {
+        name: "device-echo",
+        what: "the lamp's state is not told after a command",
+        file: "device/src/device.rs",
+        from: "            board.notice(Notice::Lamp(lamp));
+            self.lamp.due = true;",
+        to: "            board.notice(Notice::Lamp(lamp));",
+        expected: &["states-told"],
+    },
+    Patch {
+        name: "device-will",
+        what: "the broker does not keep that the device is gone",
+        file: "device/src/settings.rs",
+        from: "                retain: true,
+",
+        to: "                retain: false,
+",
+        expected: &["gone-is-told"],
+    },
+    Patch {
+        name: "device-confirm",
+        what: "what the broker lost is not sent again",
+        file: "device/src/backlog.rs",
+        from: "                entry.state = State::Waiting;
+                lost = true;",
+        to: "                lost = true;",
+        expected: &["confirmed", "nothing-lost"],
+    },
+    Patch {
+        name: "device-window",
+        what: "one reading that is not answered stops all",
+        file: "device/src/device.rs",
+        from: "            self.backlog.take_back(|id| session.withdraw(id));",
+        to: "            self.backlog.take_back(|_| false);",
+        expected: &["readings-go-on", "nothing-lost", "in-order", "true-age"],
+    },
+    Patch {
+        name: "supervisor-resets-for-an-absence",
+        what: "the chip is restarted for an absent access point",
+        file: "device/src/supervisor.rs",
+        from: "            (false, _, _) => Order::Reinitialise,",
+        to: "            (false, _, _) => Order::Reset,",
+        expected: &["reset-only-when-stuck"],
+    },
+    Patch {
+        name: "supervisor-sleeps",
+        what: "a radio that is joined and useless is not helped",
+        file: "device/src/supervisor.rs",
+        from: "        if contact || radio.heard != before.heard {",
+        to: "        if contact || radio.joined || radio.heard != before.heard {",
+        expected: &["radio-helped", "contact-returns"],
+    },
+    Patch {
+        name: "supervisor-feeds-always",
+        what: "the watchdog is fed while the radio's task hangs",
+        file: "device/src/supervisor.rs",
+        from: "        let last = self.turned_at.min(self.polled_at);
+        now.since(last) < Self::TURN_MS.into()",
+        to: "        let last = self.turned_at.min(self.polled_at);
+        now.since(last) < u64::MAX",
+        expected: &["watchdog-by-progress"],
+    },
+];
