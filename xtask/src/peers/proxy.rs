@@ -347,6 +347,7 @@ impl Path {
             state.connections.push(connection);
             state.connections.len() - 1
         };
+        self.changed.notify_all();
         for (way, from, to) in [(Way::Up, &client, &broker), (Way::Down, &broker, &client)] {
             let (path, from) = (self.clone(), from.clone());
             thread::spawn(move || path.read(number, way, &from));

@@ -42,6 +42,16 @@ impl Rig {
     fn connect(&self) -> (TcpStream, TcpStream) {
         let client = TcpStream::connect(self.proxy.address()).unwrap();
         let broker = self.accepted.recv_timeout(PATIENCE).unwrap();
+        // The broker may see it sooner than the next fault does.
+        let from = client.local_addr().unwrap();
+        let known = self
+            .proxy
+            .wait_for_state(Instant::now() + PATIENCE, |state| {
+                let sockets = state.connections.iter().filter_map(|c| c.sockets.as_ref());
+                let mut peers = sockets.filter_map(|sockets| sockets.client.peer_addr().ok());
+                peers.any(|peer| peer == from).then_some(())
+            });
+        assert_eq!(known, Some(()));
         for stream in [&client, &broker] {
             stream.set_read_timeout(Some(PATIENCE)).unwrap();
         }
