@@ -47,7 +47,6 @@ pub use log::{Entry, Stamp, What, Why};
 pub use plan::{Injection, Plan, Script};
 pub use policy::Policy;
 pub use report::{Cause, Lane, Recoveries, Report, Timeline};
-pub use rng::Rng;
 pub use sim::World;
 pub use sweep::{Sweep, inject, reference_steps};
 pub use witness::Counts;

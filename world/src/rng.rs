@@ -8,7 +8,7 @@ impl Rng {
     /// Begins with this seed.
     pub fn new(seed: u64) -> Self {
         let mut rng = Self(seed);
-        rng.next();
+        rng.bits();
         rng
     }
 
@@ -19,7 +19,7 @@ impl Rng {
 
     /// 64 bits.
     #[inline]
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0xa076_1d64_78bd_642f);
         let product = u128::from(self.0) * u128::from(self.0 ^ 0xe703_7ed1_a0b4_28db);
         (product >> 64) as u64 ^ product as u64
@@ -28,7 +28,7 @@ impl Rng {
     /// A number below `bound`; 0 if that is 0.
     #[inline]
     pub fn below(&mut self, bound: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
+        ((u128::from(self.bits()) * u128::from(bound)) >> 64) as u64
     }
 
     /// A number from `from` to `to`, both included.
@@ -45,7 +45,7 @@ impl Rng {
     pub fn wait(&mut self, mean: u64) -> u64 {
         // -ln of a number in (0, 1], good enough by its bits alone: no floating point, which
         // machines round differently.
-        let bits = self.next();
+        let bits = self.bits();
         let whole = u64::from(bits.leading_zeros());
         let part = (bits << (whole + 1).min(63)) >> 40;
         // ln 2 = 0.693; a linear part between the powers of two.
@@ -86,6 +86,6 @@ mod tests {
         }
         assert_eq!(seen, [true; 5]);
         let (mut a, mut b) = (rng.fork(1), rng.fork(2));
-        assert_ne!(a.next(), b.next());
+        assert_ne!(a.bits(), b.bits());
     }
 }

@@ -57,7 +57,7 @@ impl Span {
 
     /// A length by chance, of eight bits.
     fn pick(self, chance: u8) -> u32 {
-        self.from + (u32::from(chance) * self.lengths >> 8)
+        self.from + ((u32::from(chance) * self.lengths) >> 8)
     }
 }
 
@@ -169,7 +169,7 @@ impl Line {
         self.pulses
             .extend(bounds.zeros.iter().enumerate().map(|(at, zero)| {
                 if at % 8 == 0 {
-                    chance = rng.next().to_le_bytes();
+                    chance = rng.bits().to_le_bytes();
                 }
                 // After the release and the preamble, each second pulse is a bit.
                 let bit = at >= 4 && at % 2 == 0;
@@ -201,7 +201,7 @@ impl Room {
     /// Two seconds go by.
     #[inline]
     pub fn wander(&mut self, rng: &mut Rng) -> Reading {
-        let chance = rng.next();
+        let chance = rng.bits();
         let step = |bits: u64| [-1, 0, 0, 1][(bits & 3) as usize];
         self.0.t = (self.0.t + step(chance)).clamp(-390, 790);
         let h = self.0.h as i16 + step(chance >> 8);

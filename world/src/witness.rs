@@ -701,15 +701,22 @@ impl Witness {
         }
     }
 
-    /// The recorder gave up to wait for what lies before this reading.
-    pub fn given_up(&mut self, before: u32) {
+    /// The recorder gave up to wait for what lies before this reading; `calm`: nothing was wrong
+    /// while it waited.
+    pub fn given_up(&mut self, before: u32, calm: bool) {
+        let mut kept_back = None;
         for taken in &mut self.taken {
             if taken.seq < before && !taken.stored {
                 taken.stored = true;
                 if self.confirm && !taken.lost {
                     self.missing -= 1;
+                    kept_back.get_or_insert(taken.seq);
                 }
             }
+        }
+        if calm && let Some(seq) = kept_back {
+            let detail = format!("the recorder asked for reading {seq} in vain");
+            self.violate(Invariant::Confirmed, detail);
         }
     }
 

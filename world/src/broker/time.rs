@@ -58,7 +58,7 @@ impl Broker {
                 reason::KEEP_ALIVE_TIMEOUT,
                 "nothing was heard for one and a half times the keep-alive",
             );
-            self.violations.push((conn, violation.clone()));
+            self.violations.push((conn, violation));
             self.fail(conn, violation, now);
         }
         let away: Vec<String> = self

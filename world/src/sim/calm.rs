@@ -14,9 +14,8 @@ const SETTLE_MS: u64 = 180_000;
 /// How often that is looked at again.
 const AGAIN_MS: u64 = 900_000;
 
-/// After so long in calm, the recorder must have everything: soon enough that the device has not
-/// given up yet what the recorder misses.
-const STORED_MS: u64 = 900_000;
+/// After so long in calm, the recorder must have everything.
+const STORED_MS: u64 = 5_400_000;
 
 impl World {
     /// Whether nothing is wrong with a device and what it needs.

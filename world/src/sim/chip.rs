@@ -39,7 +39,7 @@ impl World {
         node.dhcp_epoch += 1;
         node.flash.0.borrow_mut().restore();
         let mut birth = node.birth.clone();
-        birth.seed = node.rng.next();
+        birth.seed = node.rng.bits();
         birth.why = why;
         {
             let side = &mut *node.env.side.borrow_mut();
@@ -77,7 +77,7 @@ impl World {
     /// It has no power any more.
     pub(super) fn power_off(&mut self, index: usize, why: &'static str) {
         let node = &mut self.nodes[index];
-        if node.life.is_none() && node.off_why != "" {
+        if node.life.is_none() && !node.off_why.is_empty() {
             return;
         }
         node.life = None;

@@ -368,7 +368,7 @@ impl World {
                 let after = node.rng.below(40);
                 let cut = match node.rng.below(3) {
                     0 => Cut::Before,
-                    1 => Cut::Within(node.rng.next()),
+                    1 => Cut::Within(node.rng.bits()),
                     _ => Cut::After,
                 };
                 node.flash.0.borrow_mut().cut(after, cut);
@@ -620,7 +620,7 @@ impl World {
         ];
         let mut bytes = node.rng.of(&garbage).to_vec();
         for _ in 0..node.rng.below(200) {
-            bytes.push(node.rng.next() as u8);
+            bytes.push(node.rng.bits() as u8);
         }
         self.broker.send_raw(conn, &bytes);
         self.pump(index);
@@ -637,7 +637,7 @@ impl World {
             7 => (26 * MINUTE, Some((FaultKind::BrokerRestart, 20_000))),
             10 => (38 * MINUTE, Some((FaultKind::BrokerForgets, 5_000))),
             12 => (48 * MINUTE, Some((FaultKind::Blackhole, 40_000))),
-            ..16 => (self.now + 3 * MINUTE + 17_345, None),
+            1..16 => (self.now + 3 * MINUTE + 17_345, None),
             _ => return,
         };
         match lasts {

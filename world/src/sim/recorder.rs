@@ -13,7 +13,7 @@ use crate::log::What;
 use super::World;
 
 /// How long the recorder waits for what is missing, in milliseconds.
-const PATIENCE_MS: u64 = 10_800_000;
+const PATIENCE_MS: u64 = 1_800_000;
 
 /// The recorder.
 #[derive(Clone, Debug)]
@@ -209,12 +209,9 @@ impl World {
                 }
                 shelf.gap_since = self.now;
                 let next = shelf.next;
-                self.nodes[index]
-                    .env
-                    .side
-                    .borrow_mut()
-                    .witness
-                    .given_up(next);
+                let node = &self.nodes[index];
+                let calm = node.calm_since.saturating_add(PATIENCE_MS) < self.now;
+                node.env.side.borrow_mut().witness.given_up(next, calm);
             }
             let shelf = &mut self.recorder.shelves[index];
             if !std::mem::take(&mut shelf.news) || shelf.next <= 1 {
