@@ -669,7 +669,8 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
         if self.diag_due {
             self.diag_due = !self.publish_diag(session, now, board);
         }
-        if self.too_large {
+        // What waits in the outbox would grow older than it says.
+        if self.too_large || session.is_overdue() {
             return;
         }
         while let Some(entry) = self.backlog.next(self.window) {

@@ -244,8 +244,11 @@ async fn launch(config: HubConfig, store: Store, contents: Contents) -> Result<L
     let (stop, stopped) = oneshot::channel::<oneshot::Sender<()>>();
     tokio::spawn(async move {
         if let Ok(stored) = stopped.await {
-            keeper.stop(&broker).await;
+            let held = keeper.stop(&broker).await;
             let _ = stored.send(());
+            // Until the runtime ends.
+            std::future::pending::<()>().await;
+            drop(held);
         }
     });
     Ok((addresses, server, stop))

@@ -12,20 +12,23 @@ use async_trait::async_trait;
 use futures::future::join_all;
 use rmqtt::context::ServerContext;
 use rmqtt::hook::{Handler, HookResult, Parameter, Register, ReturnType, Type};
-use rmqtt::inflight::{MomentStatus, OutInflightMessage};
+use rmqtt::inflight::{MomentStatus, OutInflight, OutInflightMessage};
 use rmqtt::session::{Session, SessionState};
 use rmqtt::types::{
     ConnectInfo, DisconnectInfo, From as Origin, Id, ListenerConfig, Message, Publish, QoS,
     SessionSubMap, SessionSubs, SubscriptionOptions, TopicFilter, Tx,
 };
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedRwLockWriteGuard, oneshot};
 
 use crate::retained::now;
 use crate::store::{Change, Message as StoredMessage, Store, StoredSession};
 
 /// How long the end of the hub waits for messages on their way to sessions.
 const SETTLE_LIMIT: Duration = Duration::from_millis(200);
+
+/// Behind the body of a message that its client has at QoS 2, and that is not complete.
+const RELEASED: u8 = 1;
 
 /// What a session is, as it is stored.
 #[derive(Serialize, Deserialize)]
@@ -35,6 +38,12 @@ struct Body {
     created_at: i64,
     connected_at: i64,
     disconnect: Option<DisconnectInfo>,
+}
+
+/// Sessions in which no answer is taken any more, until this is dropped.
+#[must_use = "what is answered after the end would not be stored"]
+pub struct Held {
+    _inflight: Vec<OwnedRwLockWriteGuard<OutInflight>>,
 }
 
 /// Keeps the store up to date.
@@ -72,7 +81,7 @@ impl Keeper {
     }
 
     /// Takes no more messages; stores those that wait for connected clients, and who has left.
-    pub async fn stop(&self, broker: &ServerContext) {
+    pub async fn stop(&self, broker: &ServerContext) -> Held {
         self.stopping.store(true, Ordering::Release);
         let (sessions, mailboxes): (Vec<Session>, Vec<Tx>) = {
             let shared = broker.extends.shared().await;
@@ -85,6 +94,7 @@ impl Keeper {
         // that takes nothing must not keep the others waiting.
         let settled = join_all(mailboxes.iter().map(settled));
         let _ = tokio::time::timeout(SETTLE_LIMIT, settled).await;
+        let mut held = Vec::new();
         for session in sessions {
             if !persists(&session).await {
                 continue;
@@ -96,6 +106,28 @@ impl Keeper {
             } else if let Err(error) = self.disconnected(&session).await {
                 // The broker may not have come to tell of a client that has just left.
                 tracing::error!("a session cannot be stored: {error}");
+            }
+            let mut inflight = session.out_inflight().clone().write_owned().await;
+            self.released(&session, &mut inflight).await;
+            held.push(inflight);
+        }
+        Held { _inflight: held }
+    }
+
+    /// Stores which messages their client has at QoS 2 already: it is owed PUBREL, and would take
+    /// the message for a new one. The broker does not tell when a client says so.
+    async fn released(&self, session: &Session, inflight: &mut OutInflight) {
+        for sent in inflight.clone_inflight_messages() {
+            if sent.status != MomentStatus::UnComplete {
+                continue;
+            }
+            match stored_message(&sent.from, &sent.publish) {
+                Ok(mut message) => {
+                    message.body.push(RELEASED);
+                    let client = session.id.client_id.to_string();
+                    self.store.post(Change::Queue { client, message }).await;
+                }
+                Err(error) => tracing::error!("a message cannot be stored: {error}"),
             }
         }
     }
@@ -154,6 +186,9 @@ impl Keeper {
             owner: session.id.to_string(),
             body: postcard::to_stdvec(&body)?,
         };
+        let mut inflight = session.out_inflight().write().await;
+        self.released(session, &mut inflight).await;
+        drop(inflight);
         self.store.write(change).await;
         Ok(())
     }
@@ -211,8 +246,11 @@ impl Keeper {
                 // keeps it for the hub's next life.
                 std::future::pending::<()>().await;
             }
-            Parameter::OfflineMessage(session, from, publish)
-            | Parameter::MessageDelivered(session, from, publish) => {
+            Parameter::OfflineMessage(session, from, publish) => {
+                self.queue(session, from, publish).await;
+            }
+            Parameter::MessageDelivered(session, from, publish) => {
+                await_answer(session, from, publish).await;
                 self.queue(session, from, publish).await;
             }
             Parameter::MessageAcked(session, from, publish) if persists(session).await => {
@@ -235,6 +273,25 @@ impl Handler for Keeper {
             tracing::error!("a session cannot be stored: {error}");
         }
         (true, acc)
+    }
+}
+
+/// Puts a message among those whose answer is awaited. The broker does so only when it has
+/// written it, and forgets one that could not be written.
+async fn await_answer(session: &Session, from: &Origin, publish: &Publish) {
+    if publish.qos == QoS::AtMostOnce {
+        return;
+    }
+    let status = awaited(publish.qos);
+    let message = OutInflightMessage::new(status, from.clone(), publish.clone());
+    session.out_inflight().write().await.push_back(message);
+}
+
+/// The first answer to a message.
+const fn awaited(qos: QoS) -> MomentStatus {
+    match qos {
+        QoS::AtMostOnce | QoS::AtLeastOnce => MomentStatus::UnAck,
+        QoS::ExactlyOnce => MomentStatus::UnReceived,
     }
 }
 
@@ -288,10 +345,18 @@ fn stored_message(from: &Origin, publish: &Publish) -> Result<StoredMessage, pos
     })
 }
 
-fn restored_message(message: StoredMessage) -> Result<(Origin, Publish), postcard::Error> {
-    let (from, mut publish): (Origin, Publish) = postcard::from_bytes(&message.body)?;
+/// The message, and what of its client is awaited if it was sent.
+fn restored_message(
+    message: StoredMessage,
+) -> Result<(Origin, Publish, MomentStatus), postcard::Error> {
+    let ((from, mut publish), more): ((Origin, Publish), _) =
+        postcard::take_from_bytes(&message.body)?;
     publish.payload = message.payload.into();
-    Ok((from, publish))
+    let status = match publish.qos {
+        QoS::ExactlyOnce if more.first() == Some(&RELEASED) => MomentStatus::UnComplete,
+        qos => awaited(qos),
+    };
+    Ok((from, publish, status))
 }
 
 /// Gives the broker the sessions that were stored, then publishes the wills of clients
@@ -391,12 +456,8 @@ async fn rebuild_one(
     .await?;
 
     for message in stored.queue {
-        let (from, publish) = restored_message(message)?;
+        let (from, publish, status) = restored_message(message)?;
         if publish.packet_id.is_some() {
-            let status = match publish.qos {
-                QoS::ExactlyOnce => MomentStatus::UnReceived,
-                QoS::AtMostOnce | QoS::AtLeastOnce => MomentStatus::UnAck,
-            };
             let message = OutInflightMessage::new(status, from, publish);
             session.out_inflight().write().await.push_back(message);
         } else if session.deliver_queue().push((from, publish)).is_err() {

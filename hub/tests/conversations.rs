@@ -2,6 +2,9 @@
 
 mod common;
 
+use std::io::Write;
+use std::net::TcpStream;
+
 use common::raw::{self, Connect, Raw};
 use common::{Program, VERSIONS, finish, hub, mosquitto, publish};
 
@@ -280,6 +283,48 @@ async fn unacknowledged_messages_come_again_in_order() {
         assert!(again.is_duplicate(), "{again:?}");
         assert_eq!(again.publish(), expected);
         client.write(&raw::ack(0x40, expected.0));
+    }
+    hub.shutdown().await;
+}
+
+/// A message is lost that was being written to a connection which its client has given up
+/// already, as after a broker that stood still for a while.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_for_a_client_that_gave_up_waits_for_the_next_connection() {
+    let hub = hub().await;
+    let addr = hub.mqtt_addr();
+    let connect = Connect {
+        id: "impatient",
+        ..Connect::default()
+    };
+    let mut witness = Program::subscriber(addr, &["-t", "end"]);
+    let (mut client, _) = Raw::connect(addr, connect);
+    client.subscribe("t", 1);
+    drop(client);
+    for round in 0..40 {
+        for number in 0..3 {
+            let payload = format!("{round}.{number}");
+            publish(addr, &["-t", "t", "-q", "1", "-m", &payload]);
+        }
+        let mut gave_up = TcpStream::connect(addr).expect("the hub accepts connections");
+        let with_will = Connect {
+            will: Some(("end", 0)),
+            ..connect
+        };
+        gave_up
+            .write_all(&with_will.packet())
+            .expect("the hub reads");
+        drop(gave_up);
+        // Then the hub has seen that it is gone.
+        assert_eq!(witness.message(), "end gone");
+        let (mut client, present) = Raw::connect(addr, connect);
+        assert!(present, "the session is gone in round {round}");
+        for number in 0..3 {
+            let (id, payload) = client.read().publish();
+            assert_eq!(payload, format!("{round}.{number}"));
+            client.write(&raw::ack(0x40, id));
+        }
+        client.ping();
     }
     hub.shutdown().await;
 }

@@ -335,6 +335,48 @@ async fn an_exactly_once_delivery_goes_on_after_a_restart() {
     hub.shutdown().await;
 }
 
+/// A command that is done twice, because the hub ended when its client had it and had said so:
+/// the client has forgotten the packet id when it answers PUBREL, perhaps to nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_client_has_exactly_once_is_not_sent_again_after_a_restart() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let connect = Connect {
+        id: "two",
+        ..Connect::default()
+    };
+    let mut hub = hub_in(dir.path()).await;
+    let (mut client, _) = Raw::connect(hub.mqtt_addr(), connect);
+    client.subscribe("t", 2);
+    publish(hub.mqtt_addr(), &["-t", "t", "-q", "2", "-m", "once"]);
+    let (id, _) = client.read().publish();
+    client.write(&raw::ack(0x50, id));
+    assert_eq!(client.read().head, 0x62);
+    // With a connection, then without one.
+    for left in [false, true] {
+        let rest = if left {
+            drop(client);
+            None
+        } else {
+            Some(client)
+        };
+        hub.shutdown().await;
+        drop(rest);
+        hub = hub_in(dir.path()).await;
+        let (again, present) = Raw::connect(hub.mqtt_addr(), connect);
+        assert!(present);
+        client = again;
+        let release = client.read();
+        assert_eq!(
+            (release.head, &release.body[..2]),
+            (0x62, &id.to_be_bytes()[..])
+        );
+    }
+    client.write(&raw::ack(0x70, id));
+    publish(hub.mqtt_addr(), &["-t", "t", "-q", "2", "-m", "next"]);
+    assert_eq!(client.read().publish().1, "next");
+    hub.shutdown().await;
+}
+
 /// The broker does not manage to say why it closes (docs/hub.md, known limits); if it does
 /// one day, the reason must be the right one.
 fn ends_quietly_or_with(client: Raw, reason: u8) {

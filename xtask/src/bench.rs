@@ -225,7 +225,7 @@ impl Bench {
 }
 
 /// The version of a package in a lock file.
-fn locked_version<'l>(lock: &'l str, package: &str) -> Result<&'l str> {
+pub fn locked_version<'l>(lock: &'l str, package: &str) -> Result<&'l str> {
     let name = format!("name = \"{package}\"");
     let mut lines = lock.lines().skip_while(|line| *line != name);
     lines

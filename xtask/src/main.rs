@@ -2,9 +2,13 @@
 
 mod bench;
 mod broken;
+mod faults;
 mod fuzz;
+mod lab;
+mod peers;
 mod picture;
 mod sizes;
+mod soak;
 mod test;
 
 use std::env;
@@ -20,9 +24,13 @@ use clap::Parser;
 enum Chore {
     Bench(bench::Bench),
     Broken(broken::Broken),
+    Faults(faults::Faults),
     Fuzz(fuzz::Fuzz),
+    LabProxy(lab::proxy::LabProxy),
+    Peers(peers::Peers),
     Picture(picture::Picture),
     Sizes(sizes::Sizes),
+    Soak(soak::Soak),
     Test(test::Test),
 }
 
@@ -30,9 +38,13 @@ fn main() -> ExitCode {
     let result = match Chore::parse() {
         Chore::Bench(bench) => bench.run(),
         Chore::Broken(broken) => broken.run(),
+        Chore::Faults(faults) => faults.run(),
         Chore::Fuzz(fuzz) => fuzz.run(),
+        Chore::LabProxy(proxy) => proxy.run(),
+        Chore::Peers(peers) => peers.run(),
         Chore::Picture(picture) => picture.run(),
         Chore::Sizes(sizes) => sizes.run(),
+        Chore::Soak(soak) => soak.run(),
         Chore::Test(test) => test.run(),
     };
     match result {

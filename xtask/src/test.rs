@@ -1,10 +1,11 @@
 //! `cargo xtask test`: sets up what the tests need and runs every one.
 
-mod setup;
+pub mod setup;
 mod step;
 mod xtensa;
 
 use std::env;
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -39,7 +40,7 @@ const FUZZ_SECONDS: u64 = 5;
 /// Example: `cargo xtask test --quick`.
 #[derive(Args)]
 pub struct Test {
-    /// Leave out what seldom breaks alone: firmware, documentation, benchmarks, fuzzing.
+    /// Leave out what seldom breaks alone: firmware, documentation, faults, benchmarks, fuzzing.
     #[arg(long)]
     quick: bool,
 }
@@ -102,6 +103,7 @@ impl Test {
         sizes.args(["sizes", "--check", "--json"]);
         steps.extend([
             board(),
+            faults(&ourselves),
             Step::new("firmware", [sizes]).noting(step::sizes),
             match xtensa::check() {
                 Ok(()) => Step::new("firmware for Xtensa", xtensa::commands()),
@@ -109,6 +111,9 @@ impl Test {
             },
         ]);
         steps.extend([documentation(), chip_release(), benchmarks()]);
+        let mut contact = Command::new(&ourselves);
+        contact.args(["peers", "--only", "aldis-mqtt", "--quick", "--json"]);
+        steps.push(Step::new("contact", [contact]).noting(step::contact));
         let mut costs = Command::new(&ourselves);
         costs.args(["bench", "--check", "--json"]);
         steps.push(Step::new("size, instructions", [costs]).noting(step::costs));
@@ -192,6 +197,18 @@ fn board() -> Step {
     Step::new("board under QEMU", [command]).noting(note)
 }
 
+/// The device at real brokers, over networks that fail.
+fn faults(ourselves: &Path) -> Step {
+    const NAME: &str = "faults";
+    if !setup::is_root() {
+        let why = "THE DEVICE MEETS NO NETWORK THAT FAILS, which only root can make";
+        return Step::without(NAME, why.to_owned());
+    }
+    let mut command = Command::new(ourselves);
+    command.args(["faults", "--quick"]);
+    Step::new(NAME, [command]).noting(step::faults)
+}
+
 fn documentation() -> Step {
     let mut command = cargo_with(&["doc", "--workspace", "--no-deps", "--locked"]);
     command.args(FEATURES).env("RUSTDOCFLAGS", "-D warnings");
@@ -220,6 +237,11 @@ fn benchmarks() -> Step {
     let programs = [
         ["bench-instructions", "--features", "aldis-mqtt"],
         ["bench-roundtrip", "--bin", "bench-roundtrip"],
+        [
+            "bench-peers",
+            "--features",
+            "aldis-mqtt,rumqttc,minimq,rust-mqtt",
+        ],
     ];
     let commands = programs.map(|[package, option, value]| {
         let mut command = cargo_with(&["clippy", "--locked", "--manifest-path", APART[0]]);

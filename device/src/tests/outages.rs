@@ -405,7 +405,16 @@ fn wait_for_losses(rig: &mut Rig, cause: &str, count: usize) {
 /// that was not has to go.
 #[test]
 fn what_is_done_makes_room_first() {
-    let mut rig: Rig<16> = Rig::start(patient(), Config::default());
+    // So patient that an answer is not yet overdue when the next reading is due.
+    let settings = Settings {
+        keep_alive_s: 60,
+        timeouts: Timeouts {
+            answer_ms: 30_000,
+            ..Timeouts::default()
+        },
+        ..settings()
+    };
+    let mut rig: Rig<16> = Rig::start(settings, Config::default());
     rig.wait(12_000);
     rig.broker.withhold(PacketType::PubAck, 0, 1);
     // One that is not acknowledged, and one behind it that is.

@@ -75,7 +75,10 @@ impl State {
 /// What the broker allows on this connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// How many publications may be under way.
+    /// How many publications may be under way, and how many at present: while an
+    /// answer takes long, the path may be dead, and what is under way would come
+    /// twice, over the next connection.
+    pub allowed: u16,
     pub in_flight: u16,
     pub topic_alias_maximum: u16,
     pub maximum_packet_size: u32,
@@ -88,6 +91,7 @@ pub(crate) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            allowed: u16::MAX,
             in_flight: u16::MAX,
             topic_alias_maximum: 0,
             maximum_packet_size: u32::MAX,
@@ -285,7 +289,7 @@ impl Session<'_> {
                 _ => continue,
             };
             match property.0 {
-                id::RECEIVE_MAXIMUM => limits.in_flight = number as u16,
+                id::RECEIVE_MAXIMUM => limits.allowed = number as u16,
                 id::MAXIMUM_PACKET_SIZE => limits.maximum_packet_size = number,
                 id::TOPIC_ALIAS_MAXIMUM => limits.topic_alias_maximum = number as u16,
                 id::SERVER_KEEP_ALIVE => keep_alive_s = number,
@@ -298,7 +302,7 @@ impl Session<'_> {
         }
         // A property of two bytes.
         limits.keep_alive_ms = keep_alive_s.wrapping_mul(1_000);
-        limits.in_flight = limits.in_flight.min(self.options.in_flight).max(1);
+        limits.allowed = limits.allowed.min(self.options.in_flight).max(1);
         // CONNECT must have room for it, or the next one could not be sent.
         let room = self
             .receive
@@ -354,6 +358,7 @@ impl Session<'_> {
     /// What was sent at `since`, by the low half of the clock, was answered now.
     #[inline(never)]
     pub(super) fn learn(&mut self, since: u32) {
+        self.limits.in_flight = self.limits.allowed;
         let took_ms = self.timers.low().wrapping_sub(since);
         let before = self.round_trip_ms;
         let most = match self.limits.keep_alive_ms {
@@ -611,10 +616,16 @@ impl Session<'_> {
         let Some(longest) = waiting.map(|slot| present.wrapping_sub(slot.since)).max() else {
             return false;
         };
-        if longest < bound {
-            self.timers.arm_after(Timer::Acknowledge, bound - longest);
+        if longest >= bound {
+            return true;
         }
-        longest >= bound
+        let mut next = bound / 4;
+        if longest >= next {
+            self.limits.in_flight = 1;
+            next = bound;
+        }
+        self.timers.arm_after(Timer::Acknowledge, next - longest);
+        false
     }
 
     /// Marks what has expired, and waits for what will.

@@ -226,6 +226,12 @@ impl<'b> Session<'b> {
         self.patience_ms
     }
 
+    /// Whether an answer is overdue. What is published meanwhile waits until one
+    /// publication is answered; who wants to say how old it is waits with it.
+    pub fn is_overdue(&self) -> bool {
+        self.limits.in_flight < self.limits.allowed
+    }
+
     /// Lets the broker be asked for an answer after so many milliseconds without
     /// one, where that is sooner than the keep-alive: a router on the way may
     /// forget connections that are quiet for longer. At most once a second.

@@ -299,6 +299,7 @@ impl Session<'_> {
         }
         let codes = reader.rest();
         self.proof_at = self.timers.now();
+        self.limits.in_flight = self.limits.allowed;
         let (of, count) = match (kind, self.version) {
             (kind::SUBACK, _) => (Kind::Subscription, 1),
             (_, Version::V5) => (Kind::Unsubscription, 1),

@@ -259,7 +259,8 @@ impl Session<'_> {
 
     fn await_answer(&mut self) {
         if !self.timers.is_armed(Timer::Acknowledge) {
-            self.timers.arm_after(Timer::Acknowledge, self.patience_ms);
+            self.timers
+                .arm_after(Timer::Acknowledge, self.patience_ms / 4);
         }
     }
 

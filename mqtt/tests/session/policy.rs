@@ -1,7 +1,7 @@
 //! When the session tries again, how long it waits for an answer, and when it asks for one.
 
 use crate::common::path::{Path, Way};
-use crate::common::raw::{CONNACK, CONNACK_PRESENT, Raw, Vain};
+use crate::common::raw::{CONNACK, CONNACK_PRESENT, CONNACK_V4, Raw, Vain};
 use crate::common::{Rng, Seen, at, given_up_ms, keep_alive_ms, options, patience_ms};
 use aldis_mqtt::{
     Backoff, Cause, Network, Options, Publication, QoS, ReasonCode, Timeouts, Transport, Version,
@@ -144,6 +144,40 @@ fn an_unwilling_broker_is_left_alone_for_longer_each_time() {
                 let mean = sum / 200;
                 assert!((400..600).contains(&mean), "{vain:?}: {mean} of 1000");
             }
+        }
+    }
+}
+
+/// One that accepts and then talks nonsense is no better than one that does not accept.
+#[test]
+fn a_broker_that_breaks_the_rules_is_left_alone_for_longer_each_time() {
+    let backoff = Backoff::default();
+    for version in BOTH {
+        let connack = match version {
+            Version::V4 => CONNACK_V4,
+            Version::V5 => CONNACK,
+        };
+        let mut sums = [0; 10];
+        for seed in 0..200 {
+            let mut raw = Raw::seeded(options(version), seed, 0);
+            for (index, sum) in sums.iter_mut().enumerate() {
+                raw.connect(connack);
+                // Malformed: PUBACK without a packet id.
+                raw.receive(&[0x40, 0]);
+                raw.sent();
+                raw.events();
+                let lost = raw.now;
+                raw.wanted();
+                let bound = u64::from(backoff.base_ms) << index;
+                let bound = bound.min(u64::from(backoff.cap_ms));
+                let wait = raw.now - lost;
+                assert!(wait < bound, "{wait} ms after {index}");
+                *sum += wait * 1_000 / bound;
+            }
+        }
+        for sum in sums {
+            let mean = sum / 200;
+            assert!((400..600).contains(&mean), "{version:?}: {mean} of 1000");
         }
     }
 }
@@ -582,6 +616,40 @@ fn a_broker_that_is_slow_to_acknowledge_is_learned() {
     }
 }
 
+/// With a short keep-alive, five seconds would be longer than there is.
+#[test]
+fn patience_is_half_a_keep_alive_where_that_is_short() {
+    for keep_alive_s in [1, 2, 5, 9, 10, 15, 65_535] {
+        let options = with_keep_alive(keep_alive_s);
+        let mut raw = Raw::new(options);
+        raw.connect(CONNACK);
+        let patience = patience_ms(&options);
+        assert_eq!(u64::from(raw.session.patience_ms()), patience);
+        raw.publish("t", One);
+        raw.wait(patience);
+        let silent = (patience, Seen::Disconnected(Cause::Silent));
+        assert_eq!(raw.seen.last(), Some(&silent), "{keep_alive_s} s");
+    }
+    // Without one, the bound is that of the options, or two minutes.
+    let mut raw = Raw::new(with_keep_alive(0));
+    raw.connect(CONNACK);
+    let least = Timeouts::default().answer_ms;
+    assert_eq!(raw.session.patience_ms(), least);
+    raw.publish("t", One);
+    raw.sent();
+    raw.now += u64::from(least) - 1;
+    raw.receive(&[0x40, 2, 0, 1]);
+    assert_eq!(raw.session.patience_ms(), 4 * (least - 1));
+    for _ in 0..3 {
+        raw.publish("t", One);
+        raw.sent();
+        raw.now += u64::from(raw.session.patience_ms()) - 1;
+        let id = raw.seen.len() as u8;
+        raw.receive(&[0x40, 2, 0, id]);
+    }
+    assert_eq!(raw.session.patience_ms(), Timeouts::ANSWER_MOST_MS);
+}
+
 /// Patience that was learned would outlive its reason, and hide what is lost.
 #[test]
 fn patience_ends_where_answers_are_quick_again() {
@@ -1013,4 +1081,77 @@ fn a_publication_that_outlives_the_low_half_of_the_clock_is_kept() {
     assert_eq!(raw.session.pending(), 1);
     raw.connect(CONNACK);
     assert!(!raw.sent().is_empty());
+}
+
+/// What is put under way on a dead connection comes twice, over the next one.
+#[test]
+fn little_is_put_under_way_while_an_answer_is_overdue() {
+    for version in BOTH {
+        for qos in [One, Two] {
+            let options = Options {
+                keep_alive_s: 10,
+                ..options(version)
+            };
+            let mut path = Path::connected(options, 3, 0, 20);
+            for _ in 0..50 {
+                path.publish(b"x", qos);
+                path.advance(200);
+            }
+            path.broker.take_log();
+            let accepted = path.accepted;
+            // The broker goes on receiving; its answers are lost.
+            path.broker.withhold(PacketType::PubAck, 0, u32::MAX);
+            path.broker.withhold(PacketType::PubRec, 0, u32::MAX);
+            while path.losses().is_empty() {
+                path.publish(b"x", qos);
+                path.advance(200);
+            }
+            let twice = path.broker.take_log().len();
+            assert!((1..=8).contains(&twice), "{version:?} {qos:?}: {twice}");
+            assert!(path.accepted - accepted > 20);
+            path.broker.withhold_nothing();
+            path.connect();
+            path.advance(2_000);
+            assert_eq!(path.delivered(), path.accepted, "{version:?} {qos:?}");
+        }
+    }
+}
+
+/// A broker that pauses, also over a subscription, would be brought one publication at a time
+/// from then on.
+#[test]
+fn after_a_pause_as_much_goes_out_as_before() {
+    for pause in [PacketType::PubAck, PacketType::SubAck] {
+        let mut path = Path::connected(with_keep_alive(60), 4, 0, 0);
+        path.one_way_ms = 1_500;
+        match pause {
+            PacketType::SubAck => path.subscribe("in"),
+            _ => path.publish(b"x", One),
+        }
+        path.advance(4_000);
+        path.one_way_ms = 0;
+        path.publish(b"x", One);
+        assert_eq!(path.delivered(), path.accepted);
+        path.broker.take_log();
+        path.broker.withhold(PacketType::PubAck, 0, u32::MAX);
+        for _ in 0..16 {
+            path.publish(b"x", One);
+        }
+        assert_eq!(path.broker.take_log().len(), 16, "{pause:?}");
+    }
+}
+
+/// On a slow network answers are always overdue in this sense: it must not go on one by one.
+#[test]
+fn a_slow_network_carries_many_at_once() {
+    let mut path = Path::connected(with_keep_alive(15), 5, 0, 8_000);
+    for _ in 0..60 {
+        for _ in 0..4 {
+            path.publish(b"x", One);
+        }
+        path.advance(2_000);
+    }
+    path.advance(120_000);
+    assert_eq!(path.delivered(), path.accepted);
+    assert_eq!(path.losses(), []);
 }

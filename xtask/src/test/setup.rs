@@ -16,7 +16,7 @@ pub const TARGETS: [&str; 2] = [
 ];
 
 /// Programs that tests start, and Debian's packages with them.
-const PROGRAMS: [(&str, &str); 11] = [
+const PROGRAMS: [(&str, &str); 14] = [
     ("mosquitto", "mosquitto"),
     ("mosquitto_passwd", "mosquitto"),
     ("mosquitto_pub", "mosquitto-clients"),
@@ -26,6 +26,9 @@ const PROGRAMS: [(&str, &str); 11] = [
     ("valgrind", "valgrind"),
     ("qemu-system-riscv32", "qemu-system-misc"),
     ("ip", "iproute2"),
+    ("ss", "iproute2"),
+    ("nft", "nftables"),
+    ("conntrack", "conntrack"),
     ("dnsmasq", "dnsmasq-base"),
     ("avahi-daemon", "avahi-daemon"),
 ];
@@ -48,7 +51,7 @@ pub fn run() -> Result<()> {
 }
 
 /// Where programs are looked for: Debian keeps servers where users do not look.
-fn search_path() -> Vec<PathBuf> {
+pub fn search_path() -> Vec<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let servers = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
     env::split_paths(&path).chain(servers).collect()
@@ -59,6 +62,14 @@ fn missing(folders: &[PathBuf]) -> BTreeSet<&'static str> {
     let absent = |program: &str| !folders.iter().any(|folder| folder.join(program).is_file());
     let absent = PROGRAMS.iter().filter(|(program, _)| absent(program));
     absent.map(|(_, package)| *package).collect()
+}
+
+/// The packages that are missing for these programs.
+pub fn packages_of(programs: &[&str]) -> BTreeSet<&'static str> {
+    let missing = missing(&search_path());
+    let theirs = PROGRAMS.iter().filter(|(name, _)| programs.contains(name));
+    let theirs = theirs.map(|(_, package)| *package);
+    theirs.filter(|package| missing.contains(package)).collect()
 }
 
 fn programs() -> Result<()> {
@@ -197,12 +208,15 @@ mod tests {
             "mosquitto_sub",
             "qemu-system-riscv32",
             "ip",
+            "ss",
+            "conntrack",
             "avahi-daemon",
         ] {
             std::fs::write(folder.join(program), "").unwrap();
         }
         let found = missing(std::slice::from_ref(&folder));
         std::fs::remove_dir_all(&folder).unwrap();
-        assert_eq!(found, BTreeSet::from(["dnsmasq-base", "mosquitto-clients"]));
+        let expected = ["dnsmasq-base", "mosquitto-clients", "nftables"];
+        assert_eq!(found, BTreeSet::from(expected));
     }
 }

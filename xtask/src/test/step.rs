@@ -135,6 +135,21 @@ pub fn tests(output: &str) -> String {
     note
 }
 
+/// How our client came back from each fault, in the JSON of `peers`.
+pub fn contact(output: &str) -> String {
+    let lines = output
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let faults = lines.filter_map(|line| {
+        let fault = line["fault"].as_str()?.to_owned();
+        Some(match line["worst"].as_f64() {
+            Some(worst) => format!("{fault} {worst:.1}"),
+            None => format!("{fault} never"),
+        })
+    });
+    faults.collect::<Vec<_>>().join(", ")
+}
+
 /// The figures in the benchmark's JSON.
 pub fn costs(output: &str) -> String {
     let figures = output
@@ -152,6 +167,17 @@ pub fn costs(output: &str) -> String {
         .filter_map(|(what, name)| Some(format!("{what} {}", number(name)?)))
         .collect();
     figures.join(", ")
+}
+
+/// How many experiments there were, and which were late.
+pub fn faults(output: &str) -> String {
+    let late = output.lines().filter(|line| line.starts_with("late: "));
+    let count = output
+        .lines()
+        .rev()
+        .find(|line| line.contains(" experiments in "));
+    let note = count.unwrap_or_default().to_owned();
+    late.fold(note, |note, late| note + "\n  " + late)
 }
 
 /// The figures of each board in the JSON of `sizes`.
@@ -194,6 +220,15 @@ mod tests {
         assert_eq!(costs("nothing"), "");
     }
 
+    /// A changed name in the JSON of `peers` leaves the note without figures.
+    #[test]
+    fn each_fault_has_its_figure() {
+        let output = "[1/2] words\n{\"fault\":\"dead\",\"worst\":5.46}\n\
+                      {\"fault\":\"slow\",\"worst\":null}\n";
+        assert_eq!(contact(output), "dead 5.5, slow never");
+        assert_eq!(contact("nothing"), "");
+    }
+
     /// A changed name in the JSON of `sizes` leaves the note without figures.
     #[test]
     fn each_board_has_its_figures() {
@@ -204,6 +239,16 @@ mod tests {
             "virt: flash 2 KiB, free RAM 2 KiB; esp32c3: flash 1 KiB, free RAM 0 KiB"
         );
         assert_eq!(sizes("nothing"), "");
+    }
+
+    /// A device that became slower would pass unseen.
+    #[test]
+    fn late_experiments_are_named() {
+        let output = "table\nlate: killed: back after 2 s\n29 experiments in 93 s.\nend";
+        assert_eq!(
+            faults(output),
+            "29 experiments in 93 s.\n  late: killed: back after 2 s"
+        );
     }
 
     /// A failure that is taken for success.
