@@ -178,7 +178,7 @@ pub const PATCHES: &[Patch] = &[
         name: "7-receive-maximum",
         what: "the broker's receive maximum is not obeyed",
         file: "mqtt/src/session/connection.rs",
-        from: "                id::RECEIVE_MAXIMUM => limits.in_flight = number as u16,",
+        from: "                id::RECEIVE_MAXIMUM => limits.allowed = number as u16,",
         to: "                id::RECEIVE_MAXIMUM => {}",
         expected: &["limits-obeyed"],
     },
