@@ -182,6 +182,9 @@ pub(crate) struct Witness {
     taken: VecDeque<Taken>,
     missing: u32,
     max_seq: u32,
+    /// The highest number that was ever given. Where a flash that refused lets numbers come
+    /// again, a recorder takes what has them for what it has already.
+    ever: u32,
     first_max: u32,
     boot: u32,
     /// What the sensor said last, and what of it the device has heard, and when.
@@ -242,6 +245,7 @@ impl Witness {
             taken: VecDeque::new(),
             missing: 0,
             max_seq: 0,
+            ever: 0,
             first_max: 0,
             boot: 0,
             said: None,
@@ -472,8 +476,10 @@ impl Witness {
             self.first_max = self.first_max.min(kept.seq.saturating_sub(1));
         }
         self.max_seq = kept.seq;
+        let again = kept.seq <= self.ever;
+        self.ever = self.ever.max(kept.seq);
         self.counts.accepted += 1;
-        self.missing += 1;
+        self.missing += u32::from(!again);
         self.taken.push_back(Taken {
             seq: kept.seq,
             boot: kept.boot,
@@ -484,7 +490,7 @@ impl Witness {
             volatile: !done,
             delivered: false,
             stored: false,
-            lost: false,
+            lost: again,
         });
         self.say(What::Kept(kept.seq));
         while self.taken.len() > REMEMBERED

@@ -26,6 +26,15 @@ fn all_faults_at_once() {
     }
 }
 
+/// Runs in which something did not hold once: numbers that come again from a flash that refused
+/// them, and a lamp that such a flash took later than it was asked to.
+#[test]
+fn runs_that_once_failed() {
+    for (seed, devices, hours) in [(5_039, 10, 3), (41, 10, 48), (5, 8, 10)] {
+        holds(Plan::new(seed, devices, hours * HOUR));
+    }
+}
+
 /// Storm after storm, with little calm between.
 #[test]
 fn hardly_any_calm() {
