@@ -29,12 +29,11 @@ pub fn draw(timeline: &Timeline, seed: u64) -> String {
     }
     let height = y + 44.0;
     let mut svg = String::new();
-    let _ = write!(
+    let _ = writeln!(
         svg,
         r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="system-ui, sans-serif" font-size="11" fill="#333">
 <rect width="100%" height="100%" fill="#fff"/>
-<text x="16" y="24" font-size="15" font-weight="600">{devices} over {time}, seed {seed}</text>
-"##,
+<text x="16" y="24" font-size="15" font-weight="600">{devices} over {time}, seed {seed}</text>"##,
         devices = match timeline.devices.len() {
             1 => "One device".to_owned(),
             count => format!("{count} devices"),
@@ -73,10 +72,9 @@ fn legend(svg: &mut String) {
         ("#3b78c2", "readings at the broker", 152.0),
         ("#c8553d", "faults (hover for names)", 150.0),
     ] {
-        let _ = write!(
+        let _ = writeln!(
             svg,
-            r#"<rect x="{x}" y="15" width="10" height="10" fill="{colour}"/><text x="{}" y="24">{text}</text>
-"#,
+            r#"<rect x="{x}" y="15" width="10" height="10" fill="{colour}"/><text x="{}" y="24">{text}</text>"#,
             x + 14.0
         );
         x += width;
@@ -95,10 +93,9 @@ fn axis(svg: &mut String, scale: &Scale, top: f64, bottom: f64) {
     let mut at = 0;
     while at as f64 <= scale.ms {
         let x = scale.x(at);
-        let _ = write!(
+        let _ = writeln!(
             svg,
-            r##"<line x1="{x:.1}" y1="{top}" x2="{x:.1}" y2="{bottom:.1}" stroke="#ddd"/><text x="{x:.1}" y="{:.1}" text-anchor="middle" fill="#777">{}</text>
-"##,
+            r##"<line x1="{x:.1}" y1="{top}" x2="{x:.1}" y2="{bottom:.1}" stroke="#ddd"/><text x="{x:.1}" y="{:.1}" text-anchor="middle" fill="#777">{}</text>"##,
             bottom + 16.0,
             span(at)
         );
@@ -117,28 +114,25 @@ fn span(ms: u64) -> String {
 }
 
 fn device(svg: &mut String, scale: &Scale, index: usize, lane: &Lane, bin_ms: u64, y: f64) -> f64 {
-    let _ = write!(
+    let _ = writeln!(
         svg,
-        r##"<text x="16" y="{:.1}" font-weight="600">device {index}</text>
-"##,
+        r##"<text x="16" y="{:.1}" font-weight="600">device {index}</text>"##,
         y + CONTACT - 2.0
     );
     for (spans, colour) in [(&lane.power, "#f0b7b0"), (&lane.contact, "#2a9d5c")] {
         if colour == "#f0b7b0" {
             // What has no power is dark.
-            let _ = write!(
+            let _ = writeln!(
                 svg,
-                r##"<rect x="{LEFT}" y="{y:.1}" width="{}" height="{CONTACT}" fill="#555"/>
-"##,
+                r##"<rect x="{LEFT}" y="{y:.1}" width="{}" height="{CONTACT}" fill="#555"/>"##,
                 RIGHT - LEFT
             );
         }
         for &(from, to) in spans {
             let (x, width) = scale.place(from, to);
-            let _ = write!(
+            let _ = writeln!(
                 svg,
-                r#"<rect x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{CONTACT}" fill="{colour}"/>
-"#
+                r#"<rect x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{CONTACT}" fill="{colour}"/>"#
             );
         }
     }
@@ -163,10 +157,9 @@ fn deliveries(svg: &mut String, scale: &Scale, lane: &Lane, bin_ms: u64, y: f64)
         let _ = write!(path, "L{from:.1} {top:.1}L{to:.1} {top:.1}");
     }
     let end = scale.x(lane.deliveries.len() as u64 * bin_ms);
-    let _ = write!(
+    let _ = writeln!(
         svg,
-        r##"<path d="{path}L{end:.1} {bottom:.1}Z" fill="#3b78c2" fill-opacity="0.75"/>
-"##
+        r##"<path d="{path}L{end:.1} {bottom:.1}Z" fill="#3b78c2" fill-opacity="0.75"/>"##
     );
 }
 
@@ -180,10 +173,9 @@ fn faults(
     least: f64,
 ) -> f64 {
     if !name.is_empty() {
-        let _ = write!(
+        let _ = writeln!(
             svg,
-            r##"<text x="16" y="{:.1}" font-weight="600">{name}</text>
-"##,
+            r##"<text x="16" y="{:.1}" font-weight="600">{name}</text>"##,
             y + FAULT
         );
     }
@@ -201,19 +193,17 @@ fn faults(
         });
         ends[row] = x + width;
         let top = y + row as f64 * FAULT;
-        let _ = write!(
+        let _ = writeln!(
             svg,
-            r##"<rect x="{x:.1}" y="{top:.1}" width="{width:.1}" height="{:.1}" fill="#c8553d"><title>{kind}, {} to {}</title></rect>
-"##,
+            r##"<rect x="{x:.1}" y="{top:.1}" width="{width:.1}" height="{:.1}" fill="#c8553d"><title>{kind}, {} to {}</title></rect>"##,
             FAULT - 1.5,
             Stamp(from),
             Stamp(to),
         );
         if shown {
-            let _ = write!(
+            let _ = writeln!(
                 svg,
-                r##"<text x="{:.1}" y="{:.1}" font-size="8" fill="#fff">{kind}</text>
-"##,
+                r##"<text x="{:.1}" y="{:.1}" font-size="8" fill="#fff">{kind}</text>"##,
                 x + 2.0,
                 top + FAULT - 2.6
             );
