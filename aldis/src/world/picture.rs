@@ -238,7 +238,7 @@ mod tests {
             svg.contains(">broker-away</text>"),
             "a long fault has its name"
         );
-        for part in svg.split("x=\"").skip(1) {
+        for part in svg.split(" x=\"").skip(1) {
             let x: f64 = part.split('"').next().unwrap().parse().unwrap();
             assert!((0.0..=WIDTH).contains(&x), "{x}");
         }
