@@ -72,6 +72,11 @@ struct Told {
 }
 
 impl Told {
+    /// Whether it is to be told now.
+    const fn waits(&self) -> bool {
+        self.due && self.under_way.is_none()
+    }
+
     /// The end of a publication came. Says whether it was this one's.
     fn ended(&mut self, id: PublicationId) -> bool {
         let ended = self.under_way == Some(id);
@@ -635,7 +640,8 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
     /// Tells the broker what it does not know, as far as there is room.
     fn publish(&mut self, session: &mut Session<'_>, now: Instant, board: &mut impl Board) {
         let mut name = [0; MAX_LEN];
-        if self.stopping == Stopping::No {
+        // Most of the time there is nothing to tell, and no topic to be written.
+        if self.stopping == Stopping::No && self.status.waits() {
             let topic = self.topic(Topic::Status, &mut name);
             tell(
                 &mut self.status,
@@ -646,16 +652,20 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
                 board,
             );
         }
-        let topic = self.topic(Topic::Led, &mut name);
-        tell(
-            &mut self.lamp,
-            session,
-            topic,
-            self.saved.lamp.as_str(),
-            now,
-            board,
-        );
-        if let Some(state) = self.sensor_state() {
+        if self.lamp.waits() {
+            let topic = self.topic(Topic::Led, &mut name);
+            tell(
+                &mut self.lamp,
+                session,
+                topic,
+                self.saved.lamp.as_str(),
+                now,
+                board,
+            );
+        }
+        if self.sensor_state.waits()
+            && let Some(state) = self.sensor_state()
+        {
             let topic = self.topic(Topic::Sensor, &mut name);
             tell(
                 &mut self.sensor_state,
@@ -786,9 +796,6 @@ fn tell(
     now: Instant,
     board: &mut impl Board,
 ) {
-    if !told.due || told.under_way.is_some() {
-        return;
-    }
     let publication = Publication::new(topic, state.as_bytes())
         .qos(QoS::AtLeastOnce)
         .retained()
