@@ -878,8 +878,9 @@ impl Witness {
         self.keep_alive_ms = keep_alive_ms;
         self.answer_at = self.local;
         self.say(What::Connected(kept));
-        // The broker keeps the session for an hour.
-        let expired = !kept && self.now.saturating_sub(self.outage_at) > 3_590_000;
+        // The broker keeps the session for an hour. One that it calls present after that was begun
+        // by an attempt whose answer did not come through.
+        let expired = self.now.saturating_sub(self.outage_at) > 3_590_000;
         if self.first_connection || expired {
             self.first_connection = false;
             self.forgive();

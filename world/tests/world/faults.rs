@@ -26,8 +26,7 @@ fn all_faults_at_once() {
     }
 }
 
-/// Runs in which something did not hold once: numbers that come again from a flash that refused
-/// them, and a lamp that such a flash took later than it was asked to.
+/// Runs in which the world was wrong once about what a device may lose.
 #[test]
 fn runs_that_once_failed() {
     for (seed, devices, hours) in [(5_039, 10, 3), (41, 10, 48), (5, 8, 10)] {
