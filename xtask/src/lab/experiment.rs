@@ -320,7 +320,7 @@ impl Experiment {
                 (began, device.wait_for(place, patience, "loss", lost)?.at)
             }
         };
-        let back = self.wait_new(mark, after, patience)?;
+        let back = self.wait_contact(mark, place, after, patience)?;
         let account = Account::of(&self.device()?.said().since(place));
         let mut losses = account.lost.iter().map(|(at, _)| *at);
         let noticed = losses.find(|at| *at > began && *at < back);
@@ -331,6 +331,41 @@ impl Experiment {
             noticed: noticed.map(|at| at - began),
             back: Some(back - from),
         })
+    }
+
+    /// Waits for a new delivery after this moment, by a connection that the device has: the
+    /// network may still bring what was under way on one that it has given up. `place`: where the
+    /// fault begins in what the device says.
+    fn wait_contact(
+        &mut self,
+        mark: Mark,
+        place: usize,
+        after: Instant,
+        patience: Duration,
+    ) -> Result<Instant> {
+        /// The recorder may be quicker than the device's words.
+        const WORDS: Duration = Duration::from_millis(50);
+        let back = self.wait_new(mark, after, patience)?;
+        let until = Instant::now() + patience;
+        let said = self.device()?.said().clone();
+        let connected = said.wait(place, until, |lines| {
+            let account = Account::of(lines);
+            let losses = account.lost.iter().map(|(at, _)| *at);
+            match losses.filter(|at| *at <= back).max() {
+                None => Some(None),
+                Some(lost) => account
+                    .connected
+                    .into_iter()
+                    .find(|at| *at > lost)
+                    .map(Some),
+            }
+        });
+        self.device()?.check()?;
+        let connected = connected.context("the device does not connect again")?;
+        match connected.and_then(|at| at.checked_sub(WORDS)) {
+            Some(connected) if connected > back => self.wait_new(mark, connected, patience),
+            _ => Ok(back),
+        }
     }
 
     /// Waits for a delivery after this moment of what was not delivered before.
