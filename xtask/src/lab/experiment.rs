@@ -40,15 +40,14 @@ pub struct Experiment {
     programs: Programs,
     settings: Settings,
     name: String,
-    network: Network,
-    broker: Broker,
-    /// Hears what the device says.
-    pub recorder: Recorder,
-    /// Switches the lamp.
-    pub commander: Commander,
+    // The namespaces go last.
+    commander: Commander,
+    recorder: Recorder,
     device: Option<Device>,
-    proxy: Option<Proxy>,
     rival: Option<Program>,
+    proxy: Option<Proxy>,
+    broker: Broker,
+    network: Network,
 }
 
 /// What a fault did.
@@ -151,7 +150,7 @@ impl Experiment {
         // By then the broker has its subscriptions as well.
         self.wait_recorded(2, patience)?;
         self.commander.resume();
-        self.wait_obeyed(Instant::now(), patience)?;
+        self.wait_obeyed(Instant::now(), true, patience)?;
         self.wait_recorded(3, patience)
     }
 
@@ -165,9 +164,9 @@ impl Experiment {
         enough.with_context(|| format!("the recorder did not get {count} readings"))
     }
 
-    /// Waits until the device has executed a command that was sent after this moment, and not
-    /// only those that waited for it.
-    fn wait_obeyed(&mut self, after: Instant, patience: Duration) -> Result<()> {
+    /// Waits until the device has executed a command after this moment; and where the broker
+    /// keeps them, not only those that waited for it.
+    fn wait_obeyed(&mut self, after: Instant, kept: bool, patience: Duration) -> Result<()> {
         let kind = self.setting.device;
         let until = Instant::now() + patience;
         let sent = self.commander.sent();
@@ -177,10 +176,11 @@ impl Experiment {
         let obeyed = said.wait(0, until, |lines| {
             let executed = Account::of(lines).executed(kind);
             let newer = executed.iter().filter(|(at, _)| *at > after).count();
-            let waited = taken.saturating_sub(executed.len() - newer);
-            // Some that waited may have been forgotten with their broker.
-            let enough = newer > waited || newer > 2 && executed.len() >= taken;
-            enough.then_some(())
+            let waited = match kept {
+                true => taken.saturating_sub(executed.len() - newer),
+                false => 0,
+            };
+            (newer > waited).then_some(())
         });
         self.device()?.check()?;
         obeyed.context("no command was obeyed")
@@ -205,13 +205,11 @@ impl Experiment {
             Fault::LinkDown | Fault::Cold(Absent::Link) => self.network.cable(false)?,
             Fault::Cold(Absent::Router) => self.network.route(false)?,
             Fault::Silent(direction) => {
-                let both = [Direction::ToBroker, Direction::ToDevice];
-                let those = both
-                    .into_iter()
-                    .filter(|one| direction.is_none_or(|is| is == *one));
-                those
-                    .into_iter()
-                    .try_for_each(|one| self.network.drop_silently(one))?;
+                for one in [Direction::ToBroker, Direction::ToDevice] {
+                    if direction.is_none_or(|is| is == one) {
+                        self.network.drop_silently(one)?;
+                    }
+                }
             }
             Fault::Reset => {
                 let count = self.network.reset_connections()?;
@@ -322,7 +320,7 @@ impl Experiment {
                 (began, device.wait_for(place, patience, "loss", lost)?.at)
             }
         };
-        let back = self.wait_new(mark, after, patience)?;
+        let back = self.wait_contact(mark, place, after, patience)?;
         let account = Account::of(&self.device()?.said().since(place));
         let mut losses = account.lost.iter().map(|(at, _)| *at);
         let noticed = losses.find(|at| *at > began && *at < back);
@@ -333,6 +331,41 @@ impl Experiment {
             noticed: noticed.map(|at| at - began),
             back: Some(back - from),
         })
+    }
+
+    /// Waits for a new delivery after this moment, by a connection that the device has: the
+    /// network may still bring what was under way on one that it has given up. `place`: where the
+    /// fault begins in what the device says.
+    fn wait_contact(
+        &mut self,
+        mark: Mark,
+        place: usize,
+        after: Instant,
+        patience: Duration,
+    ) -> Result<Instant> {
+        /// The recorder may be quicker than the device's words.
+        const WORDS: Duration = Duration::from_millis(50);
+        let back = self.wait_new(mark, after, patience)?;
+        let until = Instant::now() + patience;
+        let said = self.device()?.said().clone();
+        let connected = said.wait(place, until, |lines| {
+            let account = Account::of(lines);
+            let losses = account.lost.iter().map(|(at, _)| *at);
+            match losses.filter(|at| *at <= back).max() {
+                None => Some(None),
+                Some(lost) => account
+                    .connected
+                    .into_iter()
+                    .find(|at| *at > lost)
+                    .map(Some),
+            }
+        });
+        self.device()?.check()?;
+        let connected = connected.context("the device does not connect again")?;
+        match connected.and_then(|at| at.checked_sub(WORDS)) {
+            Some(connected) if connected > back => self.wait_new(mark, connected, patience),
+            _ => Ok(back),
+        }
     }
 
     /// Waits for a delivery after this moment of what was not delivered before.
@@ -358,7 +391,7 @@ impl Experiment {
         let kind = self.setting.device;
         let mut broken = Vec::new();
         let now = Instant::now();
-        if let Err(error) = self.wait_obeyed(now, SLOW) {
+        if let Err(error) = self.wait_obeyed(now, kept.commands, SLOW) {
             self.device()?.check()?;
             broken.push(error.to_string());
         }
