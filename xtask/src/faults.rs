@@ -96,7 +96,10 @@ impl Faults {
             return Ok(());
         }
         let is_virt = |case: &Case| case.setting.device == device::Kind::Virt;
-        let aldis = lab::build_aldis()?;
+        let aldis = lab::build_aldis(match self.quick {
+            true => lab::Profile::Dev,
+            false => lab::Profile::Release,
+        })?;
         let firmware = match cases.iter().any(is_virt) {
             true if lab::has_qemu() => Some(Board::Virt.build()?),
             true => {

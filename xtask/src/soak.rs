@@ -69,7 +69,7 @@ impl Soak {
         let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
         eprintln!("seed {seed}");
         let programs = Programs {
-            aldis: lab::build_aldis()?,
+            aldis: lab::build_aldis(lab::Profile::Release)?,
             firmware: None,
         };
         let setting = Setting {

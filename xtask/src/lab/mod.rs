@@ -120,24 +120,27 @@ pub fn has_qemu() -> bool {
     find("qemu-system-riscv32").is_file()
 }
 
-/// Builds `aldis` as users have it, and gives its file.
-pub fn build_aldis() -> Result<PathBuf> {
+/// Builds `aldis` with this profile, and gives its file.
+pub fn build_aldis(profile: Profile) -> Result<PathBuf> {
     eprintln!("building aldis");
-    let status = cargo_in(
-        root(),
-        &[
-            "build",
-            "--quiet",
-            "--release",
-            "--locked",
-            "--package",
-            "aldis",
-        ],
-    )
-    .status()
-    .context("cannot start cargo")?;
+    let (name, folder) = match profile {
+        Profile::Release => ("release", "release"),
+        Profile::Dev => ("dev", "debug"),
+    };
+    let mut build = cargo_in(root(), &["build", "--quiet", "--locked"]);
+    build.args(["--package", "aldis", "--profile", name]);
+    let status = build.status().context("cannot start cargo")?;
     ensure!(status.success(), "aldis does not build (see above)");
-    Ok(target_dir().join("release/aldis"))
+    Ok(target_dir().join(folder).join("aldis"))
+}
+
+/// How `aldis` is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// As users have it.
+    Release,
+    /// As the tests have it already.
+    Dev,
 }
 
 /// Runs a command to its end, and gives what it wrote on standard output.
