@@ -207,6 +207,8 @@ pub(crate) struct Witness {
     /// This may be in the flash: power went while it was written, or it is written now and then
     /// since it was refused.
     maybe_lamp: Option<Lamp>,
+    /// The flash refused the lamp's state when it was asked last.
+    lamp_refused: bool,
     lit: bool,
     /// What was understood and is to be done next.
     executing: VecDeque<(Channel, LampCommand)>,
@@ -259,6 +261,7 @@ impl Witness {
             lamp: Lamp::Off,
             saved_lamp: Lamp::Off,
             maybe_lamp: None,
+            lamp_refused: false,
             lit: false,
             executing: VecDeque::new(),
             sensor_state: None,
@@ -416,14 +419,17 @@ impl Witness {
         self.boot = saved.boot;
         if !power {
             self.maybe_lamp = Some(saved.lamp);
-        } else if kept {
-            self.saved_lamp = saved.lamp;
+        } else {
+            self.lamp_refused = !kept;
+            if kept {
+                self.saved_lamp = saved.lamp;
+            }
         }
     }
 
     /// The flash was to keep a reading, and did; unless power went.
     pub fn kept(&mut self, kept: &Kept, saved: &Saved, done: bool, power: bool) {
-        if self.powered && saved.lamp != self.saved_lamp {
+        if self.powered && self.lamp_refused && saved.lamp != self.saved_lamp {
             self.maybe_lamp = Some(saved.lamp);
         }
         let Some(reading) = kept.reading.filter(|_| self.powered) else {
