@@ -104,6 +104,7 @@ impl Test {
         steps.extend([
             board(),
             faults(&ourselves),
+            broken(&ourselves),
             Step::new("firmware", [sizes]).noting(step::sizes),
             match xtensa::check() {
                 Ok(()) => Step::new("firmware for Xtensa", xtensa::commands()),
@@ -113,7 +114,7 @@ impl Test {
         steps.extend([documentation(), chip_release(), benchmarks()]);
         let mut contact = Command::new(&ourselves);
         contact.args(["peers", "--only", "aldis-mqtt", "--quick", "--json"]);
-        steps.push(Step::new("contact", [contact]).noting(step::contact));
+        steps.push(Step::new("beside other clients", [contact]).noting(step::contact));
         let mut costs = Command::new(&ourselves);
         costs.args(["bench", "--check", "--json"]);
         steps.push(Step::new("size, instructions", [costs]).noting(step::costs));
@@ -195,6 +196,13 @@ fn board() -> Step {
             |output| step::tests(output) + "; WITHOUT NETWORKS THAT FAIL, which only root can make";
     }
     Step::new("board under QEMU", [command]).noting(note)
+}
+
+/// A product that is broken on purpose: whether the world would notice.
+fn broken(ourselves: &Path) -> Step {
+    let mut command = Command::new(ourselves);
+    command.arg("broken");
+    Step::new("broken on purpose", [command]).noting(step::last_line)
 }
 
 /// The device at real brokers, over networks that fail.
