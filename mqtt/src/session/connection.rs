@@ -16,9 +16,9 @@ use crate::wire::{
 /// How soon to look again for an answer that may have come already.
 const LOOK_AGAIN_MS: u32 = 100;
 
-/// After so many connections in a row that the broker accepted and closed soon,
+/// Three connections in a row that the broker accepted and closed soon, a bit for each:
 /// another client is taken to have the same id.
-const BRIEF: u8 = 3;
+const BRIEF: u8 = 0b111;
 
 /// In the first seconds of an outage attempts follow each other fastest.
 const YOUNGER_MS: u32 = 10_000;
@@ -448,16 +448,25 @@ impl Session<'_> {
         match (self.state, cause) {
             (State::Connected, Cause::Network(Network::Closed)) => {
                 let lasted = self.timers.low().wrapping_sub(self.connected_at);
-                self.brief = self.brief.saturating_add((lasted < BRIEF_MS).into());
+                if lasted < BRIEF_MS {
+                    self.brief = self.brief << 1 | 1;
+                    // Perhaps by another client, whose session it is now.
+                    self.unsure = true;
+                }
             }
             // Said twice is enough.
-            (_, Cause::TakenOver) => self.brief = self.brief.saturating_add(2),
+            (_, Cause::TakenOver) => {
+                self.brief = self.brief << 2 | 3;
+                // The other one may have begun a new session.
+                self.unsure = true;
+            }
             // A broker that is gone for a moment has closed for another reason.
             (State::Opening, _) => self.brief = 0,
+            (_, Cause::Refused(_)) => {}
+            // Or it has begun one for us, and nobody heard of it.
+            (State::Greeting | State::Handshake, _) => self.unsure = true,
             _ => {}
         }
-        let refused = matches!(cause, Cause::Refused(_));
-        self.unsure |= self.state.is_unanswered() && !refused;
         self.timers.stop_connection();
         self.transmit.reset();
         self.outbox.disconnect();

@@ -7,7 +7,7 @@ use crate::common::{
 use aldis_mqtt::{
     Backoff, Cause, Dropped, Network, Options, Publication, PublishError, QoS, ReasonCode, Version,
 };
-use aldis_world::broker::codec::{PacketType, reason};
+use aldis_world::broker::codec::{self, PacketType, reason};
 use aldis_world::broker::{Hang, Keep};
 
 use QoS::{AtLeastOnce as One, AtMostOnce as Zero, ExactlyOnce as Two};
@@ -743,6 +743,35 @@ fn a_kick_without_a_word_backs_off_long_after_the_third() {
         let lost = raw.now;
         raw.connect(connack);
         assert!(raw.now - lost <= prompt);
+    }
+}
+
+/// Another client of the same id, or an attempt of ours that was given up and whose CONNECT came
+/// late, begins a new session. The broker calls that one present on our next connection, and
+/// what we subscribed to is not in it.
+#[test]
+fn subscriptions_are_renewed_after_another_client_had_the_session() {
+    for version in BOTH {
+        let mut rig = Setup::new(version).connected();
+        rig.subscribe("in", QoS::ExactlyOnce);
+        rig.settle();
+        let mut connect = codec::Connect::new(codec::Version::V5, "client");
+        connect.properties.session_expiry_interval = Some(3_600);
+        let connect = codec::Packet::Connect(connect);
+        // Without a word, if the version has none for it.
+        let other = rig.broker.open(rig.now);
+        rig.broker
+            .receive(other, &connect.encode(codec::Version::V5), rig.now);
+        rig.settle();
+        assert!(!rig.session.is_connected());
+        let session = rig.broker.session("client").unwrap();
+        assert_eq!(session.subscriptions, []);
+        rig.connect();
+        rig.advance(1_000);
+        rig.other("in", b"heard", QoS::ExactlyOnce);
+        rig.settle();
+        let heard = rig.messages().any(|message| message.payload == b"heard");
+        assert!(heard, "{version:?}");
     }
 }
 
