@@ -4,8 +4,8 @@ use core::net::Ipv4Addr;
 
 use embassy_net::{Config, DhcpConfig, Ipv4Address, Stack};
 
-/// How many sockets the stack needs room for: the broker's, and those of DHCP and DNS.
-pub const SOCKETS: usize = 4;
+/// How many sockets the stack needs room for: two for the broker, and those of DHCP and DNS.
+pub const SOCKETS: usize = 5;
 
 /// The stack's configuration: DHCP with more haste than usual, because a server that
 /// missed a request should be asked again soon. The server is told `name`, where it

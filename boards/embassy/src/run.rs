@@ -39,6 +39,7 @@ pub struct Memory {
     receive: [u8; 1_536],
     transmit: [u8; 2_048],
     segment: [u8; SEGMENT],
+    knock: [[u8; 16]; 2],
 }
 
 impl Memory {
@@ -49,6 +50,7 @@ impl Memory {
             receive: [0; 1_536],
             transmit: [0; 2_048],
             segment: [0; SEGMENT],
+            knock: [[0; 16]; 2],
         }
     }
 }
@@ -170,7 +172,10 @@ pub async fn run<H: Hardware, S: Sensor, F: NorFlash>(
     let (host, port) = (start.config.host, start.config.port);
     let (receive, transmit) = (&mut memory.receive, &mut memory.transmit);
     let lookup = Lookup::new(stack, host);
-    let connector = TcpConnector::new(stack, receive, transmit, host, port).with_lookup(&lookup);
+    let [knock_receive, knock_transmit] = &mut memory.knock;
+    let connector = TcpConnector::new(stack, receive, transmit, host, port)
+        .with_lookup(&lookup)
+        .with_knock(knock_receive, knock_transmit);
     let mut link = Link::new(session, connector, clock).gather(&mut memory.segment);
     let mut contact = Contact {
         supervisor: Supervisor::new(now),

@@ -36,11 +36,13 @@
 
 use core::cell::Cell;
 use core::fmt;
-use core::future::{Future, poll_fn};
+use core::future::{Future, pending, poll_fn};
 use core::net::Ipv4Addr;
 use core::pin::pin;
 use core::task::Poll;
 
+use embassy_futures::poll_once;
+use embassy_futures::select::{Either, select};
 use embassy_net::dns::DnsQueryType;
 use embassy_net::tcp::{ConnectError, State, TcpReader, TcpSocket, TcpWriter};
 use embassy_net::{IpAddress, IpEndpoint, Stack};
@@ -79,6 +81,10 @@ const RESET: Duration = Duration::from_millis(50);
 /// How long a name server may take where there is an address to fall back to: that has to
 /// be tried within the session's shortest attempt.
 const LOOKUP: Duration = Duration::from_secs(1);
+
+/// How long an attempt may be without an answer until somebody knocks, and then how
+/// often.
+const KNOCK: Duration = Duration::from_secs(1);
 
 /// What is left in the socket of the connection before, and until when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,6 +159,54 @@ impl fmt::Debug for Lookup<'_> {
     }
 }
 
+/// Knocks at the broker's port beside an attempt that nobody answers.
+///
+/// The stack sends its SYN again after 1, 3, 7 and 15 s, so a path that is back would be
+/// found late. What answers here is dropped, and the attempt begins anew: then it is
+/// answered as well. An attempt that only takes long is left alone.
+struct Knock<'s> {
+    socket: TcpSocket<'s>,
+    /// It waits for an answer.
+    under_way: bool,
+    /// When to knock again.
+    at: embassy_time::Instant,
+}
+
+impl Knock<'_> {
+    /// Waits until somebody answers. Dropped meanwhile, it goes on.
+    async fn answered(&mut self, endpoint: IpEndpoint) {
+        loop {
+            let waiting = is_connecting(&self.socket);
+            if self.under_way && !waiting {
+                // Opened, or refused: either way the path carries.
+                self.stop();
+                return;
+            }
+            if embassy_time::Instant::now() >= self.at {
+                self.socket.abort();
+                self.at = embassy_time::Instant::now() + KNOCK;
+                // It goes on when its future is dropped.
+                self.under_way = match poll_once(self.socket.connect(endpoint)) {
+                    Poll::Ready(_) => false,
+                    Poll::Pending => true,
+                };
+                continue;
+            }
+            let socket = &mut self.socket;
+            let changed = poll_fn(|cx| match waiting {
+                true => pin!(socket.wait_write_ready()).poll(cx),
+                false => Poll::Pending,
+            });
+            let _ = with_deadline(self.at, changed).await;
+        }
+    }
+
+    fn stop(&mut self) {
+        self.socket.abort();
+        self.under_way = false;
+    }
+}
+
 /// A broker at a host name or address, reached over an embassy-net stack.
 ///
 /// The name is resolved at each attempt; where that fails, or takes long, the
@@ -165,6 +219,7 @@ pub struct TcpConnector<'s> {
     host: &'s str,
     port: u16,
     lookup: Option<&'s Lookup<'s>>,
+    knock: Option<Knock<'s>>,
     last_good: Option<IpAddress>,
     before: Before,
     /// When the name server was asked first in this attempt.
@@ -191,6 +246,7 @@ impl<'s> TcpConnector<'s> {
             host,
             port,
             lookup: None,
+            knock: None,
             last_good: None,
             before: Before::Nothing,
             asked: None,
@@ -202,6 +258,18 @@ impl<'s> TcpConnector<'s> {
     #[must_use]
     pub fn with_lookup(mut self, lookup: &'s Lookup<'s>) -> Self {
         self.lookup = Some(lookup);
+        self
+    }
+
+    /// Finds a path that is back within a second or two, however long it was away. It
+    /// takes a second socket, for which a few bytes of memory are enough.
+    #[must_use]
+    pub fn with_knock(mut self, receive: &'s mut [u8], transmit: &'s mut [u8]) -> Self {
+        self.knock = Some(Knock {
+            socket: TcpSocket::new(self.stack, receive, transmit),
+            under_way: false,
+            at: embassy_time::Instant::MAX,
+        });
         self
     }
 
@@ -249,8 +317,34 @@ impl<'s> TcpConnector<'s> {
         self.before = Before::Reset(embassy_time::Instant::now() + RESET);
     }
 
-    fn is_connecting(&self) -> bool {
-        matches!(self.socket.state(), State::SynSent | State::SynReceived)
+    /// Begins an attempt, and says where it goes.
+    async fn begin(&mut self) -> Result<IpAddress, Network> {
+        if !self.stack.is_link_up() || !self.stack.is_config_up() {
+            return Err(Network::Down);
+        }
+        self.part().await;
+        let address = self.address().await?;
+        self.asked = None;
+        let endpoint = IpEndpoint::new(address, self.port);
+        // It goes on when its future is dropped.
+        if let Poll::Ready(Err(error)) = poll_once(self.socket.connect(endpoint)) {
+            return Err(match error {
+                ConnectError::ConnectionReset => Network::ConnectionRefused,
+                ConnectError::TimedOut => Network::TimedOut,
+                ConnectError::NoRoute | ConnectError::InvalidState => Network::Unreachable,
+            });
+        }
+        self.trying = Some(address);
+        if let Some(knock) = &mut self.knock {
+            knock.at = embassy_time::Instant::now() + KNOCK;
+        }
+        Ok(address)
+    }
+
+    fn stop_knocking(&mut self) {
+        if let Some(knock) = &mut self.knock {
+            knock.stop();
+        }
     }
 
     /// What has become of an attempt.
@@ -267,6 +361,10 @@ impl<'s> TcpConnector<'s> {
     }
 }
 
+fn is_connecting(socket: &TcpSocket<'_>) -> bool {
+    matches!(socket.state(), State::SynSent | State::SynReceived)
+}
+
 impl Connector for TcpConnector<'_> {
     type Reader<'c>
         = TcpReader<'c>
@@ -278,35 +376,41 @@ impl Connector for TcpConnector<'_> {
         Self: 'c;
 
     async fn open(&mut self) -> Result<(), Network> {
-        // An attempt under way, from a future that was dropped.
-        if let Some(address) = self.trying {
-            poll_fn(|cx| {
-                if !self.is_connecting() {
+        loop {
+            // Or there is an attempt under way, from a future that was dropped.
+            let address = match self.trying {
+                Some(address) => address,
+                None => self.begin().await?,
+            };
+            let endpoint = IpEndpoint::new(address, self.port);
+            let (socket, knock) = (&mut self.socket, &mut self.knock);
+            let opened = poll_fn(|cx| {
+                if !is_connecting(socket) {
                     return Poll::Ready(());
                 }
                 // Woken when the state changes, whether it can write then or not.
-                pin!(self.socket.wait_write_ready()).poll(cx)
-            })
-            .await;
-            return self.attempted(address);
-        }
-        if !self.stack.is_link_up() || !self.stack.is_config_up() {
-            return Err(Network::Down);
-        }
-        self.part().await;
-        let address = self.address().await?;
-        self.asked = None;
-        self.trying = Some(address);
-        let endpoint = IpEndpoint::new(address, self.port);
-        if let Err(error) = self.socket.connect(endpoint).await {
-            self.trying = None;
-            return Err(match error {
-                ConnectError::ConnectionReset => Network::ConnectionRefused,
-                ConnectError::TimedOut => Network::TimedOut,
-                ConnectError::NoRoute | ConnectError::InvalidState => Network::Unreachable,
+                pin!(socket.wait_write_ready()).poll(cx)
             });
+            let answered = async {
+                match knock {
+                    Some(knock) => knock.answered(endpoint).await,
+                    None => pending().await,
+                }
+            };
+            match select(opened, answered).await {
+                Either::First(()) => {
+                    self.stop_knocking();
+                    return self.attempted(address);
+                }
+                // The path carries: SYN anew.
+                Either::Second(()) => {
+                    self.trying = None;
+                    if is_connecting(&self.socket) {
+                        self.reset();
+                    }
+                }
+            }
         }
-        self.attempted(address)
     }
 
     fn split(&mut self) -> Option<(TcpReader<'_>, TcpWriter<'_>)> {
@@ -316,6 +420,7 @@ impl Connector for TcpConnector<'_> {
     fn close(&mut self) {
         self.trying = None;
         self.asked = None;
+        self.stop_knocking();
         match self.socket.state() {
             // What was written, DISCONNECT perhaps, goes out before FIN.
             State::Established | State::CloseWait => {

@@ -47,6 +47,15 @@ fn link(lan: &Lan, host: &'static str) -> TestLink {
 }
 
 fn link_to(lan: &Lan, host: &'static str, port: u16) -> TestLink {
+    let (session, connector) = session_and_connector(lan, host, port);
+    Link::new(session, connector, EmbassyClock)
+}
+
+fn session_and_connector(
+    lan: &Lan,
+    host: &'static str,
+    port: u16,
+) -> (Session<'static>, TcpConnector<'static>) {
     let leak = |size| vec![0; size].leak();
     let buffers = Buffers::new(
         leak(1024),
@@ -55,7 +64,7 @@ fn link_to(lan: &Lan, host: &'static str, port: u16) -> TestLink {
     );
     let session = Session::new(options(), buffers, 1, EmbassyClock.now()).unwrap();
     let connector = TcpConnector::new(lan.stack, leak(1024), leak(1024), host, port);
-    Link::new(session, connector, EmbassyClock)
+    (session, connector)
 }
 
 fn tell(event: &Event<'_>) -> String {
@@ -187,6 +196,35 @@ fn a_silent_cut_is_noticed_and_nothing_is_lost() {
             assert_eq!(got(&told, "delivered"), 2);
             assert!(accepted(lan, 0, "one") >= 1);
             assert_eq!(accepted(lan, 0, "two"), 1);
+        });
+    }
+}
+
+/// A stack sends its SYN again after 1, 3, 7 and 15 s: a path that is back in between would
+/// be found as late.
+#[test]
+fn a_path_that_is_back_is_found_soon() {
+    for away_ms in [8_000, 14_000, 21_000, 26_000, 33_000] {
+        lan(async |lan| {
+            let (session, connector) = session_and_connector(lan, "10.0.0.2", 1883);
+            let leak = |size| vec![0; size].leak();
+            let connector = connector.with_knock(leak(16), leak(16));
+            let mut link = Link::new(session, connector, EmbassyClock);
+            subscribe(&mut link).await;
+            lan.lose_device(true, true);
+            publish(&mut link, "one", QoS::AtLeastOnce);
+            let end = Timer::after(Duration::from_millis(away_ms));
+            let failing = async {
+                loop {
+                    next(&mut link).await;
+                }
+            };
+            assert!(matches!(select(failing, end).await, Either::Second(())));
+            lan.lose_device(false, false);
+            let healed = now();
+            until(&mut link, "connected").await;
+            assert!(now() - healed <= 2_200, "{away_ms}: {} ms", now() - healed);
+            until(&mut link, "delivered").await;
         });
     }
 }
