@@ -186,10 +186,7 @@ impl Knock<'_> {
                 self.socket.abort();
                 self.at = embassy_time::Instant::now() + KNOCK;
                 // It goes on when its future is dropped.
-                self.under_way = match poll_once(self.socket.connect(endpoint)) {
-                    Poll::Ready(_) => false,
-                    Poll::Pending => true,
-                };
+                self.under_way = poll_once(self.socket.connect(endpoint)).is_pending();
                 continue;
             }
             let socket = &mut self.socket;
