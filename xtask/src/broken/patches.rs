@@ -135,7 +135,7 @@ pub const PATCHES: &[Patch] = &[
 
     /// How long to wait",
         to: "        self.state = State::Waiting;
-        if !refused {
+        if !matches!(cause, Cause::Refused(_)) {
             self.timers.arm_after(Timer::Reconnect, wait);
         }
     }
