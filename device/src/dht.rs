@@ -133,9 +133,15 @@ const BITS_AM2301: u32 = 64;
 /// # Errors
 /// [`Error::Missing`] if there is no answer, else what is wrong with it.
 pub fn decode(pulses: &[Pulse], model: Model) -> Result<Reading, Error> {
-    answers(pulses.iter().copied(), model)
-        .next()
-        .unwrap_or(Err(Error::Missing))
+    let mut finder = Finder::new(model);
+    for &pulse in pulses {
+        if finder.take(pulse)
+            && let Some(answer) = finder.end_of_train()
+        {
+            return answer;
+        }
+    }
+    finder.finish().unwrap_or(Err(Error::Missing))
 }
 
 /// Every answer in a recording, in order.
@@ -213,8 +219,18 @@ impl Finder {
 
     /// Takes the next pulse; gives an answer when the line goes idle after it.
     pub fn push(&mut self, pulse: Pulse) -> Option<Result<Reading, Error>> {
+        if self.take(pulse) {
+            self.end_of_train()
+        } else {
+            None
+        }
+    }
+
+    /// Takes the next pulse; true if the line is idle after it.
+    #[inline]
+    fn take(&mut self, pulse: Pulse) -> bool {
         if pulse.duration_us == 0 {
-            return None;
+            return false;
         }
         if pulse.level == self.level {
             self.duration_us = self.duration_us.saturating_add(pulse.duration_us);
@@ -225,11 +241,7 @@ impl Finder {
             self.level = pulse.level;
             self.duration_us = pulse.duration_us;
         }
-        if self.duration_us > IDLE_US {
-            self.end_of_train()
-        } else {
-            None
-        }
+        self.duration_us > IDLE_US
     }
 
     /// Ends the recording; gives the answer in it that was not followed by an idle line, if any.
@@ -240,9 +252,9 @@ impl Finder {
         answer
     }
 
+    #[inline]
     fn end_of_train(&mut self) -> Option<Result<Reading, Error>> {
-        let train = core::mem::take(&mut self.train);
-        train.frame().map(|frame| frame?.reading(self.model))
+        core::mem::take(&mut self.train).answer(self.model)
     }
 }
 
@@ -251,14 +263,20 @@ impl Train {
         if !level {
             self.after_low = true;
         } else if self.after_low {
-            if self.highs == 0 {
-                self.first_us = duration_us;
-            }
             if self.highs <= BITS {
+                if self.highs == 0 {
+                    self.first_us = duration_us;
+                }
                 self.bits = self.bits << 1 | u64::from(duration_us >= ONE_US);
             }
             self.highs = self.highs.saturating_add(1);
         }
+    }
+
+    // Apart, so that what is done with each pulse is small.
+    #[inline(never)]
+    fn answer(self, model: Model) -> Option<Result<Reading, Error>> {
+        self.frame().map(|frame| frame?.reading(model))
     }
 
     /// The frame in the train, or what is wrong with it; nothing if this is no answer at all.

@@ -24,18 +24,20 @@ impl<'a> Writer<'a> {
     /// What was written.
     pub fn finish_str(self) -> Result<&'a str, BufferTooSmall> {
         let written = self.written.and_then(|end| self.buffer.get(..end));
-        // Only whole strings were written, so this is text.
+        // Only whole strings and digits were written, so this is text.
         Ok(core::str::from_utf8(written.ok_or(BufferTooSmall)?).unwrap_or_default())
     }
 
     pub fn str(&mut self, text: &str) -> &mut Self {
+        self.bytes(text.as_bytes())
+    }
+
+    fn bytes(&mut self, text: &[u8]) -> &mut Self {
         self.written = self.written.and_then(|start| {
             let end = start.checked_add(text.len())?;
             // Not copy_from_slice: that would bring a check of the lengths that can panic.
             let free = self.buffer.get_mut(start..end)?;
-            free.iter_mut()
-                .zip(text.bytes())
-                .for_each(|(to, byte)| *to = byte);
+            free.iter_mut().zip(text).for_each(|(to, byte)| *to = *byte);
             Some(end)
         });
         self
@@ -55,8 +57,7 @@ impl<'a> Writer<'a> {
             }
         }
         let start = digits.len().saturating_sub(length);
-        let digits = digits.get(start..).unwrap_or_default();
-        self.str(core::str::from_utf8(digits).unwrap_or_default())
+        self.bytes(digits.get(start..).unwrap_or_default())
     }
 
     pub fn signed(&mut self, number: i64) -> &mut Self {
@@ -77,23 +78,24 @@ impl<'a> Writer<'a> {
         const HEX: [&str; 16] = [
             "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "a", "b", "c", "d", "e", "f",
         ];
-        let hex = |digit: u32| HEX.get(digit as usize).copied().unwrap_or_default();
+        let hex = |digit: u8| HEX.get(usize::from(digit)).copied().unwrap_or_default();
+        let special = |byte: &u8| matches!(byte, b'"' | b'\\' | ..=0x1f);
         self.str("\"");
-        for (at, character) in text.char_indices() {
-            match character {
-                '"' => self.str("\\\""),
-                '\\' => self.str("\\\\"),
-                '\0'..='\x1f' => {
-                    let code = u32::from(character);
-                    self.str("\\u00").str(hex(code / 16)).str(hex(code % 16))
-                }
-                _ => {
-                    let end = at.saturating_add(character.len_utf8());
-                    self.str(text.get(at..end).unwrap_or_default())
-                }
+        let mut rest = text.as_bytes();
+        while let Some(at) = rest.iter().position(special) {
+            let (plain, behind) = rest.split_at_checked(at).unwrap_or_default();
+            self.bytes(plain);
+            let Some((&byte, behind)) = behind.split_first() else {
+                break;
             };
+            match byte {
+                b'"' => self.str("\\\""),
+                b'\\' => self.str("\\\\"),
+                code => self.str("\\u00").str(hex(code / 16)).str(hex(code % 16)),
+            };
+            rest = behind;
         }
-        self.str("\"")
+        self.bytes(rest).str("\"")
     }
 }
 

@@ -1,13 +1,26 @@
 //! A quick fixed set of runs, up to the first that does not hold: `cargo xtask broken` runs it
-//! with code that is broken on purpose.
+//! with code that is broken on purpose, `cargo xtask mutants` with code that is broken by chance.
 
 use std::process::ExitCode;
 
-use aldis_world::{FaultKind, FaultSet, Injection, Plan, Report, World, inject};
+use aldis_world::{FaultKind, FaultSet, Injection, Plan, Report, Violation, World, inject};
 
 const HOUR_MS: u64 = 3_600_000;
 
 fn main() -> ExitCode {
+    match first_violation() {
+        Some(violation) => {
+            println!("{violation}\nviolated {}", violation.invariant);
+            ExitCode::FAILURE
+        }
+        None => {
+            println!("held");
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn first_violation() -> Option<Violation> {
     // A panic of the device's code is one of the things that are looked for.
     std::panic::set_hook(Box::new(|_| {}));
     let each = FaultKind::ALL.iter().map(|&kind| Plan {
@@ -36,18 +49,17 @@ fn main() -> ExitCode {
         inject(1, Injection { kind, step }, false).0
     });
     let fails = |report: &Report| report.violation.is_some();
-    match runs
-        .chain(steps)
+    runs.chain(steps)
         .find(fails)
         .and_then(|report| report.violation)
-    {
-        Some(violation) => {
-            println!("{violation}\nviolated {}", violation.invariant);
-            ExitCode::FAILURE
-        }
-        None => {
-            println!("held");
-            ExitCode::SUCCESS
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn it_holds() {
+        if let Some(violation) = super::first_violation() {
+            panic!("{violation}");
         }
     }
 }

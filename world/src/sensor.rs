@@ -32,46 +32,36 @@ pub(crate) struct Answer {
     pub after_ms: Option<u32>,
 }
 
-/// The shortest pulse of each kind, and how many lengths it has, from [`Wave`].
+/// The parts of a wave, to the next eight.
+const PLACES: usize = Wave::PARTS.next_multiple_of(8);
+/// Where the first bit is: after the release and the preamble.
+const FIRST_BIT: usize = 4;
+
+/// The shortest pulse of each part, and how many lengths it has, from [`Wave`].
 struct Bounds {
-    /// Those of an answer whose bits are all 0.
-    zeros: [Span; Wave::PARTS],
-    /// A bit that is 1.
-    one: Span,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Span {
-    from: u32,
-    lengths: u32,
-}
-
-impl Span {
-    fn of(part: &Part) -> Self {
-        let (from, to) = (*part.duration_us.start(), *part.duration_us.end());
-        Self {
-            from,
-            lengths: to - from + 1,
-        }
-    }
-
-    /// A length by chance, of eight bits.
-    fn pick(self, chance: u8) -> u32 {
-        self.from + ((u32::from(chance) * self.lengths) >> 8)
-    }
+    from: [u16; PLACES],
+    lengths: [u16; PLACES],
+    /// How much longer a bit is that is 1.
+    longer: u16,
 }
 
 static BOUNDS: LazyLock<Bounds> = LazyLock::new(|| {
+    let mut bounds = Bounds {
+        from: [0; PLACES],
+        lengths: [0; PLACES],
+        longer: 0,
+    };
+    let shortest = |part: &Part| *part.duration_us.start() as u16;
+    let places = bounds.from.iter_mut().zip(&mut bounds.lengths);
     // These are no good answers: only the pulses of their bits are wanted.
-    let mut zeros = [Span::default(); Wave::PARTS];
-    for (place, part) in zeros.iter_mut().zip(Wave::new(Frame::dht11(0, 0))) {
-        *place = Span::of(&part);
+    for ((from, lengths), part) in places.zip(Wave::new(Frame::dht11(0, 0))) {
+        *from = shortest(&part);
+        *lengths = part.duration_us.count() as u16;
     }
-    let ones = Wave::new(Frame::dht11(0xff, 0)).nth(4);
-    Bounds {
-        zeros,
-        one: ones.as_ref().map(Span::of).unwrap_or_default(),
+    if let Some(one) = Wave::new(Frame::dht11(0xff, 0)).nth(FIRST_BIT) {
+        bounds.longer = shortest(&one) - bounds.from[FIRST_BIT];
     }
+    bounds
 });
 
 /// A sensor's line.
@@ -92,7 +82,6 @@ impl Line {
 
     /// Measures.
     pub fn measure(&mut self, mode: Mode, reading: Reading) -> Answer {
-        self.pulses.clear();
         let good = Answer {
             reading: Some(reading),
             after_ms: Some(0),
@@ -107,10 +96,12 @@ impl Line {
                 good
             }
             Mode::Away => {
+                self.pulses.clear();
                 self.pulses.push(Pulse::high(1_000));
                 bad
             }
             Mode::Stuck => {
+                self.pulses.clear();
                 self.pulses.push(Pulse::low(5_000));
                 bad
             }
@@ -162,27 +153,37 @@ impl Line {
 
     fn answer(&mut self, reading: Reading) {
         let [a, b, c, d, sum] = Frame::dht22(reading).bytes();
-        let mut bits = u64::from_be_bytes([a, b, c, d, sum, 0, 0, 0]);
+        let bits = u64::from_be_bytes([a, b, c, d, sum, 0, 0, 0]);
         let bounds = self.bounds;
-        let rng = &mut self.rng;
-        let mut chance = [0; 8];
-        self.pulses
-            .extend(bounds.zeros.iter().enumerate().map(|(at, zero)| {
-                if at % 8 == 0 {
-                    chance = rng.bits().to_le_bytes();
-                }
-                // After the release and the preamble, each second pulse is a bit.
-                let bit = at >= 4 && at % 2 == 0;
-                let span = match bit && bits >> 63 == 1 {
-                    true => bounds.one,
-                    false => *zero,
-                };
-                bits <<= u32::from(bit);
-                Pulse {
-                    level: at % 2 == 0,
-                    duration_us: span.pick(chance[at % 8]),
-                }
+        // In steps without a choice, so that a machine does several places at once.
+        let mut longer = [0; PLACES];
+        for (at, place) in longer[FIRST_BIT..Wave::PARTS - 1]
+            .iter_mut()
+            .step_by(2)
+            .enumerate()
+        {
+            *place = (bits << at >> 63) as u16 * bounds.longer;
+        }
+        let mut chance = [0; PLACES];
+        for eight in chance.chunks_exact_mut(8) {
+            eight.copy_from_slice(&self.rng.bits().to_le_bytes());
+        }
+        let mut lengths = [0; PLACES];
+        for at in 0..PLACES {
+            let varies = (u16::from(chance[at]) * bounds.lengths[at]) >> 8;
+            lengths[at] = bounds.from[at] + longer[at] + varies;
+        }
+        if self.pulses.len() != Wave::PARTS {
+            let levels = (0..Wave::PARTS).map(|at| at % 2 == 0);
+            self.pulses.clear();
+            self.pulses.extend(levels.map(|level| Pulse {
+                level,
+                duration_us: 0,
             }));
+        }
+        for (pulse, length) in self.pulses.iter_mut().zip(lengths) {
+            pulse.duration_us = length.into();
+        }
     }
 }
 

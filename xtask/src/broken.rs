@@ -4,6 +4,7 @@ mod patches;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -43,7 +44,7 @@ impl Broken {
             }
             return Ok(());
         }
-        let copy = copy()?;
+        let copy = copy(&target_dir().join("broken"))?;
         let begin = Instant::now();
         match proof(&copy)? {
             Outcome::Held => println!("{:32} held, as it must", "unbroken"),
@@ -119,8 +120,7 @@ fn read(file: &Path) -> Result<String> {
 }
 
 /// Copies the rooms into a workspace of their own.
-fn copy() -> Result<PathBuf> {
-    let to = target_dir().join("broken");
+pub fn copy(to: &Path) -> Result<PathBuf> {
     for room in ROOMS {
         copy_folder(&root().join(room), &to.join(room))?;
     }
@@ -130,7 +130,7 @@ fn copy() -> Result<PathBuf> {
     if !to.join("Cargo.lock").exists() {
         fs::copy(root().join("Cargo.lock"), to.join("Cargo.lock")).context("Cargo.lock")?;
     }
-    Ok(to)
+    Ok(to.to_owned())
 }
 
 /// The root's manifest with these rooms for members. Its profiles are not needed.
@@ -174,6 +174,15 @@ fn write_if_new(file: &Path, bytes: &[u8]) -> Result<()> {
     fs::write(file, bytes).with_context(|| format!("cannot write {}", file.display()))
 }
 
+/// Most of the time goes to building.
+pub fn optimised_little(cargo: &mut Command, copy: &Path) {
+    cargo
+        .env("CARGO_TARGET_DIR", copy.join("target"))
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
+        .env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true")
+        .env("RUSTFLAGS", "-Awarnings");
+}
+
 /// Builds the copy and runs the quick set.
 fn proof(copy: &Path) -> Result<Outcome> {
     let arguments = [
@@ -185,14 +194,8 @@ fn proof(copy: &Path) -> Result<Outcome> {
         "--example",
         "proof",
     ];
-    let target = copy.join("target");
     let mut build = cargo_in(copy, &arguments);
-    build
-        .env("CARGO_TARGET_DIR", &target)
-        // Most of the time goes to building.
-        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
-        .env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true")
-        .env("RUSTFLAGS", "-Awarnings");
+    optimised_little(&mut build, copy);
     let built = build.output().context("cannot start cargo")?;
     if !built.status.success() {
         bail!(
@@ -200,7 +203,7 @@ fn proof(copy: &Path) -> Result<Outcome> {
             String::from_utf8_lossy(&built.stderr)
         );
     }
-    let program = target.join("release/examples/proof");
+    let program = copy.join("target/release/examples/proof");
     let run = crate::command(&program).output();
     let run = run.with_context(|| format!("cannot run {}", program.display()))?;
     let text = String::from_utf8_lossy(&run.stdout);

@@ -5,6 +5,7 @@ mod broken;
 mod faults;
 mod fuzz;
 mod lab;
+mod mutants;
 mod peers;
 mod picture;
 mod sizes;
@@ -26,6 +27,7 @@ enum Chore {
     Broken(broken::Broken),
     Faults(faults::Faults),
     Fuzz(fuzz::Fuzz),
+    Mutants(mutants::Mutants),
     LabProxy(lab::proxy::LabProxy),
     Peers(peers::Peers),
     Picture(picture::Picture),
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Chore::Broken(broken) => broken.run(),
         Chore::Faults(faults) => faults.run(),
         Chore::Fuzz(fuzz) => fuzz.run(),
+        Chore::Mutants(mutants) => mutants.run(),
         Chore::LabProxy(proxy) => proxy.run(),
         Chore::Peers(peers) => peers.run(),
         Chore::Picture(picture) => picture.run(),

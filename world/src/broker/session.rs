@@ -138,16 +138,39 @@ pub(super) struct InFlight {
 pub(super) struct Subscription {
     pub(super) options: SubscribeFilter,
     pub(super) id: Option<u32>,
+    /// Where the filter begins, behind a share group, and how long it is up to a wildcard or the
+    /// separator before it: few topics get further.
+    start: usize,
+    literal: usize,
 }
 
 impl Subscription {
+    pub(super) fn new(options: SubscribeFilter, id: Option<u32>) -> Self {
+        let whole = &options.filter;
+        let filter = split_shared(whole).map_or(whole.as_str(), |(_, filter)| filter);
+        let start = whole.len() - filter.len();
+        let literal = filter.find(['+', '#']).unwrap_or(filter.len());
+        // `a/#` matches `a` too.
+        let literal = filter[..literal].trim_end_matches('/').len();
+        Self {
+            options,
+            id,
+            start,
+            literal,
+        }
+    }
+
     /// The share group, if it has one, and the filter behind it.
     pub(super) fn parts(&self) -> (Option<&str>, &str) {
         split_shared(&self.options.filter).unwrap_or((None, &self.options.filter))
     }
 
     pub(super) fn matches(&self, topic: &str) -> bool {
-        topic_matches(self.parts().1, topic)
+        let filter = &self.options.filter[self.start..];
+        topic
+            .as_bytes()
+            .starts_with(&filter.as_bytes()[..self.literal])
+            && topic_matches(filter, topic)
     }
 }
 

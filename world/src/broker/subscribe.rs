@@ -131,7 +131,7 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(client_id) else {
             return;
         };
-        let subscription = Subscription { options, id };
+        let subscription = Subscription::new(options, id);
         let filter = subscription.options.filter.clone();
         self.routes += 1;
         let replaced = session
