@@ -21,9 +21,15 @@ pub(super) enum Passage {
 /// How many bytes a broker takes that does not look at them.
 const WINDOW: usize = 4_096;
 
-/// A connection attempt whose SYN is not answered is repeated after so many milliseconds, as
-/// embassy's network stack does; the virtual device begins another each second.
-const SYN_AGAIN_MS: [u64; 5] = [1_000, 2_000, 4_000, 8_000, 16_000];
+/// Where a SYN is not answered, the virtual device begins another attempt after so many
+/// milliseconds, and a board knocks.
+const SYN_AGAIN_MS: u64 = 1_000;
+
+/// Whether a board's SYN after so many seconds is the attempt's own: its network stack sends it
+/// again after 1, 3, 7 and 15 s. Between them it knocks.
+const fn is_own(seconds: u32) -> bool {
+    seconds.wrapping_add(1).is_power_of_two()
+}
 
 impl World {
     pub(super) fn is_dialling(&self, index: usize) -> bool {
@@ -149,15 +155,14 @@ impl World {
             return false;
         }
         if self.passage(index, true) != Passage::Passes {
-            let races = self.nodes[index].races;
-            let wait = match races {
-                true => Some(&1_000),
-                false => SYN_AGAIN_MS.get(tries as usize),
-            };
-            if let Some(wait) = wait {
-                self.queue
-                    .push(self.now + wait, Ev::Syn(index, gen_, tries + 1));
-            }
+            let again = Ev::Syn(index, gen_, tries.saturating_add(1));
+            self.queue.push(self.now + SYN_AGAIN_MS, again);
+            return true;
+        }
+        if !self.nodes[index].races && !is_own(tries) {
+            // Who answers a knock is asked anew.
+            let at = self.now + self.latency(index, false) + self.latency(index, true);
+            self.queue.push(at, Ev::Syn(index, gen_, 0));
             return true;
         }
         if !self.host.up {
@@ -187,7 +192,8 @@ impl World {
         if self.passage(index, false) == Passage::Passes {
             self.fail_dialling(index, aldis_mqtt::Network::ConnectionRefused);
         } else {
-            self.queue.push(self.now + 1_000, Ev::Syn(index, gen_, 1));
+            let again = Ev::Syn(index, gen_, 1);
+            self.queue.push(self.now + SYN_AGAIN_MS, again);
         }
         true
     }
@@ -199,7 +205,8 @@ impl World {
             return false;
         }
         if self.passage(index, false) != Passage::Passes {
-            self.queue.push(self.now + 1_000, Ev::SynAck(index, gen_));
+            self.queue
+                .push(self.now + SYN_AGAIN_MS, Ev::SynAck(index, gen_));
             return true;
         }
         let node = &mut self.nodes[index];

@@ -108,7 +108,8 @@ pub(crate) struct Node {
     pub names: Names,
     pub routers: Vec<Router>,
     pub latency: u64,
-    /// An attempt to connect that nobody answers is repeated each second.
+    /// An attempt to connect that nobody answers is repeated each second, as the virtual device
+    /// does; a board knocks.
     pub races: bool,
     pub tcp: Option<Tcp>,
     pub gen_: u32,

@@ -68,6 +68,19 @@ fn a_path_that_was_dark_for_half_a_minute_has_contact_within_a_second_and_a_half
     }
 }
 
+/// Its network stack alone would send the next SYN up to eight seconds later.
+#[test]
+fn a_board_knocks_while_its_path_is_dark() {
+    const BOARD: usize = 1;
+    for seed in 0..20 {
+        let dark = 30 * SECOND + seed * 700;
+        let mut world = well(seed, 2);
+        world.inflict(FaultKind::Blackhole, BOARD, dark);
+        run(&mut world, dark + 1);
+        silence(&mut world, BOARD, 1_500);
+    }
+}
+
 /// From the first reading that is not answered, five to six seconds.
 #[test]
 fn a_connection_that_died_silently_is_made_anew() {
