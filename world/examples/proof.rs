@@ -26,7 +26,7 @@ fn first_violation() -> Option<Violation> {
     let each = FaultKind::ALL.iter().map(|&kind| Plan {
         faults: FaultSet::only(kind),
         calm_ms: HOUR_MS / 6,
-        ..Plan::new(kind.index() as u64, 4, 8 * HOUR_MS)
+        ..Plan::new(kind.index() as u64, 4, 5 * HOUR_MS)
     });
     // What a recorder missed comes within an hour and a half of calm.
     let mut recorder = FaultSet::only(FaultKind::RecorderAway);
@@ -37,7 +37,7 @@ fn first_violation() -> Option<Violation> {
     });
     let storms = (0..4).map(|seed| Plan {
         calm_ms: HOUR_MS,
-        ..Plan::new(seed, 10, 24 * HOUR_MS)
+        ..Plan::new(seed, 8, 24 * HOUR_MS)
     });
     let runs = each
         .chain(calm)

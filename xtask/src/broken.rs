@@ -178,7 +178,7 @@ fn write_if_new(file: &Path, bytes: &[u8]) -> Result<()> {
 pub fn optimised_little(cargo: &mut Command, copy: &Path) {
     cargo
         .env("CARGO_TARGET_DIR", copy.join("target"))
-        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "2")
         .env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true")
         .env("RUSTFLAGS", "-Awarnings");
 }
