@@ -78,8 +78,12 @@ invariants! {
     ResetOnlyWhenStuck = "reset-only-when-stuck";
     /// The watchdog is fed while everything gets on, and not while something hangs.
     WatchdogByProgress = "watchdog-by-progress";
-    /// A radio that is joined and useless is helped.
+    /// A radio that is joined and useless, or does not answer, is helped.
     RadioHelped = "radio-helped";
+    /// A radio that is of use is left alone, and one that has just joined has its time.
+    RadioLeftAlone = "radio-left-alone";
+    /// The radio is helped by degrees: joined again, started again, and the chip restarted last.
+    HelpByDegrees = "help-by-degrees";
 }
 
 impl fmt::Display for Invariant {

@@ -31,6 +31,7 @@ mod frames;
 mod invariant;
 mod life;
 mod log;
+mod overseer;
 mod plan;
 mod policy;
 mod queue;

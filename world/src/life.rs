@@ -14,6 +14,7 @@ use embassy_futures::poll_once;
 use crate::env::{Dialler, Env, LocalClock, SharedFlash, WorldBoard};
 use crate::invariant::Invariant;
 use crate::log::What;
+use crate::overseer::Overseer;
 use crate::sensor::Line;
 use crate::witness::BACKLOG;
 
@@ -93,6 +94,7 @@ pub(crate) async fn life(env: Rc<Env>, birth: Birth, flash: SharedFlash) {
     }
     let mut contact = Contact {
         supervisor: Supervisor::new(now),
+        overseer: Overseer::new(now),
         address: None,
         last_address: None,
         look_at: now,
@@ -226,6 +228,7 @@ fn take_note(env: &Env, event: &Event<'_>, keep_alive_s: u16) -> bool {
 /// What the device knows of radio and address, and who looks after them.
 struct Contact {
     supervisor: Supervisor,
+    overseer: Overseer,
     address: Option<u32>,
     /// The last one that there was.
     last_address: Option<u32>,
@@ -266,9 +269,11 @@ impl Contact {
             // The gateway answers for its address.
             side.radio.heard = side.radio.heard.wrapping_add(1);
         }
-        if let Some(order) = self.supervisor.watch(side.radio, connected, now) {
-            side.orders.push(order);
+        let order = self.supervisor.watch(side.radio, connected, now);
+        if let Err((invariant, detail)) = self.overseer.looks(side.radio, connected, order, now) {
+            side.witness.violate(invariant, detail);
         }
+        side.orders.extend(order);
         let alive = self.supervisor.is_alive(now);
         let hung_ms = match side.hangs {
             true => side.witness.now.saturating_sub(side.hangs_since),

@@ -361,7 +361,8 @@ pub const PATCHES: &[Patch] = &[
         what: "the chip is restarted for an absent access point",
         file: "device/src/supervisor.rs",
         from: "            (false, _, _) => Order::Reinitialise,",
-        to: "            (false, _, _) => Order::Reset,",
+        to: "            (false, _, _) if self.orders > 1 => Order::Reset,
+            (false, _, _) => Order::Reinitialise,",
         expected: &["reset-only-when-stuck"],
     },
     Patch {
@@ -381,5 +382,37 @@ pub const PATCHES: &[Patch] = &[
         to: "        let last = self.turned_at.min(self.polled_at);
         now.since(last) < u64::MAX",
         expected: &["watchdog-by-progress"],
+    },
+    Patch {
+        name: "supervisor-meddles",
+        what: "a radio is ordered about although the broker answers",
+        file: "device/src/supervisor.rs",
+        from: "if contact || radio.heard",
+        to: "if contact && radio.heard",
+        expected: &["radio-left-alone"],
+    },
+    Patch {
+        name: "supervisor-is-stubborn",
+        what: "a deaf radio is told to join again, and nothing else",
+        file: "device/src/supervisor.rs",
+        from: "(false, _, true) if !self.orders.is_multiple_of(3) =>",
+        to: "(false, _, true) =>",
+        expected: &["help-by-degrees"],
+    },
+    Patch {
+        name: "supervisor-begins-at-the-top",
+        what: "a radio that is stuck is started again at once",
+        file: "device/src/supervisor.rs",
+        from: "(true, _, true) if !radio.unresponsive =>",
+        to: "(true, _, true) if false =>",
+        expected: &["help-by-degrees"],
+    },
+    Patch {
+        name: "supervisor-waits-for-an-answer",
+        what: "a radio that does not answer is no proof",
+        file: "device/src/supervisor.rs",
+        from: "radio.unresponsive || radio.joined && radio.blocked",
+        to: "radio.joined && radio.blocked",
+        expected: &["radio-helped"],
     },
 ];
