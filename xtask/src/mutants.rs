@@ -1,23 +1,50 @@
 //! Breaks session, outbox and supervisor by chance (`cargo mutants`), with the world as the test.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::broken::{self, optimised_little};
-use crate::{cargo_in, root, target_dir};
+use crate::{broken, cargo_in, root, target_dir};
 
-/// What is broken.
-const FILES: [&str; 3] = [
-    "mqtt/src/session/*.rs",
-    "mqtt/src/outbox/*.rs",
-    "device/src/supervisor.rs",
+/// What is broken, and by what it has to be noticed.
+struct Pass {
+    files: &'static [&'static str],
+    package: &'static str,
+    /// A target of Cargo.
+    test: &'static str,
+    /// As little optimisation as makes building and running it quickest.
+    optimised: &'static str,
+    /// Some five times what it takes.
+    timeout_s: &'static str,
+}
+
+/// The session, driven against the world's broker; then, for what that did not notice and for
+/// the supervisor, whole devices in the world.
+const PASSES: [Pass; 2] = [
+    Pass {
+        files: &SESSION,
+        package: "aldis-mqtt",
+        test: "--test=session",
+        optimised: "1",
+        timeout_s: "25",
+    },
+    Pass {
+        files: &["device/src/supervisor.rs", SESSION[0], SESSION[1]],
+        package: "aldis-world",
+        test: "--example=proof",
+        optimised: "2",
+        timeout_s: "90",
+    },
 ];
+
+const SESSION: [&str; 2] = ["mqtt/src/session/*.rs", "mqtt/src/outbox/*.rs"];
 
 /// Break session, outbox and supervisor by chance, and see what the world does not notice
 ///
 /// It is cargo-mutants' work, in a copy; what it wrote is in `target/mutants/mutants.out`.
-/// `missed.txt` has what nothing noticed: for each there must be a reason, see docs/world.md.
-/// All of them take hours. Example: `cargo xtask mutants --only outbox --shard 0/4`.
+/// `missed.txt` has what nothing noticed: docs/mutants.md has a reason for each. All of them
+/// take two hours. Example: `cargo xtask mutants --only Outbox --shard 0/4`.
 #[derive(Args)]
 pub struct Mutants {
     /// Only those with this in their name, a regular expression
@@ -26,9 +53,6 @@ pub struct Mutants {
     /// One part of so many: 0/4
     #[arg(long)]
     shard: Option<String>,
-    /// List them
-    #[arg(long)]
-    list: bool,
     /// Leave out what was noticed in an earlier run
     #[arg(long)]
     iterate: bool,
@@ -44,9 +68,25 @@ impl Mutants {
             );
         }
         let copy = broken::copy(&target_dir().join("mutants"))?;
-        let mut cargo = cargo_in(&copy, &["mutants", "--in-place", "--profile", "release"]);
+        let mut all_noticed = true;
+        for (at, pass) in PASSES.iter().enumerate() {
+            all_noticed = self.pass(&copy, pass, self.iterate || at > 0)?;
+        }
+        match all_noticed {
+            true => Ok(()),
+            false => bail!("some were not noticed: see target/mutants/mutants.out/missed.txt"),
+        }
+    }
+
+    /// Says whether everything was noticed.
+    fn pass(&self, copy: &Path, pass: &Pass, iterate: bool) -> Result<bool> {
+        println!("{} {}", pass.package, pass.test);
+        let mut cargo = cargo_in(copy, &["mutants", "--in-place", "--baseline", "skip"]);
+        cargo.args(["--timeout", pass.timeout_s, "--build-timeout", "600"]);
         cargo.args(["--package", "aldis-mqtt", "--package", "aldis-device"]);
-        for file in FILES {
+        cargo.args(["--test-package", pass.package]);
+        cargo.arg(format!("--cargo-arg={}", pass.test));
+        for file in pass.files {
             cargo.args(["--file", file]);
         }
         if let Some(only) = &self.only {
@@ -55,24 +95,20 @@ impl Mutants {
         if let Some(shard) = &self.shard {
             cargo.args(["--shard", shard]);
         }
-        if self.iterate {
+        if iterate {
             cargo.arg("--iterate");
         }
-        if self.list {
-            cargo.arg("--list");
-        } else {
-            cargo.args(["--test-package", "aldis-world"]);
-            cargo.args(["--cargo-arg=--example=proof", "--baseline", "skip"]);
-            cargo.args(["--timeout", "90", "--build-timeout", "600"]);
-        }
-        optimised_little(&mut cargo, &copy);
-        // What overflows is a mistake.
-        cargo.env("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true");
+        cargo
+            .env("CARGO_TARGET_DIR", copy.join("target"))
+            // What overflows panics, which is noticed.
+            .env("CARGO_PROFILE_DEV_OPT_LEVEL", pass.optimised)
+            .env("CARGO_PROFILE_DEV_DEBUG", "0")
+            .env("RUSTFLAGS", "-Awarnings");
         let status = cargo.status().context("cannot start cargo")?;
         // 2: some were missed; 3: some ran into the time limit, which is noticing.
         match status.code() {
-            Some(0 | 3) => Ok(()),
-            Some(2) => bail!("some were not noticed: see target/mutants/mutants.out/missed.txt"),
+            Some(0 | 3) => Ok(true),
+            Some(2) => Ok(false),
             _ => bail!("cargo mutants: {status}"),
         }
     }

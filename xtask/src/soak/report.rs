@@ -214,14 +214,14 @@ impl Report {
         let figures = &self.figures;
         println!(
             "\nreadings: {} published, {} delivered, {} lost, {} given up or waiting, {} twice; \
-             commands: {} of {} executed; connections lost: {}; seed {}",
+             commands: {} confirmed by the broker, {} executed; connections lost: {}; seed {}",
             figures.published,
             figures.delivered,
             figures.lost,
             figures.told,
             figures.duplicated,
-            figures.executed,
             figures.commands,
+            figures.executed,
             figures.losses,
             self.seed
         );
