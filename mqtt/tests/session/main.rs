@@ -14,4 +14,5 @@ mod inbound;
 mod limits;
 mod policy;
 mod replay;
+mod silence;
 mod soak;
