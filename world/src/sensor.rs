@@ -32,36 +32,67 @@ pub(crate) struct Answer {
     pub after_ms: Option<u32>,
 }
 
-/// The parts of a wave, to the next eight.
-const PLACES: usize = Wave::PARTS.next_multiple_of(8);
-/// Where the first bit is: after the release and the preamble.
-const FIRST_BIT: usize = 4;
+/// A wave is highs, each with the low after it: the release, the preamble, and the bits.
+const PAIRS: usize = Wave::PARTS / 2;
+/// Room for them in whole eights.
+const ROOM: usize = PAIRS.next_multiple_of(8);
+/// Which high is the first bit.
+const FIRST_BIT: usize = 2;
 
-/// The shortest pulse of each part, and how many lengths it has, from [`Wave`].
+/// The shortest pulse of each part of one level, and how many lengths it has, from [`Wave`].
+struct Spans {
+    from: [u16; ROOM],
+    lengths: [u16; ROOM],
+}
+
+impl Spans {
+    /// Every second part, from the first or the second on.
+    fn new(first: usize) -> Self {
+        let mut spans = Self {
+            from: [0; ROOM],
+            lengths: [0; ROOM],
+        };
+        let places = spans.from.iter_mut().zip(&mut spans.lengths);
+        // These are no good answers: only the pulses of their bits are wanted.
+        let parts = Wave::new(Frame::dht11(0, 0)).skip(first).step_by(2);
+        for ((from, lengths), part) in places.zip(parts) {
+            *from = shortest(&part);
+            *lengths = part.duration_us.count() as u16;
+        }
+        spans
+    }
+
+    /// Lengths by chance, of eight bits each.
+    fn pick(&self, chance: &[u8; ROOM]) -> [u16; ROOM] {
+        // Without a choice, so that a machine does several at once.
+        let mut picked = [0; ROOM];
+        for at in 0..ROOM {
+            let varies = (u16::from(chance[at]) * self.lengths[at]) >> 8;
+            picked[at] = self.from[at] + varies;
+        }
+        picked
+    }
+}
+
+fn shortest(part: &Part) -> u16 {
+    *part.duration_us.start() as u16
+}
+
 struct Bounds {
-    from: [u16; PLACES],
-    lengths: [u16; PLACES],
+    highs: Spans,
+    lows: Spans,
     /// How much longer a bit is that is 1.
     longer: u16,
 }
 
 static BOUNDS: LazyLock<Bounds> = LazyLock::new(|| {
-    let mut bounds = Bounds {
-        from: [0; PLACES],
-        lengths: [0; PLACES],
-        longer: 0,
-    };
-    let shortest = |part: &Part| *part.duration_us.start() as u16;
-    let places = bounds.from.iter_mut().zip(&mut bounds.lengths);
-    // These are no good answers: only the pulses of their bits are wanted.
-    for ((from, lengths), part) in places.zip(Wave::new(Frame::dht11(0, 0))) {
-        *from = shortest(&part);
-        *lengths = part.duration_us.count() as u16;
+    let highs = Spans::new(0);
+    let one = Wave::new(Frame::dht11(0xff, 0)).nth(2 * FIRST_BIT);
+    Bounds {
+        longer: one.as_ref().map_or(0, shortest) - highs.from[FIRST_BIT],
+        highs,
+        lows: Spans::new(1),
     }
-    if let Some(one) = Wave::new(Frame::dht11(0xff, 0)).nth(FIRST_BIT) {
-        bounds.longer = shortest(&one) - bounds.from[FIRST_BIT];
-    }
-    bounds
 });
 
 /// A sensor's line.
@@ -152,37 +183,37 @@ impl Line {
     }
 
     fn answer(&mut self, reading: Reading) {
-        let [a, b, c, d, sum] = Frame::dht22(reading).bytes();
-        let bits = u64::from_be_bytes([a, b, c, d, sum, 0, 0, 0]);
         let bounds = self.bounds;
-        // In steps without a choice, so that a machine does several places at once.
-        let mut longer = [0; PLACES];
-        for (at, place) in longer[FIRST_BIT..Wave::PARTS - 1]
-            .iter_mut()
-            .step_by(2)
-            .enumerate()
-        {
-            *place = (bits << at >> 63) as u16 * bounds.longer;
+        // A byte for each part: 42 and 42 of 88.
+        let mut chance = [[0; 8]; 2 * ROOM / 8];
+        for eight in &mut chance[..Wave::PARTS.div_ceil(8)] {
+            *eight = self.rng.bits().to_le_bytes();
         }
-        let mut chance = [0; PLACES];
-        for eight in chance.chunks_exact_mut(8) {
-            eight.copy_from_slice(&self.rng.bits().to_le_bytes());
-        }
-        let mut lengths = [0; PLACES];
-        for at in 0..PLACES {
-            let varies = (u16::from(chance[at]) * bounds.lengths[at]) >> 8;
-            lengths[at] = bounds.from[at] + longer[at] + varies;
+        let chance = chance.as_flattened();
+        let (Some(first), Some(second)) = (chance.first_chunk(), chance[PAIRS..].first_chunk())
+        else {
+            return;
+        };
+        let mut highs = bounds.highs.pick(first);
+        let lows = bounds.lows.pick(second);
+        let bits = highs[FIRST_BIT..].chunks_exact_mut(8);
+        for (eight, byte) in bits.zip(Frame::dht22(reading).bytes()) {
+            for (at, high) in eight.iter_mut().enumerate() {
+                let is_one = byte & (0x80 >> at) != 0;
+                *high += if is_one { bounds.longer } else { 0 };
+            }
         }
         if self.pulses.len() != Wave::PARTS {
-            let levels = (0..Wave::PARTS).map(|at| at % 2 == 0);
             self.pulses.clear();
-            self.pulses.extend(levels.map(|level| Pulse {
-                level,
-                duration_us: 0,
-            }));
+            let pair = [Pulse::high(0), Pulse::low(0)];
+            self.pulses.extend([pair; PAIRS].as_flattened());
         }
-        for (pulse, length) in self.pulses.iter_mut().zip(lengths) {
-            pulse.duration_us = length.into();
+        let pairs = self.pulses.chunks_exact_mut(2);
+        for (pair, (high, low)) in pairs.zip(highs.into_iter().zip(lows)) {
+            if let [first, second] = pair {
+                first.duration_us = high.into();
+                second.duration_us = low.into();
+            }
         }
     }
 }

@@ -451,16 +451,15 @@ fn encode_kept(kept: &Kept, record: &mut [u8]) -> Option<()> {
     let behind = u16::try_from(behind).unwrap_or(u16::MAX);
     let ticks = kept.uptime_ms.checked_div(100)?;
     let ticks = u32::try_from(ticks).unwrap_or(u32::MAX);
-    let halves = [
-        reading.t.to_le_bytes(),
-        reading.h.to_le_bytes(),
-        behind.to_le_bytes(),
+    let [t0, t1] = reading.t.to_le_bytes();
+    let [h0, h1] = reading.h.to_le_bytes();
+    let [b0, b1] = behind.to_le_bytes();
+    let [s0, s1, s2, s3] = kept.seq.to_le_bytes();
+    let [r0, r1, r2, r3] = kept.boot.to_le_bytes();
+    let [u0, u1, u2, u3] = ticks.to_le_bytes();
+    let bytes = [
+        kind, 0, t0, t1, h0, h1, b0, b1, s0, s1, s2, s3, r0, r1, r2, r3, u0, u1, u2, u3,
     ];
-    let words = [kept.seq, kept.boot, ticks];
-    let bytes = [kind, 0]
-        .into_iter()
-        .chain(halves.into_iter().flatten())
-        .chain(words.into_iter().flat_map(u32::to_le_bytes));
     for (place, byte) in record.iter_mut().zip(bytes) {
         *place = byte;
     }
