@@ -82,7 +82,7 @@ pub struct Broker {
     brief: Option<BriefLog>,
     dropped: Vec<Dropped>,
     trace: Vec<(ConnId, Packet)>,
-    violations: Vec<(ConnId, Violation)>,
+    violations: Vec<(ConnId, Version, Violation)>,
     /// Counts the changes of what is subscribed to.
     routes: u64,
     /// Nothing is due before this moment.
@@ -247,7 +247,7 @@ impl Broker {
 
     /// Takes the list of what clients did against the protocol, in order. Silence for longer
     /// than the keep-alive allows is told as [`reason::KEEP_ALIVE_TIMEOUT`].
-    pub fn take_violations(&mut self) -> Vec<(ConnId, Violation)> {
+    pub fn take_violations(&mut self) -> Vec<(ConnId, Version, Violation)> {
         core::mem::take(&mut self.violations)
     }
 
@@ -285,11 +285,6 @@ impl Broker {
     /// The client that has connected there.
     pub fn client_of(&self, conn: ConnId) -> Option<&str> {
         self.connections.get(&conn)?.client_id.as_deref()
-    }
-
-    /// The version that is spoken there.
-    pub fn version_of(&self, conn: ConnId) -> Option<Version> {
-        self.connections.get(&conn).map(|c| c.version)
     }
 
     /// The retained message of a topic.
@@ -433,7 +428,7 @@ impl Broker {
                 Err(violation) => Err(violation),
             };
             if let Err(violation) = result {
-                self.violations.push((conn, violation));
+                self.violations.push((conn, version, violation));
                 return self.fail(conn, violation, now);
             }
         }

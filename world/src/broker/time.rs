@@ -1,6 +1,6 @@
 //! Timers: silence, wills and session expiry.
 
-use super::codec::{Violation, reason};
+use super::codec::{Version, Violation, reason};
 use super::{Broker, ConnId};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -47,18 +47,18 @@ impl Broker {
     }
 
     fn fire(&mut self, now: u64) {
-        let silent: Vec<ConnId> = self
+        let silent: Vec<(ConnId, Version)> = self
             .connections
             .iter()
             .filter(|(_, c)| c.silent_at().is_some_and(|at| at <= now))
-            .map(|(&conn, _)| conn)
+            .map(|(&conn, c)| (conn, c.version))
             .collect();
-        for conn in silent {
+        for (conn, version) in silent {
             let violation = Violation::new(
                 reason::KEEP_ALIVE_TIMEOUT,
                 "nothing was heard for one and a half times the keep-alive",
             );
-            self.violations.push((conn, violation));
+            self.violations.push((conn, version, violation));
             self.fail(conn, violation, now);
         }
         let away: Vec<String> = self

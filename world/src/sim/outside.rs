@@ -193,7 +193,7 @@ impl World {
     }
 
     fn look_at_violations(&mut self, index: Option<usize>) {
-        for (conn, violation) in self.broker.take_violations() {
+        for (conn, version, violation) in self.broker.take_violations() {
             let owner = self.owner(conn).or(index);
             let Some(owner) = owner else { continue };
             let node = &self.nodes[owner];
@@ -205,9 +205,7 @@ impl World {
                     continue;
                 }
             }
-            if violation.code == reason::PACKET_TOO_LARGE
-                && self.broker.version_of(conn) == Some(Version::V4)
-            {
+            if violation.code == reason::PACKET_TOO_LARGE && version == Version::V4 {
                 // MQTT 3.1.1 has no word for that limit.
                 continue;
             }

@@ -26,7 +26,7 @@ fn all_faults_at_once() {
     }
 }
 
-/// Runs in which the world was wrong once about what a device may lose.
+/// Runs in which the world was wrong once about what a device may do or lose.
 #[test]
 fn runs_that_once_failed() {
     for (seed, devices, hours) in [(5_039, 10, 3), (41, 10, 48), (5, 8, 10), (60_214, 10, 6)] {
