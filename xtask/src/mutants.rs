@@ -15,7 +15,7 @@ struct Pass {
     test: &'static str,
     /// As little optimisation as makes building and running it quickest.
     optimised: &'static str,
-    /// Some five times what it takes.
+    /// Some four times what it takes.
     timeout_s: &'static str,
 }
 
@@ -27,7 +27,7 @@ const PASSES: [Pass; 2] = [
         package: "aldis-mqtt",
         test: "--test=session",
         optimised: "1",
-        timeout_s: "25",
+        timeout_s: "15",
     },
     Pass {
         files: &["device/src/supervisor.rs", SESSION[0], SESSION[1]],
@@ -61,7 +61,7 @@ pub struct Mutants {
 impl Mutants {
     /// Runs cargo-mutants.
     pub fn run(&self) -> Result<()> {
-        let installed = cargo_in(&root(), &["mutants", "--version"]).output();
+        let installed = cargo_in(root(), &["mutants", "--version"]).output();
         if !installed.is_ok_and(|version| version.status.success()) {
             bail!(
                 "cargo-mutants is missing; install it with `cargo install --locked cargo-mutants`"
