@@ -2,6 +2,7 @@
 
 mod patches;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -148,14 +149,15 @@ fn manifest(root: &str) -> String {
     text
 }
 
-/// Copies what has changed, so that Cargo builds no more than that.
+/// Copies what has changed, so that Cargo builds no more than that, and removes what is gone.
 fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     let failed = || format!("cannot copy {}", from.display());
     fs::create_dir_all(to).with_context(failed)?;
+    let skipped = |name: &OsStr| name == "target" || name == "fuzz";
     for entry in fs::read_dir(from).with_context(failed)? {
         let entry = entry.with_context(failed)?;
         let (name, path) = (entry.file_name(), entry.path());
-        if name == "target" || name == "fuzz" {
+        if skipped(&name) {
             continue;
         }
         if path.is_dir() {
@@ -163,6 +165,18 @@ fn copy_folder(from: &Path, to: &Path) -> Result<()> {
         } else {
             write_if_new(&to.join(name), &fs::read(&path).with_context(failed)?)?;
         }
+    }
+    for entry in fs::read_dir(to).with_context(failed)? {
+        let entry = entry.with_context(failed)?;
+        let (name, path) = (entry.file_name(), entry.path());
+        if skipped(&name) || from.join(&name).exists() {
+            continue;
+        }
+        let removed = match path.is_dir() {
+            true => fs::remove_dir_all(&path),
+            false => fs::remove_file(&path),
+        };
+        removed.with_context(|| format!("cannot remove {}", path.display()))?;
     }
     Ok(())
 }
@@ -230,6 +244,29 @@ mod tests {
             assert_ne!(whole, broken, "{}", patch.name);
             assert!(!patch.expected.is_empty(), "{}", patch.name);
         }
+    }
+
+    /// A file that was moved would be there twice, and nothing build.
+    #[test]
+    fn the_copy_forgets_what_is_gone() {
+        let folder = std::env::temp_dir().join(format!("aldis-copy-{}", std::process::id()));
+        let (from, to) = (folder.join("from"), folder.join("to"));
+        fs::create_dir_all(from.join("old")).unwrap();
+        for name in ["kept.rs", "moved.rs", "old/file.rs"] {
+            fs::write(from.join(name), name).unwrap();
+        }
+        copy_folder(&from, &to).unwrap();
+        fs::create_dir_all(to.join("target")).unwrap();
+        fs::remove_file(from.join("moved.rs")).unwrap();
+        fs::remove_dir_all(from.join("old")).unwrap();
+        copy_folder(&from, &to).unwrap();
+        let mut names: Vec<_> = fs::read_dir(&to)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["kept.rs", "target"]);
+        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]
