@@ -364,8 +364,13 @@ fn publications_that_cannot_be_are_refused_at_once() {
         let refused = rig.session.subscribe(filter, options, None);
         assert_eq!(refused, Err(SubscribeError::InvalidFilter), "{filter}");
     }
-    let zero = rig.session.subscribe("a", options, Some(0));
-    assert_eq!(zero, Err(SubscribeError::InvalidFilter));
+    // One to 268,435,455: MQTT 5, 3.8.2.1.2.
+    for identifier in [0, 268_435_456] {
+        let refused = rig.session.subscribe("a", options, Some(identifier));
+        assert_eq!(refused, Err(SubscribeError::InvalidFilter), "{identifier}");
+    }
+    let most = rig.session.subscribe("most", options, Some(268_435_455));
+    assert_eq!(most, Ok(()));
     let unknown = rig.session.unsubscribe("a");
     assert_eq!(unknown, Err(SubscribeError::NotSubscribed));
     rig.subscribe("a", One);

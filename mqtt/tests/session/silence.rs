@@ -629,14 +629,18 @@ fn little_is_put_under_way_while_an_answer_is_overdue() {
                 path.advance(200);
             }
             path.broker.take_log();
+            assert!(!path.session.is_overdue());
             let accepted = path.accepted;
+            let mut overdue = false;
             // The broker goes on receiving; its answers are lost.
             path.broker.withhold(PacketType::PubAck, 0, u32::MAX);
             path.broker.withhold(PacketType::PubRec, 0, u32::MAX);
             while path.losses().is_empty() {
                 path.publish(b"x", qos);
                 path.advance(200);
+                overdue |= path.session.is_overdue();
             }
+            assert!(overdue, "who publishes may want to wait");
             let twice = path.broker.take_log().len();
             assert!((1..=8).contains(&twice), "{version:?} {qos:?}: {twice}");
             assert!(path.accepted - accepted > 20);
@@ -644,6 +648,7 @@ fn little_is_put_under_way_while_an_answer_is_overdue() {
             path.connect();
             path.advance(2_000);
             assert_eq!(path.delivered(), path.accepted, "{version:?} {qos:?}");
+            assert!(!path.session.is_overdue());
         }
     }
 }
