@@ -72,15 +72,15 @@ impl Quiet {
         let Some(since) = self.connected_at.take() else {
             return;
         };
+        if now.since(since) > Self::HOUR_MS.into() {
+            self.strikes = 0;
+            self.shortest_ms = u32::MAX;
+        }
         let waited_ms = match cause {
             Cause::Silent => patience_ms,
             Cause::Network(Network::Reset | Network::TimedOut) => 0,
             _ => return,
         };
-        if now.since(since) > Self::HOUR_MS.into() {
-            self.strikes = 0;
-            self.shortest_ms = u32::MAX;
-        }
         let quiet_ms = now.since(answered_at).saturating_sub(waited_ms.into());
         let quiet_ms = u32::try_from(quiet_ms).unwrap_or(u32::MAX);
         if quiet_ms >= Self::LEAST_MS {
@@ -213,6 +213,39 @@ mod tests {
             path.run(30 * DAY);
             let more = path.losses - before;
             assert!((1..=20).contains(&more), "{idle_s}: {more}");
+        }
+    }
+
+    /// Two losses months apart are no sign of a path that forgets, however a connection
+    /// between them that held for long came to its end.
+    #[test]
+    fn a_connection_that_held_acquits_the_path() {
+        let closed = Cause::Network(Network::Closed);
+        for (held_ms, cause, changes) in [
+            (HOUR / 2, closed, true),
+            (2 * HOUR, closed, false),
+            (2 * HOUR, Cause::TakenOver, false),
+        ] {
+            let mut quiet = Quiet::new(300);
+            let mut now = 0;
+            quiet.connected(at(now));
+            let lose = |quiet: &mut Quiet, now: u64| {
+                let answered = now - 65_000;
+                quiet.lost(Cause::Silent, at(answered), 5_000, at(now));
+            };
+            now += 100_000;
+            lose(&mut quiet, now);
+            assert!(!quiet.connected(at(now + 400)));
+            now += held_ms;
+            quiet.lost(cause, at(now), 5_000, at(now));
+            assert!(!quiet.connected(at(now + 400)));
+            now += 100_000;
+            lose(&mut quiet, now);
+            assert_eq!(
+                quiet.connected(at(now + 400)),
+                changes,
+                "{held_ms} {cause:?}"
+            );
         }
     }
 

@@ -103,7 +103,7 @@ faults! {
     Trickle = "trickle", Home, 30..=600;
     /// Bytes come in pieces of any size, each way.
     Fragments = "fragments", Home, 60..=1800;
-    /// Each way takes up to 4 s.
+    /// Each way takes 1 to 3.5 s more.
     SlowPath = "slow-path", Home, 60..=1800;
     /// A third of all segments is lost, and sent again.
     LossyPath = "lossy-path", Home, 60..=1800;

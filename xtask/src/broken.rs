@@ -20,7 +20,7 @@ const ROOMS: [&str; 5] = ["mqtt", "protocol", "device", "boards/flash", "world"]
 /// Break the product on purpose, a promise at a time, and require that the world notices
 ///
 /// A copy is broken, in `target/broken`; the repository stays as it is. Example:
-/// `cargo xtask broken exactly-once`.
+/// `cargo xtask broken clean-start`.
 #[derive(Args)]
 pub struct Broken {
     /// Only those with this in their name
