@@ -29,7 +29,14 @@ fn all_faults_at_once() {
 /// Runs in which the world was wrong once about what a device may do or lose.
 #[test]
 fn runs_that_once_failed() {
-    for (seed, devices, hours) in [(5_039, 10, 3), (41, 10, 48), (5, 8, 10), (60_214, 10, 6)] {
+    for (seed, devices, hours) in [
+        (5_039, 10, 3),
+        (41, 10, 48),
+        (5, 8, 10),
+        (60_214, 10, 6),
+        (60_264, 10, 73),
+        (60_685, 10, 68),
+    ] {
         holds(Plan::new(seed, devices, hours * HOUR));
     }
 }
