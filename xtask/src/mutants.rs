@@ -43,8 +43,8 @@ const SESSION: [&str; 2] = ["mqtt/src/session/*.rs", "mqtt/src/outbox/*.rs"];
 /// Break session, outbox and supervisor by chance, and see what the world does not notice
 ///
 /// It is cargo-mutants' work, in a copy; what it wrote is in `target/mutants/mutants.out`.
-/// `missed.txt` has what nothing noticed: docs/mutants.md has a reason for each. All of them
-/// take two hours. Example: `cargo xtask mutants --only Outbox --shard 0/4`.
+/// `missed.txt` has what nothing noticed: docs/mutants.md has the reasons. All of them
+/// take some three hours. Example: `cargo xtask mutants --only Outbox --shard 0/4`.
 #[derive(Args)]
 pub struct Mutants {
     /// Only those with this in their name, a regular expression
