@@ -1,7 +1,9 @@
 //! What a device asks of the board it runs on.
 
 use aldis_mqtt::{Cause, Version};
-use aldis_protocol::{Lamp, LampCommand, Reading, ResetReason, SensorState};
+use aldis_protocol::{Lamp, LampCommand, MessageState, Reading, ResetReason, SensorState};
+
+use crate::{Letter, Mark, Recent};
 
 /// The board. None of its methods waits for anything outside of it.
 pub trait Board {
@@ -35,6 +37,17 @@ pub trait Board {
         let _ = kept;
     }
 
+    /// Keeps a message over restarts, in the place of another one. Returns as
+    /// [`Board::save`] does. There are [`Mail::PLACES`](crate::Mail::PLACES).
+    fn keep_letter(&mut self, place: usize, letter: &Letter) {
+        let _ = (place, letter);
+    }
+
+    /// Keeps what became of the message in this place.
+    fn mark_letter(&mut self, place: usize, mark: &Mark) {
+        let _ = (place, mark);
+    }
+
     /// How the board is.
     fn vitals(&mut self) -> Vitals;
 
@@ -54,6 +67,8 @@ pub struct Saved {
     /// How many starts in a row, up to the last, did not last for
     /// [`Device::STABLE_MS`](crate::Device::STABLE_MS).
     pub unstable: u8,
+    /// Which commands were done last.
+    pub recent: Recent,
 }
 
 /// What a board keeps of the readings.
@@ -91,6 +106,7 @@ impl Default for Saved {
             boot: 0,
             seq: 1,
             unstable: 0,
+            recent: Recent::default(),
         }
     }
 }
@@ -173,6 +189,36 @@ pub enum Notice<'a> {
         topic: &'a str,
         /// What it says.
         command: LampCommand,
+    },
+    /// A message for the person at the device came.
+    Message {
+        /// What the sender calls it.
+        id: &'a str,
+        /// Who sent it, if that is known.
+        from: Option<&'a str>,
+        /// What it says.
+        text: &'a str,
+    },
+    /// A message was read, has expired or had to go for a newer one.
+    MessageState {
+        /// What the sender calls it.
+        id: &'a str,
+        /// What became of it.
+        state: MessageState,
+    },
+    /// A message of the person at the device is on its way.
+    Sending {
+        /// The device that it is for.
+        to: &'a str,
+        /// What it says.
+        text: &'a str,
+    },
+    /// Somebody keyed this in Morse code.
+    Heard {
+        /// What was keyed.
+        text: &'a str,
+        /// How fast, in words a minute.
+        wpm: u8,
     },
     /// A message came that is not obeyed.
     Ignored {

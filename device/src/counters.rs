@@ -17,6 +17,7 @@ pub(crate) struct Counters {
     superseded: u32,
     full: u32,
     expired: u32,
+    too_large: u32,
 }
 
 impl Counters {
@@ -28,6 +29,11 @@ impl Counters {
             GivenUp::Full => &mut self.full,
         };
         *counter = counter.saturating_add(1);
+    }
+
+    /// Something came that is larger than the device can receive.
+    pub fn too_large(&mut self) {
+        self.too_large = self.too_large.saturating_add(1);
     }
 
     pub fn lost(&mut self, cause: Cause) {

@@ -84,20 +84,30 @@
 )]
 
 pub mod dht;
+pub mod morse;
+pub mod screen;
 
 mod backlog;
 mod board;
+mod button;
 mod counters;
 mod device;
+mod lights;
+mod mail;
 mod quiet;
+mod recent;
 mod sensor;
 mod settings;
 mod supervisor;
 #[cfg(test)]
 mod tests;
+mod ui;
 
 pub use backlog::Backlog;
 pub use board::{Board, GivenUp, Kept, Notice, Recalled, Saved, Vitals};
-pub use device::{Device, Reaction};
+pub use button::{Button, Press};
+pub use device::{Device, Facts, Reaction};
+pub use mail::{Letter, Mail, Mark};
+pub use recent::Recent;
 pub use settings::{Memory, Settings};
 pub use supervisor::{Order, Radio, Supervisor};

@@ -28,6 +28,16 @@ pub struct Settings<'a> {
     /// [`Device::STABLE_MS`](crate::Device::STABLE_MS) the sensor is left alone;
     /// `None`: never.
     pub start_limit: Option<u8>,
+    /// What a long press sends to the sender of a message.
+    pub reply: Option<&'a str>,
+    /// What can be chosen to be sent; a long press sends the first.
+    pub presets: &'a [&'a str],
+    /// The device to which these go.
+    pub peer: Option<&'a str>,
+    /// The button is a Morse key.
+    pub morse_key: bool,
+    /// How fast the lamp plays Morse code, in words a minute, unless it is told.
+    pub morse_wpm: u8,
     /// The version of the firmware.
     pub version: &'a str,
     /// Which versions of MQTT to speak.
@@ -58,6 +68,11 @@ impl<'a> Settings<'a> {
             confirm: false,
             model: Model::Auto,
             start_limit: None,
+            reply: None,
+            presets: &[],
+            peer: None,
+            morse_key: false,
+            morse_wpm: 12,
             version: env!("CARGO_PKG_VERSION"),
             versions: Versions::Any,
             username: None,
@@ -72,7 +87,7 @@ impl<'a> Settings<'a> {
 /// The memory of a device's session.
 #[derive(Debug)]
 pub struct Memory {
-    receive: [u8; 1024],
+    receive: [u8; 2_560],
     outbox: [u8; 4096],
     slots: [Slot; 32],
     status: [u8; MAX_LEN],
@@ -82,7 +97,7 @@ impl Memory {
     /// Empty.
     pub const fn new() -> Self {
         Self {
-            receive: [0; 1024],
+            receive: [0; 2_560],
             outbox: [0; 4096],
             slots: [Slot::EMPTY; 32],
             status: [0; MAX_LEN],

@@ -1,22 +1,38 @@
 //! The application of a device.
 
+mod look;
+mod obey;
+mod person;
+mod publish;
+mod stop;
+
+use aldis_mqtt::wire::{Properties, Property};
 use aldis_mqtt::{
-    Cause, Dropped, Event, Instant, Network, Publication, PublicationId, PublishError, QoS,
-    ReasonCode, RetainHandling, Session, SubscribeError, SubscribeOptions, Token, Version,
-    wire::Properties, wire::Property,
+    Cause, Dropped, Event, Instant, PublicationId, QoS, RetainHandling, Session, SubscribeError,
+    SubscribeOptions, Version,
 };
 use aldis_protocol::topic::MAX_LEN;
-use aldis_protocol::{
-    Availability, Climate, Diag, Lamp, LampCommand, Mode, Reading, SensorState, Topic, decode_ack,
-    encode_readout,
-};
+use aldis_protocol::{Lamp, MessageState, Reading, SensorState, Topic};
+use heapless::Deque;
 
 use crate::backlog::{Backlog, Entry};
+use crate::button::Button;
 use crate::counters::Counters;
 use crate::dht::{self, Pulse};
+use crate::lights::Lights;
+use crate::mail::Mail;
+use crate::morse::{Heard, Receiver};
 use crate::quiet::Quiet;
 use crate::sensor::Sensor;
-use crate::{Board, GivenUp, Kept, Notice, Recalled, Saved, Settings};
+use crate::ui::{Told as Said, Ui};
+use crate::{Board, GivenUp, Kept, Letter, Mark, Notice, Recalled, Saved, Settings};
+
+pub use look::Facts;
+pub use obey::Reaction;
+use obey::Playing;
+use person::Outgoing;
+use publish::Told;
+use stop::Stopping;
 
 /// A device: it measures, publishes and obeys. It keeps the newest `BACKLOG`
 /// readings that are not yet delivered.
@@ -26,6 +42,7 @@ pub struct Device<'a, const BACKLOG: usize = 512> {
     saved: Saved,
     sensor: Sensor,
     backlog: &'a mut Backlog<BACKLOG>,
+    mail: &'a mut Mail,
     counters: Counters,
     quiet: Quiet,
     /// The session is to be told how long it may be quiet.
@@ -57,57 +74,30 @@ pub struct Device<'a, const BACKLOG: usize = 512> {
     /// The broker takes no packets as large as a reading.
     too_large: bool,
     stopping: Stopping,
-}
 
-/// How far the broker knows a state of the device.
-///
-/// One publication of each is under way at most. So none of an earlier state
-/// can come after a later one's, and a broker that never answers does not fill
-/// the outbox.
-#[derive(Clone, Copy, Debug, Default)]
-struct Told {
-    /// It is to be told.
-    due: bool,
-    under_way: Option<PublicationId>,
-}
-
-impl Told {
-    /// Whether it is to be told now.
-    const fn waits(&self) -> bool {
-        self.due && self.under_way.is_none()
-    }
-
-    /// The end of a publication came. Says whether it was this one's.
-    fn ended(&mut self, id: PublicationId) -> bool {
-        let ended = self.under_way == Some(id);
-        if ended {
-            self.under_way = None;
-        }
-        ended
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stopping {
-    No,
-    /// `offline` is to be published, until this moment.
-    Wanted(Instant),
-    /// It was; its delivery is awaited.
-    Published(PublicationId, Instant),
-    /// The broker has it.
-    Told(Instant),
-    /// The session is to be stopped by this moment.
-    Closing(Instant),
-    Done,
-}
-
-/// What an event asks the device to do, in [`Device::react`].
-#[derive(Clone, Copy, Debug, Default)]
-#[must_use = "a message is acknowledged only when it was reacted to"]
-pub struct Reaction {
-    command: Option<LampCommand>,
-    token: Option<Token>,
-    disconnected: Option<(Cause, Instant)>,
+    lights: Lights,
+    /// When the lamp shows something else by itself.
+    lights_at: Instant,
+    /// For whom the lamp plays.
+    playing: Option<Playing>,
+    button: Button,
+    receiver: Receiver,
+    /// The key is held by somebody who reads with it.
+    reading: bool,
+    /// What was keyed and not yet published.
+    heard: Deque<Heard, 4>,
+    ui: Ui,
+    /// What is to be seen has changed.
+    seen: bool,
+    outgoing: Deque<Outgoing<'a>, 4>,
+    /// The last of these that the session has.
+    sending: Option<PublicationId>,
+    /// How many ids were given in this start.
+    named: u32,
+    /// The last measurement that succeeded, and when the broker had something last.
+    reading_now: Option<Reading>,
+    delivered_at: Option<Instant>,
+    connected: bool,
 }
 
 impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
@@ -142,6 +132,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
         settings: Settings<'a>,
         saved: Saved,
         backlog: &'a mut Backlog<BACKLOG>,
+        mail: &'a mut Mail,
         now: Instant,
         board: &mut impl Board,
     ) -> Self {
@@ -168,6 +159,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             saved,
             sensor: Sensor::default(),
             backlog,
+            mail,
             counters: Counters::default(),
             quiet: Quiet::new(settings.keep_alive_s),
             quiet_due: false,
@@ -194,6 +186,21 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             window: Self::WINDOW,
             too_large: false,
             stopping: Stopping::No,
+            lights: Lights::new(saved.lamp),
+            lights_at: now,
+            playing: None,
+            button: Button::new(),
+            receiver: Receiver::new(),
+            reading: false,
+            heard: Deque::new(),
+            ui: Ui::new(now),
+            seen: true,
+            outgoing: Deque::new(),
+            sending: None,
+            named: 0,
+            reading_now: None,
+            delivered_at: None,
+            connected: false,
         }
     }
 
@@ -211,7 +218,9 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             session.subscribe(topic, commands, None)?;
         }
         let mut name = [0; MAX_LEN];
-        session.subscribe(self.topic(Topic::LedSet, &mut name), commands, None)?;
+        for topic in [Topic::LedSet, Topic::MessageSet, Topic::MorseSet] {
+            session.subscribe(self.topic(topic, &mut name), commands, None)?;
+        }
         if self.settings.confirm {
             let confirmations = SubscribeOptions {
                 qos: QoS::AtLeastOnce,
@@ -237,6 +246,12 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
         }
     }
 
+    /// Takes back a message that the board kept over the restart in this place
+    /// ([`Board::keep_letter`]), with what it kept of its state ([`Board::mark_letter`]).
+    pub fn recall_letter(&mut self, place: usize, letter: Letter, mark: Option<Mark>) {
+        self.mail.letters.recall(place, letter, mark, self.started);
+    }
+
     /// Whether the device was started too often without lasting, so that it
     /// leaves the sensor alone.
     pub fn is_safe(&self) -> bool {
@@ -253,14 +268,6 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
         self.backlog.len()
     }
 
-    /// Begins a clean stop: the broker is told `offline`, within
-    /// [`Device::STOP_MS`]. It is complete when the session has stopped.
-    pub fn stop(&mut self, now: Instant) {
-        if self.stopping == Stopping::No {
-            self.stopping = Stopping::Wanted(now.after(Self::STOP_MS));
-        }
-    }
-
     fn topic<'n>(&self, topic: Topic, name: &'n mut [u8; MAX_LEN]) -> &'n str {
         // The length of prefix and id was checked when the settings were made.
         self.settings.topics.write(topic, name).unwrap_or("")
@@ -269,7 +276,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
     /// Takes note of something that happened to the session. Every reaction is
     /// given to [`Device::react`] before the next event.
     pub fn event(&mut self, event: &Event<'_>, now: Instant, board: &mut impl Board) -> Reaction {
-        let mut reaction = Reaction::default();
+        let mut reaction = Reaction::at(now);
         match *event {
             Event::Connected {
                 version,
@@ -277,21 +284,22 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
                 ..
             } => self.connected(version, properties, now, board),
             Event::Disconnected { cause, .. } => {
-                reaction.disconnected = Some((cause, now));
+                reaction.disconnected = Some(cause);
                 self.lost(cause, board);
             }
             Event::Message(message) => {
                 reaction.token = message.token;
-                reaction.command = self.message(
-                    message.topic.as_str(),
-                    message.payload,
-                    message.retain,
-                    now,
-                    board,
-                );
+                self.message(&message, &mut reaction, now, board);
+                self.seen = true;
             }
             Event::Delivered { id, .. } => {
-                self.told(id);
+                self.delivered_at = Some(now);
+                self.told(id, now, board);
+                if self.sending == Some(id) {
+                    self.sending = None;
+                    self.ui.tell(Said::Sent, now);
+                    self.seen = true;
+                }
                 let confirm = self.settings.confirm;
                 if let Some(seq) = self.backlog.delivered(id, confirm, now) {
                     board.notice(Notice::Delivered { seq });
@@ -302,7 +310,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
                     self.stopping = Stopping::Told(until);
                 }
             }
-            Event::Dropped { id, reason } => self.dropped(id, reason, board),
+            Event::Dropped { id, reason } => self.dropped(id, reason, now, board),
             Event::Subscribed {
                 filter,
                 result: Err(reason),
@@ -313,10 +321,14 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
                 });
             }
             Event::Oversized { topic, .. } => {
-                board.notice(Notice::Ignored {
-                    topic: topic.as_str(),
-                    why: "larger than the device can receive",
-                });
+                let why = "larger than the device can receive";
+                let topic = topic.as_str();
+                board.notice(Notice::Ignored { topic, why });
+                self.counters.too_large();
+                if self.settings.topics.parse(topic) == Some(Topic::MessageSet) {
+                    let id = self.own_id("");
+                    self.note(id, MessageState::Refused, Some(why), now);
+                }
             }
             Event::Subscribed { .. } | Event::Unsubscribed { .. } => {}
         }
@@ -344,28 +356,53 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             }
         }
         self.quiet_due |= self.quiet.connected(now);
+        self.connected = true;
+        self.ui.connected(&self.mail.letters, now);
+        self.seen = true;
         board.notice(Notice::Connected(version));
     }
 
     fn lost(&mut self, cause: Cause, board: &mut impl Board) {
         self.diag_due = false;
+        self.seen |= self.connected;
+        self.connected = false;
         self.counters.lost(cause);
         board.notice(Notice::Lost(cause));
     }
 
-    /// The end of a publication came. Says which state it told, if any.
-    fn told(&mut self, id: PublicationId) -> Option<Topic> {
+    /// The end of a publication came. Says on which topic it was, unless that of the
+    /// readings.
+    fn told(&mut self, id: PublicationId, now: Instant, board: &mut impl Board) -> Option<Topic> {
         let states = [
             (&mut self.status, Topic::Status),
             (&mut self.lamp, Topic::Led),
             (&mut self.sensor_state, Topic::Sensor),
         ];
-        states
+        let state = states
             .into_iter()
-            .find_map(|(told, topic)| told.ended(id).then_some(topic))
+            .find_map(|(told, topic)| told.ended(id).then_some(topic));
+        if state.is_some() {
+            return state;
+        }
+        if let Some(told) = self.mail.letters.told(id) {
+            if let Some(place) = told
+                && let Some(entry) = self.mail.letters.get(place)
+            {
+                board.mark_letter(place, &entry.mark(now));
+            }
+            return Some(Topic::MessageState);
+        }
+        let tray = &mut self.mail.tray;
+        (tray.notes.ended(id) || tray.replies.ended(id)).then_some(Topic::Answer)
     }
 
-    fn dropped(&mut self, id: PublicationId, reason: Dropped, board: &mut impl Board) {
+    fn dropped(
+        &mut self,
+        id: PublicationId,
+        reason: Dropped,
+        now: Instant,
+        board: &mut impl Board,
+    ) {
         let reading = self.backlog.dropped(id);
         if let Some(seq) = reading {
             let why = match reason {
@@ -374,11 +411,16 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             };
             self.give_up(seq, why, board);
         }
-        let topic = match self.told(id) {
+        let topic = match self.told(id, now, board) {
             Some(topic) => topic,
             None if reading.is_some() => Topic::Climate,
             None => Topic::Status,
         };
+        if self.sending == Some(id) {
+            self.sending = None;
+            self.ui.tell(Said::Refused, now);
+            self.seen = true;
+        }
         if let Dropped::Refused(reason) = reason {
             let mut name = [0; MAX_LEN];
             let topic = self.topic(topic, &mut name);
@@ -389,84 +431,6 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
     fn give_up(&mut self, seq: u32, why: GivenUp, board: &mut impl Board) {
         self.counters.gave_up(why);
         board.notice(Notice::GivenUp { seq, why });
-    }
-
-    /// What a message asks for.
-    fn message(
-        &mut self,
-        topic: &str,
-        payload: &[u8],
-        retain: bool,
-        now: Instant,
-        board: &mut impl Board,
-    ) -> Option<LampCommand> {
-        let ours = self.settings.topics.parse(topic);
-        if ours == Some(Topic::ClimateAck) {
-            match decode_ack(payload) {
-                // Of an earlier life, perhaps: nobody has what was not yet given.
-                Some(seq) if seq >= self.saved.seq => board.notice(Notice::Ignored {
-                    topic,
-                    why: "no reading of this number was sent",
-                }),
-                Some(seq) => self.backlog.confirmed(seq, now),
-                None => board.notice(Notice::Ignored {
-                    topic,
-                    why: "not a sequence number",
-                }),
-            }
-            return None;
-        }
-        let seed = self.settings.command_topic == Some(topic);
-        if !seed && ours != Some(Topic::LedSet) {
-            return None;
-        }
-        // A command that was kept was meant for another time.
-        let command = match LampCommand::decode(payload) {
-            _ if retain => Err("a retained command"),
-            Some(LampCommand::Toggle) if seed => Err("neither on nor off"),
-            Some(command) => Ok(command),
-            None if seed => Err("neither on nor off"),
-            None => Err("neither on, off nor toggle"),
-        };
-        match command {
-            Ok(command) => {
-                board.notice(Notice::Command { topic, command });
-                Some(command)
-            }
-            Err(why) => {
-                board.notice(Notice::Ignored { topic, why });
-                None
-            }
-        }
-    }
-
-    /// Does what an event asked for, and only then acknowledges it.
-    pub fn react(&mut self, reaction: Reaction, session: &mut Session<'_>, board: &mut impl Board) {
-        if let Some(command) = reaction.command {
-            let lamp = command.apply(self.saved.lamp);
-            board.light(lamp);
-            if lamp != self.saved.lamp {
-                self.saved.lamp = lamp;
-                board.save(&self.saved);
-            }
-            board.notice(Notice::Lamp(lamp));
-            self.lamp.due = true;
-        }
-        if let Some(token) = reaction.token {
-            session.acknowledge(token);
-        }
-        if let Some((cause, now)) = reaction.disconnected {
-            let (answered_at, patience_ms) = (session.answered_at(), session.patience_ms());
-            self.quiet.lost(cause, answered_at, patience_ms, now);
-            // A reading is sent with its age, which only the next connection knows.
-            self.backlog.take_back(|id| session.withdraw(id));
-            // The next connection is told the states of its time.
-            for told in [&mut self.status, &mut self.lamp, &mut self.sensor_state] {
-                if told.under_way.is_some_and(|id| session.withdraw(id)) {
-                    told.under_way = None;
-                }
-            }
-        }
     }
 
     /// The measurement that [`Board::measure`] began has brought these pulses.
@@ -484,10 +448,13 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
     ) {
         self.measuring_until = Instant::NEVER;
         if let Ok(reading) = result {
+            self.seen |= self.reading_now != Some(reading);
+            self.reading_now = Some(reading);
             board.notice(Notice::Reading(reading));
         }
         if let Some(state) = self.sensor.measured(result, now) {
             self.sensor_state.due = true;
+            self.seen = true;
             board.notice(Notice::Sensor(state));
         }
     }
@@ -526,8 +493,17 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
                 most_ms: self.quiet.limit_ms(),
             });
         }
+        self.person(now, board);
+        self.expire(now, board);
+        self.shine(now, board);
+        self.send_outgoing(session, now, board);
         if session.is_connected() {
             self.publish(session, now, board);
+        }
+        if self.mail.tray.is_calm() {
+            while let Some(token) = self.mail.held.pop() {
+                session.acknowledge(token);
+            }
         }
         let done = self.done();
         // A start may end before another reading tells it, again and again.
@@ -591,6 +567,11 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             .min(self.diag_at)
             .min(self.stable_at)
             .min(stop_at)
+            .min(self.lights_at)
+            .min(self.button.deadline())
+            .min(self.receiver.deadline())
+            .min(self.ui.deadline(&self.mail.letters))
+            .min(self.mail.letters.deadline())
     }
 
     /// Every reading up to this number is done.
@@ -606,212 +587,6 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             uptime_ms: at.since(self.started),
             reading,
             done: self.done(),
-        }
-    }
-
-    /// Gives the newest reading its number, to be published now or later.
-    fn record(&mut self, session: &mut Session<'_>, now: Instant, board: &mut impl Board) {
-        let Some((reading, taken)) = self.sensor.take() else {
-            return;
-        };
-        let seq = self.saved.seq;
-        // Kept before it is used: no number is ever given twice.
-        let done = self.done();
-        self.saved.seq = seq.wrapping_add(1);
-        let kept = Kept {
-            done,
-            ..self.kept(Some(reading), taken)
-        };
-        board.keep(&kept, &self.saved);
-        self.known_done = done;
-        if let Some(seq) = self.backlog.push(Entry::new(seq, taken, reading)) {
-            self.give_up(seq, GivenUp::Superseded, board);
-        }
-        if let Some(topic) = self.settings.readout_topic {
-            let mut text = [0; 32];
-            if let Ok(len) = encode_readout(reading, &mut text) {
-                let payload = text.get(..len).unwrap_or(&[]);
-                // At QoS 0 it is for now or not at all.
-                let _ = session.publish(&Publication::new(topic, payload), now);
-            }
-        }
-    }
-
-    /// Tells the broker what it does not know, as far as there is room.
-    fn publish(&mut self, session: &mut Session<'_>, now: Instant, board: &mut impl Board) {
-        let mut name = [0; MAX_LEN];
-        // Most of the time there is nothing to tell, and no topic to be written.
-        if self.stopping == Stopping::No && self.status.waits() {
-            let topic = self.topic(Topic::Status, &mut name);
-            tell(
-                &mut self.status,
-                session,
-                topic,
-                Availability::Online.as_str(),
-                now,
-                board,
-            );
-        }
-        if self.lamp.waits() {
-            let topic = self.topic(Topic::Led, &mut name);
-            tell(
-                &mut self.lamp,
-                session,
-                topic,
-                self.saved.lamp.as_str(),
-                now,
-                board,
-            );
-        }
-        if self.sensor_state.waits()
-            && let Some(state) = self.sensor_state()
-        {
-            let topic = self.topic(Topic::Sensor, &mut name);
-            tell(
-                &mut self.sensor_state,
-                session,
-                topic,
-                state.as_str(),
-                now,
-                board,
-            );
-        }
-        if self.diag_due {
-            self.diag_due = !self.publish_diag(session, now, board);
-        }
-        // What waits in the outbox would grow older than it says.
-        if self.too_large || session.is_overdue() {
-            return;
-        }
-        while let Some(entry) = self.backlog.next(self.window) {
-            let age_ms = entry.age_ms(now);
-            let climate = Climate {
-                seq: entry.seq,
-                boot: self.saved.boot,
-                taken: entry.boot(),
-                age_ms,
-                reading: entry.reading,
-            };
-            let mut text = [0; Climate::MAX_LEN];
-            let Ok(len) = climate.encode(&mut text) else {
-                return;
-            };
-            let payload = text.get(..len).unwrap_or(&[]);
-            let topic = self.topic(Topic::Climate, &mut name);
-            let publication = Publication::new(topic, payload).qos(QoS::AtLeastOnce);
-            match session.publish(&publication, now) {
-                Ok(published) => self.backlog.published(entry.seq, published.id),
-                Err(PublishError::Full) => return,
-                Err(_) => {
-                    // The broker takes no packet of this size: another may.
-                    self.too_large = true;
-                    let reason = ReasonCode::PACKET_TOO_LARGE;
-                    board.notice(Notice::Refused { topic, reason });
-                    return;
-                }
-            }
-            board.notice(Notice::Published {
-                seq: entry.seq,
-                age_ms,
-            });
-        }
-    }
-
-    fn publish_diag(
-        &self,
-        session: &mut Session<'_>,
-        now: Instant,
-        board: &mut impl Board,
-    ) -> bool {
-        let vitals = board.vitals();
-        let diag = Diag {
-            uptime_s: Some(now.since(self.started) / 1_000),
-            boot: Some(self.saved.boot),
-            reset: vitals.reset,
-            rssi_dbm: vitals.rssi_dbm,
-            free: vitals.free,
-            free_min: vitals.free_min,
-            reconnects: Some(self.counters.reconnects(&vitals)),
-            outbox: u32::try_from(self.backlog.len()).ok(),
-            dropped: Some(self.counters.dropped()),
-            mode: self.safe.then_some(Mode::Safe),
-            version: Some(self.settings.version),
-        };
-        let mut name = [0; MAX_LEN];
-        let mut text = [0; Diag::MAX_LEN + 64];
-        let Ok(len) = diag.encode(&mut text) else {
-            return true;
-        };
-        let payload = text.get(..len).unwrap_or(&[]);
-        let topic = self.topic(Topic::Diag, &mut name);
-        let publication = Publication::new(topic, payload);
-        !matches!(session.publish(&publication, now), Err(PublishError::Full))
-    }
-
-    fn stop_step(&mut self, session: &mut Session<'_>, now: Instant) {
-        if let Stopping::Wanted(until) = self.stopping
-            && session.is_connected()
-        {
-            let mut name = [0; MAX_LEN];
-            let offline = Availability::Offline.as_str().as_bytes();
-            let topic = self.topic(Topic::Status, &mut name);
-            let publication = Publication::new(topic, offline)
-                .qos(QoS::AtLeastOnce)
-                .retained()
-                .latest();
-            if let Ok(published) = session.publish(&publication, now) {
-                self.stopping = Stopping::Published(published.id, until);
-            }
-        }
-        match self.stopping {
-            Stopping::Wanted(until) | Stopping::Published(_, until)
-                if until <= now || !session.is_connected() =>
-            {
-                // Without DISCONNECT the broker publishes the will: it says
-                // `offline` where the device could not.
-                session.stop(now);
-                session.failed(Network::Closed, now);
-                self.stopping = Stopping::Done;
-            }
-            Stopping::Told(until) => {
-                session.stop(now);
-                self.stopping = Stopping::Closing(until);
-            }
-            Stopping::Closing(_) if session.is_stopped() => self.stopping = Stopping::Done,
-            Stopping::Closing(until) if until <= now => {
-                session.failed(Network::Closed, now);
-                self.stopping = Stopping::Done;
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Publishes a state, retained, if it is due and none of its kind is under way.
-fn tell(
-    told: &mut Told,
-    session: &mut Session<'_>,
-    topic: &str,
-    state: &str,
-    now: Instant,
-    board: &mut impl Board,
-) {
-    let publication = Publication::new(topic, state.as_bytes())
-        .qos(QoS::AtLeastOnce)
-        .retained()
-        .latest();
-    match session.publish(&publication, now) {
-        Ok(published) => {
-            *told = Told {
-                due: false,
-                under_way: Some(published.id),
-            };
-        }
-        Err(PublishError::Full) => {}
-        Err(_) => {
-            told.due = false;
-            let reason = ReasonCode::PACKET_TOO_LARGE;
-            board.notice(Notice::Refused { topic, reason });
         }
     }
 }

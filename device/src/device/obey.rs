@@ -1,0 +1,378 @@
+//! What a device is told, and what it does about it.
+
+use aldis_mqtt::wire::Property;
+use aldis_mqtt::{Cause, Instant, Message, Session, Token};
+use aldis_protocol::{
+    LampCommand, MessageState, MorseSet, Scratch, Topic, decode_ack, decode_command,
+};
+
+use super::Device;
+use crate::lights::Call;
+use crate::mail::{Asker, Id, Letter, Note, Outcome, Word};
+use crate::morse::Sender;
+use crate::recent::Recent;
+use crate::{Board, GivenUp, Notice};
+
+/// Why a text that is played ends before its end.
+const INTERRUPTED: &str = "interrupted";
+
+/// What an event asks the device to do, in [`Device::react`].
+#[derive(Clone, Debug, Default)]
+#[must_use = "a message is acknowledged only when it was reacted to"]
+pub struct Reaction {
+    command: Option<(LampCommand, Asker)>,
+    pub(super) token: Option<Token>,
+    pub(super) disconnected: Option<Cause>,
+    now: Option<Instant>,
+}
+
+/// A text that the lamp plays for somebody.
+#[derive(Clone, Debug)]
+pub(super) struct Playing {
+    hash: Option<u64>,
+    asker: Asker,
+}
+
+impl Reaction {
+    pub(super) fn at(now: Instant) -> Self {
+        Self {
+            now: Some(now),
+            ..Self::default()
+        }
+    }
+}
+
+impl<const BACKLOG: usize> Device<'_, BACKLOG> {
+    /// What a message asks for.
+    pub(super) fn message(
+        &mut self,
+        message: &Message<'_>,
+        reaction: &mut Reaction,
+        now: Instant,
+        board: &mut impl Board,
+    ) {
+        let topic = message.topic.as_str();
+        match self.settings.topics.parse(topic) {
+            Some(Topic::ClimateAck) => self.confirmation(topic, message.payload, now, board),
+            Some(Topic::MessageSet) => self.letter(message, now, board),
+            Some(Topic::MorseSet) => self.morse(message, now, board),
+            Some(Topic::LedSet) => {
+                reaction.command = self.command(message, false, now, board);
+            }
+            _ if self.settings.command_topic == Some(topic) => {
+                reaction.command = self.command(message, true, now, board);
+            }
+            _ => {}
+        }
+    }
+
+    fn confirmation(&mut self, topic: &str, payload: &[u8], now: Instant, board: &mut impl Board) {
+        let why = match decode_ack(payload) {
+            // Of an earlier life, perhaps: nobody has what was not yet given.
+            Some(seq) if seq >= self.saved.seq => "no reading of this number was sent",
+            Some(seq) => return self.backlog.confirmed(seq, now),
+            None => "not a sequence number",
+        };
+        board.notice(Notice::Ignored { topic, why });
+    }
+
+    /// A command to the lamp; `plain`: on the topic that knows `on` and `off` only.
+    fn command(
+        &mut self,
+        message: &Message<'_>,
+        plain: bool,
+        now: Instant,
+        board: &mut impl Board,
+    ) -> Option<(LampCommand, Asker)> {
+        let topic = message.topic.as_str();
+        let retain = message.retain;
+        let mut scratch = Scratch::new();
+        let (id, decoded) = decode_command(message.payload, &mut scratch);
+        // A command that was kept was meant for another time.
+        let command = match decoded {
+            _ if retain => Err("a retained command"),
+            Ok(LampCommand::Toggle) if plain => Err("neither on nor off"),
+            Ok(command) => Ok(command),
+            Err(_) if plain && id.is_none() => Err("neither on nor off"),
+            Err(reason) => Err(reason.as_str()),
+        };
+        let asker = Asker::new(id, message.properties);
+        match command {
+            Ok(command) => {
+                board.notice(Notice::Command { topic, command });
+                Some((command, asker))
+            }
+            Err(why) => {
+                board.notice(Notice::Ignored { topic, why });
+                if !retain {
+                    self.answer(&asker, Err(why), now);
+                }
+                None
+            }
+        }
+    }
+
+    /// A message for the person at the device.
+    fn letter(&mut self, message: &Message<'_>, now: Instant, board: &mut impl Board) {
+        let topic = message.topic.as_str();
+        if message.retain {
+            let why = "a retained message";
+            return board.notice(Notice::Ignored { topic, why });
+        }
+        let mut scratch = Scratch::new();
+        let decoded = aldis_protocol::Message::decode(message.payload, &mut scratch);
+        let id = match &decoded {
+            Ok(message) => message.id,
+            Err(refused) => refused.id,
+        };
+        let asker = Asker::new(id, message.properties);
+        let id = match &asker.id {
+            Some(id) => id.clone(),
+            None => self.own_id(""),
+        };
+        let mut letter = match decoded {
+            Ok(message) => message,
+            Err(refused) => {
+                let why = refused.reason.as_str();
+                board.notice(Notice::Ignored { topic, why });
+                self.answer(&asker, Err(why), now);
+                return self.note(id, MessageState::Refused, Some(why), now);
+            }
+        };
+        // What is left of it when the broker sends it: the time there counts as well.
+        for property in message.properties {
+            if let Property::MessageExpiryInterval(left) = property {
+                letter.expires_s = Some(letter.expires_s.map_or(left, |of| of.min(left)));
+            }
+        }
+        if let Some(place) = self.mail.letters.find(&id, letter.from.unwrap_or_default()) {
+            self.mail.letters.tell_again(place);
+            let why = "it came before";
+            board.notice(Notice::Ignored { topic, why });
+            return self.answer(&asker, Ok(()), now);
+        }
+        board.notice(Notice::Message {
+            id: &id,
+            from: letter.from,
+            text: letter.text,
+        });
+        if letter.expires_s == Some(0) {
+            let why = "expired";
+            self.answer(&asker, Err(why), now);
+            return self.note(id, MessageState::Expired, None, now);
+        }
+        let newest = self.mail.letters.newest_number().unwrap_or(0);
+        let letter = Letter::new(newest.saturating_add(1), &id, &letter);
+        let (place, gone) = self.mail.letters.accept(letter, now);
+        if let Some(entry) = self.mail.letters.get(place) {
+            board.keep_letter(place, &entry.letter);
+        }
+        self.ui.gone(place, &self.mail.letters, now);
+        self.ui.message(&self.mail.letters, now);
+        self.answer(&asker, Ok(()), now);
+        if let Some(gone) = gone {
+            board.notice(Notice::MessageState {
+                id: &gone.id,
+                state: gone.state,
+            });
+            self.note(gone.id, gone.state, None, gone.at);
+        }
+    }
+
+    /// A text for the lamp to play.
+    fn morse(&mut self, message: &Message<'_>, now: Instant, board: &mut impl Board) {
+        let topic = message.topic.as_str();
+        if message.retain {
+            let why = "a retained command";
+            return board.notice(Notice::Ignored { topic, why });
+        }
+        let mut scratch = Scratch::new();
+        let decoded = MorseSet::decode(message.payload, &mut scratch);
+        let id = match &decoded {
+            Ok(set) => set.id,
+            Err(refused) => refused.id,
+        };
+        let asker = Asker::new(id, message.properties);
+        let hash = asker.id.as_ref().map(|id| Recent::hash("morse", id));
+        if let Some(done) = hash.and_then(|hash| self.saved.recent.outcome(hash)) {
+            let outcome = if done { Ok(()) } else { Err(INTERRUPTED) };
+            return self.answer(&asker, outcome, now);
+        }
+        if hash.is_some()
+            && let Some(playing) = &mut self.playing
+            && playing.hash == hash
+        {
+            // It is told at the end.
+            playing.asker = asker;
+            return;
+        }
+        let set = match decoded {
+            Ok(set) => set,
+            Err(refused) => {
+                let why = refused.reason.as_str();
+                board.notice(Notice::Ignored { topic, why });
+                return self.answer(&asker, Err(why), now);
+            }
+        };
+        if set.text.is_empty() {
+            if self.lights.stop() {
+                self.played(Err(INTERRUPTED), now, board);
+            }
+            self.answer(&asker, Ok(()), now);
+            return self.shine(now, board);
+        }
+        let wpm = set.wpm.unwrap_or(self.settings.morse_wpm);
+        let sender = match Sender::new(set.text, wpm) {
+            Ok(sender) => sender,
+            Err(refused) => {
+                let why = refused.reason();
+                board.notice(Notice::Ignored { topic, why });
+                return self.answer(&asker, Err(why), now);
+            }
+        };
+        if self.lights.play(sender) {
+            self.played(Err(INTERRUPTED), now, board);
+        }
+        self.playing = Some(Playing { hash, asker });
+        self.shine(now, board);
+    }
+
+    /// What the lamp played has ended.
+    pub(super) fn played(&mut self, outcome: Outcome, now: Instant, board: &mut impl Board) {
+        let Some(Playing { hash, asker }) = self.playing.take() else {
+            return;
+        };
+        if let Some(hash) = hash {
+            self.saved.recent.remember(hash, outcome.is_ok());
+            board.save(&self.saved);
+        }
+        self.answer(&asker, outcome, now);
+    }
+
+    /// Lets the lamp show what it is to show now.
+    pub(super) fn shine(&mut self, now: Instant, board: &mut impl Board) {
+        let (unread, urgent) = self.mail.letters.unread();
+        let call = match urgent {
+            true => Call::Urgent,
+            false => Call::Message,
+        };
+        self.lights.call((unread > 0).then_some(call), now);
+        let change = self.lights.run(self.saved.lamp, now);
+        if let Some(lamp) = change.light {
+            board.light(lamp);
+        }
+        self.lights_at = change.until.unwrap_or(Instant::NEVER);
+        if change.played {
+            self.played(Ok(()), now, board);
+        }
+    }
+
+    /// An id of the device's own: `3-17`, the start and a number.
+    pub(super) fn own_id(&mut self, prefix: &str) -> Id {
+        use core::fmt::Write as _;
+        self.named = self.named.wrapping_add(1);
+        let mut id = Id::new();
+        // It has room for more.
+        let _ = write!(id, "{prefix}{}-{}", self.saved.boot, self.named);
+        id
+    }
+
+    /// Answers who asked, if anybody did.
+    pub(super) fn answer(&mut self, asker: &Asker, outcome: Outcome, now: Instant) {
+        if !self.mail.tray.answer(asker, outcome, now) {
+            self.counters.gave_up(GivenUp::Full);
+        }
+    }
+
+    /// Tells what became of a message that is not kept.
+    pub(super) fn note(
+        &mut self,
+        id: Id,
+        state: MessageState,
+        why: Option<&'static str>,
+        at: Instant,
+    ) {
+        let word = Word::State(state, why);
+        if !self.mail.tray.notes.push(Note { id, word, at }) {
+            self.counters.gave_up(GivenUp::Full);
+        }
+    }
+
+    /// Does what an event asked for, and only then acknowledges it.
+    pub fn react(&mut self, reaction: Reaction, session: &mut Session<'_>, board: &mut impl Board) {
+        let now = reaction.now.unwrap_or(self.started);
+        if let Some((command, asker)) = reaction.command {
+            self.obey(command, &asker, now, board);
+        }
+        if let Some(token) = reaction.token {
+            // Nothing more comes while too much waits to be told.
+            let held = !self.mail.tray.is_calm() && self.mail.held.push(token).is_ok();
+            if !held {
+                session.acknowledge(token);
+            }
+        }
+        if let Some(cause) = reaction.disconnected {
+            let (answered_at, patience_ms) = (session.answered_at(), session.patience_ms());
+            self.quiet.lost(cause, answered_at, patience_ms, now);
+            // A reading is sent with its age, which only the next connection knows.
+            self.backlog.take_back(|id| session.withdraw(id));
+            self.mail.letters.take_back(|id| session.withdraw(id));
+            self.mail.tray.notes.take_back(|id| session.withdraw(id));
+            self.mail.tray.replies.take_back(|id| session.withdraw(id));
+            // The next connection is told the states of its time.
+            for told in [&mut self.status, &mut self.lamp, &mut self.sensor_state] {
+                told.take_back(|id| session.withdraw(id));
+            }
+        }
+    }
+
+    fn obey(
+        &mut self,
+        command: LampCommand,
+        asker: &Asker,
+        now: Instant,
+        board: &mut impl Board,
+    ) {
+        let hash = asker.id.as_ref().map(|id| Recent::hash("led", id));
+        if hash.is_some_and(|hash| self.saved.recent.outcome(hash).is_some()) {
+            // It was done, and is not done again.
+            return self.answer(asker, Ok(()), now);
+        }
+        let lamp = command.apply(self.saved.lamp);
+        if self.lights.set(lamp) {
+            board.light(lamp);
+        }
+        if let Some(hash) = hash {
+            self.saved.recent.remember(hash, true);
+        }
+        if lamp != self.saved.lamp || hash.is_some() {
+            self.saved.lamp = lamp;
+            board.save(&self.saved);
+        }
+        board.notice(Notice::Lamp(lamp));
+        self.lamp.due = true;
+        self.shine(now, board);
+        self.answer(asker, Ok(()), now);
+    }
+
+    /// What is of no interest any more.
+    pub(super) fn expire(&mut self, now: Instant, board: &mut impl Board) {
+        while let Some(place) = self.mail.letters.expire(now) {
+            self.ended(place, now, board);
+            self.ui.gone(place, &self.mail.letters, now);
+        }
+    }
+
+    /// A message was read, or is of no interest any more.
+    pub(super) fn ended(&mut self, place: usize, now: Instant, board: &mut impl Board) {
+        if let Some(entry) = self.mail.letters.get(place) {
+            let mark = entry.mark(now);
+            board.mark_letter(place, &mark);
+            board.notice(Notice::MessageState {
+                id: &entry.letter.id,
+                state: mark.state,
+            });
+        }
+    }
+
+}

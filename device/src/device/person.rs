@@ -1,0 +1,177 @@
+//! The person at the device: button and pages.
+
+use core::fmt::Write as _;
+
+use aldis_mqtt::{Instant, Publication, PublishError, QoS, Session};
+use aldis_protocol::topic::{MAX_ID_LEN, MAX_LEN};
+use aldis_protocol::{Message, Topic, Topics};
+use heapless::String;
+
+use super::Device;
+use crate::button::Press;
+use crate::mail::Id;
+use crate::ui::{Act, Told};
+use crate::{Board, Notice};
+
+/// A message that a person wants to be sent.
+#[derive(Clone, Debug)]
+pub(super) struct Outgoing<'a> {
+    to: String<MAX_ID_LEN>,
+    text: &'a str,
+}
+
+impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
+    /// The contact of the button is closed (`pressed`) or open, from now on.
+    pub fn button(&mut self, pressed: bool, now: Instant) {
+        self.button.contact(pressed, now);
+    }
+
+    /// What the display shows can be seen now.
+    pub fn drawn(&mut self, now: Instant) {
+        if let crate::ui::Page::Letter(place) = self.ui.page()
+            && self.mail.letters.shown(place, now)
+        {
+            self.seen = true;
+        }
+    }
+
+    /// Looks at the button, and does what is wanted.
+    pub(super) fn person(&mut self, now: Instant, board: &mut impl Board) {
+        let (edge, press) = self.button.run(now);
+        if self.settings.morse_key {
+            self.key(edge, now, board);
+        } else if let Some(press) = press {
+            self.press(press, now, board);
+        }
+        if self.ui.run(&self.mail.letters, now) {
+            self.seen = true;
+        }
+    }
+
+    /// The button is a Morse key. The first press of many reads what waits to be read.
+    fn key(&mut self, edge: Option<bool>, now: Instant, board: &mut impl Board) {
+        if let Some(pressed) = edge {
+            self.lights.key = pressed;
+            if pressed && let Some(place) = self.mail.letters.first_unread() {
+                self.read(place, now, board);
+                self.reading = true;
+            }
+            if !core::mem::replace(&mut self.reading, self.reading && pressed) {
+                self.receiver.key(pressed, now);
+            }
+        }
+        while let Some(heard) = self.receiver.run(now) {
+            board.notice(Notice::Heard {
+                text: heard.text(),
+                wpm: heard.wpm(),
+            });
+            if self.heard.is_full() {
+                let _ = self.heard.pop_front();
+                self.counters.gave_up(crate::GivenUp::Full);
+            }
+            let _ = self.heard.push_back(heard);
+        }
+    }
+
+    fn press(&mut self, press: Press, now: Instant, board: &mut impl Board) {
+        self.seen = true;
+        let presets = self.settings.presets.len();
+        match self.ui.press(press, &self.mail.letters, presets, now) {
+            Some(Act::Read(place)) => self.read(place, now, board),
+            Some(Act::Reply(place)) => {
+                let to = self.sender(place);
+                self.send(to, self.settings.reply, now);
+                self.read_silently(place, now, board);
+            }
+            Some(Act::Send { preset, letter }) => {
+                let peer = self.settings.peer;
+                let peer = peer.and_then(|peer| String::try_from(peer).ok());
+                let to = peer.or_else(|| letter.and_then(|place| self.sender(place)));
+                self.send(to, self.settings.presets.get(preset).copied(), now);
+            }
+            None => {}
+        }
+    }
+
+    /// Who sent the message in this place.
+    fn sender(&self, place: usize) -> Option<String<MAX_ID_LEN>> {
+        let entry = self.mail.letters.get(place)?;
+        Some(entry.letter.from.clone()).filter(|from| !from.is_empty())
+    }
+
+    fn read(&mut self, place: usize, now: Instant, board: &mut impl Board) {
+        self.read_silently(place, now, board);
+        self.ui.read(&self.mail.letters, now);
+    }
+
+    fn read_silently(&mut self, place: usize, now: Instant, board: &mut impl Board) {
+        if self.mail.letters.read(place, now) {
+            self.ended(place, now, board);
+        }
+    }
+
+    /// Takes a message on, or says why not.
+    fn send(&mut self, to: Option<String<MAX_ID_LEN>>, text: Option<&'a str>, now: Instant) {
+        let told = match (to, text) {
+            (_, None) => Told::Nothing,
+            (None, _) => Told::Nobody,
+            (Some(to), Some(text)) => match self.outgoing.push_back(Outgoing { to, text }) {
+                Ok(()) => Told::Waits,
+                Err(_) => Told::Full,
+            },
+        };
+        self.ui.tell(told, now);
+    }
+
+    /// Gives to the session what a person wants to be sent. It is delivered even if
+    /// there is no contact now.
+    pub(super) fn send_outgoing(
+        &mut self,
+        session: &mut Session<'_>,
+        now: Instant,
+        board: &mut impl Board,
+    ) {
+        let topics = self.settings.topics;
+        while let Some(outgoing) = self.outgoing.front() {
+            let (to, text) = (outgoing.to.clone(), outgoing.text);
+            let mut name = [0; MAX_LEN];
+            let topic = Topics::new(topics.prefix(), &to)
+                .ok()
+                .and_then(|peer| peer.write(Topic::MessageSet, &mut name).ok());
+            let mut id = Id::new();
+            // No other device's ids begin so.
+            let _ = write!(id, "{:08x}-", hash(topics.id()));
+            let id = self.own_id(&id);
+            let message = Message {
+                id: Some(&id),
+                from: Some(topics.id()),
+                text,
+                ..Message::default()
+            };
+            let mut payload = [0; 1_024];
+            let payload = message.encode(&mut payload).ok().and_then(|len| payload.get(..len));
+            let (Some(topic), Some(payload)) = (topic, payload) else {
+                let _ = self.outgoing.pop_front();
+                self.ui.tell(Told::Refused, now);
+                continue;
+            };
+            let publication = Publication::new(topic, payload).qos(QoS::ExactlyOnce);
+            match session.publish(&publication, now) {
+                Ok(published) => {
+                    self.sending = Some(published.id);
+                    board.notice(Notice::Sending { to: &to, text });
+                }
+                Err(PublishError::Full) => return,
+                Err(_) => self.ui.tell(Told::Refused, now),
+            }
+            self.seen = true;
+            let _ = self.outgoing.pop_front();
+        }
+    }
+}
+
+/// Eight hexadecimal digits that stand for a device.
+fn hash(id: &str) -> u32 {
+    let hash = crate::recent::Recent::hash("", id);
+    (hash ^ hash >> 32) as u32
+}

@@ -1,0 +1,127 @@
+//! What the lamp shows: its own state, or for a while something else.
+
+use aldis_mqtt::Instant;
+use aldis_protocol::Lamp;
+
+use crate::morse::Sender;
+
+/// How a lamp calls for a person: lit (or dark, where it is lit) for so long, each so
+/// many milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// A message waits.
+    Message,
+    /// An urgent one does.
+    Urgent,
+}
+
+impl Call {
+    const fn flash_ms(self) -> (u64, u64) {
+        match self {
+            Self::Message => (100, 1_500),
+            Self::Urgent => (150, 400),
+        }
+    }
+}
+
+/// What the lamp shows.
+#[derive(Debug, Default)]
+pub(crate) struct Lights {
+    shown: Option<Lamp>,
+    /// A text that is played.
+    playing: Option<Sender>,
+    /// The Morse key is held.
+    pub key: bool,
+    /// A person is called for, since then.
+    call: Option<(Call, Instant)>,
+}
+
+/// What is to be done.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Change {
+    /// Light or darken the lamp.
+    pub light: Option<Lamp>,
+    /// The text that was played is at its end.
+    pub played: bool,
+    /// When to look again.
+    pub until: Option<Instant>,
+}
+
+impl Lights {
+    /// What the lamp was lit to before anything else.
+    pub fn new(lamp: Lamp) -> Self {
+        Self {
+            shown: Some(lamp),
+            ..Self::default()
+        }
+    }
+
+    /// Plays a text from now on. Says whether another one ends for it.
+    pub fn play(&mut self, text: Sender) -> bool {
+        self.playing.replace(text).is_some()
+    }
+
+    /// Ends what is played. Says whether something was.
+    pub fn stop(&mut self) -> bool {
+        self.playing.take().is_some()
+    }
+
+    /// Calls for a person, or no longer.
+    pub fn call(&mut self, call: Option<Call>, now: Instant) {
+        match (call, self.call) {
+            (Some(call), Some((before, _))) if call == before => {}
+            (call, _) => self.call = call.map(|call| (call, now)),
+        }
+    }
+
+    /// The lamp is told to be so. Says whether that is what it shows now.
+    pub fn set(&mut self, lamp: Lamp) -> bool {
+        let itself = self.playing.is_none() && !self.key && self.call.is_none();
+        if itself {
+            self.shown = Some(lamp);
+        }
+        itself
+    }
+
+    /// What the lamp is to show, where its own state is `lamp`.
+    pub fn run(&mut self, lamp: Lamp, now: Instant) -> Change {
+        let mut change = Change::default();
+        let mut show = lamp;
+        if let Some(text) = &mut self.playing {
+            match text.run(now) {
+                Some((lit, until)) => {
+                    show = if lit { Lamp::On } else { Lamp::Off };
+                    change.until = Some(until);
+                }
+                None => {
+                    self.playing = None;
+                    change.played = true;
+                }
+            }
+        }
+        if self.playing.is_none() {
+            if self.key {
+                show = Lamp::On;
+            } else if let Some((call, since)) = self.call {
+                let (flash, period) = call.flash_ms();
+                let phase = now.since(since).checked_rem(period).unwrap_or(0);
+                let (inverted, left) = match phase < flash {
+                    true => (true, flash.saturating_sub(phase)),
+                    false => (false, period.saturating_sub(phase)),
+                };
+                if inverted {
+                    show = match lamp {
+                        Lamp::On => Lamp::Off,
+                        Lamp::Off => Lamp::On,
+                    };
+                }
+                change.until = Some(now.after(u32::try_from(left).unwrap_or(u32::MAX)));
+            }
+        }
+        if self.shown != Some(show) {
+            self.shown = Some(show);
+            change.light = Some(show);
+        }
+        change
+    }
+}

@@ -1,0 +1,41 @@
+//! Messages for the person at the device, and answers to who sent something.
+
+mod letters;
+mod queue;
+mod tray;
+
+use aldis_mqtt::Token;
+use heapless::Vec;
+
+pub(crate) use letters::{Letters, Untold};
+pub use letters::{Letter, Mark};
+pub(crate) use tray::{Asker, Id, Note, Outcome, Reply, Tray, Word};
+
+/// Memory for messages and for answers, lent to a [`Device`](crate::Device).
+#[derive(Debug)]
+pub struct Mail {
+    pub(crate) letters: Letters,
+    pub(crate) tray: Tray,
+    /// Messages that were handled and are not acknowledged yet.
+    pub(crate) held: Vec<Token, { Tray::HELD }>,
+}
+
+impl Mail {
+    /// How many messages are kept.
+    pub const PLACES: usize = Letters::PLACES;
+
+    /// Empty.
+    pub const fn new() -> Self {
+        Self {
+            letters: Letters::new(),
+            tray: Tray::new(),
+            held: Vec::new(),
+        }
+    }
+}
+
+impl Default for Mail {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,147 @@
+//! What is to be told of commands, and of messages that are not kept.
+
+use aldis_mqtt::Instant;
+use aldis_mqtt::wire::{Properties, Property};
+use aldis_protocol::{MAX_MESSAGE_ID_LEN, MessageState};
+use heapless::{String, Vec};
+
+use super::queue::Queue;
+
+/// The longest response topic that is kept.
+const RESPONSE_LEN: usize = 128;
+/// The longest correlation data that is kept.
+const CORRELATION_LEN: usize = 64;
+
+/// What a sender calls a message or a command.
+pub(crate) type Id = String<MAX_MESSAGE_ID_LEN>;
+
+/// Done, or why not.
+pub(crate) type Outcome = Result<(), &'static str>;
+
+/// What is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// What became of a message.
+    State(MessageState, Option<&'static str>),
+    /// What became of a command.
+    Answer(Outcome),
+}
+
+/// Something to be told on the device's own topics.
+#[derive(Clone, Debug)]
+pub(crate) struct Note {
+    pub id: Id,
+    pub word: Word,
+    pub at: Instant,
+}
+
+/// An answer to be given where the sender wants it.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    pub id: Id,
+    pub outcome: Outcome,
+    pub topic: String<RESPONSE_LEN>,
+    pub correlation: Option<Vec<u8, CORRELATION_LEN>>,
+}
+
+/// Who wants to know what became of a command.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Asker {
+    pub id: Option<Id>,
+    topic: Option<String<RESPONSE_LEN>>,
+    correlation: Option<Vec<u8, CORRELATION_LEN>>,
+}
+
+impl Asker {
+    /// The sender of a message with these properties, whose payload has this id.
+    ///
+    /// Without an id the correlation data is one, as it is if it could be one, else its
+    /// first bytes in hexadecimal digits.
+    pub fn new(id: Option<&str>, properties: Properties<'_>) -> Self {
+        let mut asker = Self {
+            id: id.and_then(|id| Id::try_from(id).ok()),
+            ..Self::default()
+        };
+        for property in properties {
+            match property {
+                Property::ResponseTopic(topic) => {
+                    asker.topic = String::try_from(topic.as_str()).ok();
+                }
+                Property::CorrelationData(data) => {
+                    asker.correlation = Vec::from_slice(data).ok();
+                    if asker.id.is_none() {
+                        asker.id = Some(name(data));
+                    }
+                }
+                _ => {}
+            }
+        }
+        asker
+    }
+}
+
+/// An id made of correlation data.
+fn name(data: &[u8]) -> Id {
+    let text = core::str::from_utf8(data).ok();
+    let text = text.filter(|text| !text.is_empty() && !text.contains(char::is_control));
+    if let Some(id) = text.and_then(|text| Id::try_from(text).ok()) {
+        return id;
+    }
+    let mut id = Id::new();
+    for byte in data {
+        for digit in [byte >> 4, byte & 15] {
+            let digit = char::from_digit(digit.into(), 16).unwrap_or('0');
+            if id.push(digit).is_err() {
+                return id;
+            }
+        }
+    }
+    id
+}
+
+/// Notes and replies, in the order in which they arose.
+///
+/// There is always room: while it is not calm, messages are not acknowledged, and of
+/// those the broker sends [`Tray::HELD`] at most.
+#[derive(Debug)]
+pub(crate) struct Tray {
+    pub notes: Queue<Note, { Tray::CALM_NOTES + Tray::HELD }>,
+    pub replies: Queue<Reply, { Tray::CALM_REPLIES + Tray::ASKING }>,
+}
+
+impl Tray {
+    /// So many may wait without holding anything back.
+    const CALM_NOTES: usize = 16;
+    const CALM_REPLIES: usize = 4;
+    /// As many messages as a session has places for.
+    pub const HELD: usize = 32;
+    /// As many of them as a broker of MQTT 5 may send; others know no response topic.
+    const ASKING: usize = 16;
+
+    pub const fn new() -> Self {
+        Self {
+            notes: Queue::new(),
+            replies: Queue::new(),
+        }
+    }
+
+    /// Whether more may come.
+    pub fn is_calm(&self) -> bool {
+        self.notes.len() < Self::CALM_NOTES && self.replies.len() < Self::CALM_REPLIES
+    }
+
+    /// Answers who asked, if anybody did. Says whether there was room.
+    pub fn answer(&mut self, asker: &Asker, outcome: Outcome, at: Instant) -> bool {
+        let id = asker.id.clone().unwrap_or_default();
+        if let Some(topic) = &asker.topic {
+            return self.replies.push(Reply {
+                id,
+                outcome,
+                topic: topic.clone(),
+                correlation: asker.correlation.clone(),
+            });
+        }
+        let word = Word::Answer(outcome);
+        asker.id.is_none() || self.notes.push(Note { id, word, at })
+    }
+}

@@ -1,0 +1,237 @@
+//! Which page is shown, and what the button does on it.
+
+use aldis_mqtt::Instant;
+
+use crate::button::Press;
+use crate::mail::Letters;
+
+/// What is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Page {
+    /// What the device is, and what it waits for.
+    Boot,
+    Readings,
+    Contact,
+    /// The message in this place.
+    Letter(usize),
+    /// The list of presets, with this one selected.
+    Presets(usize),
+    /// What became of what the person did.
+    Told(Told),
+}
+
+/// What a person is told about what they did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// It goes as soon as there is contact.
+    Waits,
+    /// The broker has it.
+    Sent,
+    /// The broker refused it.
+    Refused,
+    /// There is no room for it.
+    Full,
+    /// Nothing is configured to be sent.
+    Nothing,
+    /// Nobody is known to send it to.
+    Nobody,
+}
+
+/// What the device is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Act {
+    /// The message in this place was read.
+    Read(usize),
+    /// Send the configured reply to the sender of the message in this place.
+    Reply(usize),
+    /// Send this preset: to the configured peer, else to the sender of the message.
+    Send { preset: usize, letter: Option<usize> },
+}
+
+/// Page and button.
+#[derive(Debug)]
+pub(crate) struct Ui {
+    page: Page,
+    /// Since when the page is shown.
+    since: Instant,
+    /// When a message or the button woke it last.
+    woken: Instant,
+    /// The message that was on the page before the list.
+    about: Option<usize>,
+}
+
+impl Ui {
+    /// After so many milliseconds without a press it goes back to the readings.
+    const IDLE_MS: u32 = 60_000;
+    /// For so long the list stays.
+    const LIST_MS: u32 = 15_000;
+    /// For so long a person is told something.
+    const TOLD_MS: u32 = 3_000;
+
+    pub const fn new(now: Instant) -> Self {
+        Self {
+            page: Page::Boot,
+            since: now,
+            woken: now,
+            about: None,
+        }
+    }
+
+    pub const fn page(&self) -> Page {
+        self.page
+    }
+
+    /// For how long the page is shown.
+    pub fn shown_ms(&self, now: Instant) -> u64 {
+        now.since(self.since)
+    }
+
+    /// How long ago it was woken.
+    pub fn awake_ms(&self, now: Instant) -> u64 {
+        now.since(self.woken)
+    }
+
+    fn turn(&mut self, page: Page, now: Instant) {
+        self.page = page;
+        self.since = now;
+    }
+
+    /// The page that belongs there when nobody does anything.
+    fn rest(letters: &Letters) -> Page {
+        letters.first_unread().map_or(Page::Readings, Page::Letter)
+    }
+
+    /// There is contact, for the first time or again.
+    pub fn connected(&mut self, letters: &Letters, now: Instant) {
+        if self.page == Page::Boot {
+            self.turn(Self::rest(letters), now);
+        }
+    }
+
+    /// A message came: it is shown, unless another one is being read.
+    pub fn message(&mut self, letters: &Letters, now: Instant) {
+        self.woken = now;
+        let reading = match self.page {
+            Page::Letter(place) => letters.get(place).is_some_and(|entry| entry.is_unread()),
+            // A person is choosing.
+            Page::Presets(_) => true,
+            _ => false,
+        };
+        if !reading {
+            self.turn(Self::rest(letters), now);
+        }
+    }
+
+    /// A message has gone from its place, or another one is there now.
+    pub fn gone(&mut self, place: usize, letters: &Letters, now: Instant) {
+        if self.page == Page::Letter(place) {
+            self.turn(Self::rest(letters), now);
+        }
+        if self.about == Some(place) {
+            self.about = None;
+        }
+    }
+
+    /// A person is told something.
+    pub fn tell(&mut self, told: Told, now: Instant) {
+        self.turn(Page::Told(told), now);
+    }
+
+    /// A person used the button; there are so many presets.
+    pub fn press(
+        &mut self,
+        press: Press,
+        letters: &Letters,
+        presets: usize,
+        now: Instant,
+    ) -> Option<Act> {
+        self.woken = now;
+        match (self.page, press) {
+            (Page::Presets(selected), Press::Short) => {
+                let next = selected.wrapping_add(1).checked_rem(presets).unwrap_or(0);
+                self.turn(Page::Presets(next), now);
+                None
+            }
+            (Page::Presets(preset), Press::Long) => {
+                let letter = self.about.take();
+                Some(Act::Send { preset, letter })
+            }
+            (Page::Presets(_), Press::Double) => {
+                self.turn(Self::rest(letters), now);
+                None
+            }
+            (_, Press::Double) if presets > 0 => {
+                self.about = match self.page {
+                    Page::Letter(place) => Some(place),
+                    _ => None,
+                };
+                self.turn(Page::Presets(0), now);
+                None
+            }
+            (_, Press::Double) => {
+                self.tell(Told::Nothing, now);
+                None
+            }
+            (Page::Letter(place), Press::Long) => Some(Act::Reply(place)),
+            // Whatever is shown, and on a board without a display nothing is: who
+            // presses has seen the lamp.
+            (_, Press::Long) => match letters.first_unread() {
+                Some(place) => Some(Act::Reply(place)),
+                None => Some(Act::Send {
+                    preset: 0,
+                    letter: None,
+                }),
+            },
+            (Page::Letter(place), Press::Short) => {
+                let unread = letters.get(place).is_some_and(|entry| entry.is_unread());
+                if unread {
+                    return Some(Act::Read(place));
+                }
+                let number = letters.get(place).map(|entry| entry.letter.number);
+                let older = letters.older_than(number).map(Page::Letter);
+                self.turn(older.unwrap_or(Page::Readings), now);
+                None
+            }
+            (page, Press::Short) => {
+                if let Some(place) = letters.first_unread() {
+                    return Some(Act::Read(place));
+                }
+                let next = match page {
+                    Page::Readings => Page::Contact,
+                    Page::Contact => letters
+                        .older_than(None)
+                        .map_or(Page::Readings, Page::Letter),
+                    _ => Page::Readings,
+                };
+                self.turn(next, now);
+                None
+            }
+        }
+    }
+
+    /// A message was read: the next one follows.
+    pub fn read(&mut self, letters: &Letters, now: Instant) {
+        self.turn(Self::rest(letters), now);
+    }
+
+    /// Goes back by itself. Says whether the page is another one now.
+    pub fn run(&mut self, letters: &Letters, now: Instant) -> bool {
+        if self.deadline(letters) > now {
+            return false;
+        }
+        self.turn(Self::rest(letters), now);
+        true
+    }
+
+    /// When it goes back by itself.
+    pub fn deadline(&self, letters: &Letters) -> Instant {
+        let unread = |place: usize| letters.get(place).is_some_and(|entry| entry.is_unread());
+        match self.page {
+            Page::Boot | Page::Readings => Instant::NEVER,
+            Page::Letter(place) if unread(place) => Instant::NEVER,
+            Page::Contact | Page::Letter(_) => self.since.max(self.woken).after(Self::IDLE_MS),
+            Page::Presets(_) => self.since.after(Self::LIST_MS),
+            Page::Told(_) => self.since.after(Self::TOLD_MS),
+        }
+    }
+}
