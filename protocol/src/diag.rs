@@ -1,6 +1,7 @@
 //! The device's health on the wire: the JSON of `diag`.
 
 use crate::json::{self, Value};
+use crate::object::Object;
 use crate::writer::Writer;
 use crate::{BufferTooSmall, DecodeError, Mode, ResetReason};
 
@@ -106,53 +107,6 @@ counters!(Dropped {
     superseded,
     full,
 });
-
-/// Fields between braces, the absent left out.
-struct Object<'w, 'b> {
-    writer: &'w mut Writer<'b>,
-    empty: bool,
-}
-
-impl<'w, 'b> Object<'w, 'b> {
-    fn new(writer: &'w mut Writer<'b>) -> Self {
-        writer.str("{");
-        Self {
-            writer,
-            empty: true,
-        }
-    }
-
-    fn key(&mut self, key: &str) -> &mut Writer<'b> {
-        self.writer
-            .str(if self.empty { "" } else { "," })
-            .quoted(key)
-            .str(":");
-        self.empty = false;
-        self.writer
-    }
-
-    fn number(&mut self, key: &str, number: Option<u64>) {
-        if let Some(number) = number {
-            self.key(key).number(number);
-        }
-    }
-
-    fn text(&mut self, key: &str, text: Option<&str>) {
-        if let Some(text) = text {
-            self.key(key).quoted(text);
-        }
-    }
-
-    fn object(&mut self, key: &str, fields: impl FnOnce(&mut Object<'_, 'b>)) {
-        let mut object = Object::new(self.key(key));
-        fields(&mut object);
-        object.end();
-    }
-
-    fn end(self) {
-        self.writer.str("}");
-    }
-}
 
 impl<'a> Diag<'a> {
     /// No payload is longer than this and the version as JSON.

@@ -3,6 +3,8 @@
 //! It checks the whole grammar, also of what it passes over, so that a damaged payload is refused
 //! rather than half understood.
 
+use core::str::Chars;
+
 use crate::DecodeError;
 
 /// How deeply values may be nested.
@@ -15,10 +17,16 @@ pub enum Value<'a> {
     Number(&'a str),
     /// What stands between the quotes, escapes unresolved.
     String(&'a str),
+    /// A string or object that is not UTF-8; only [`fields`] meets one.
+    Garbled,
     /// From brace to brace.
     Object(&'a str),
-    /// An array, `true`, `false` or `null`.
-    Other,
+    /// `true` or `false`.
+    Bool(bool),
+    /// `null`.
+    Null,
+    /// An array.
+    Array,
 }
 
 /// Calls `field` for each key and value of the object that `payload` is, in order.
@@ -28,12 +36,23 @@ pub fn object<'a>(
     payload: &'a [u8],
     field: impl FnMut(&'a str, Value<'a>) -> Result<(), DecodeError>,
 ) -> Result<(), DecodeError> {
-    let text = core::str::from_utf8(payload).map_err(|_| DecodeError::Malformed)?;
-    let mut reader = Reader { text, at: 0 };
+    core::str::from_utf8(payload).map_err(|_| DecodeError::Malformed)?;
+    fields(payload, field)
+}
+
+/// [`object`] for what need not be UTF-8 as a whole: strings that are can be read.
+pub fn fields<'a>(
+    payload: &'a [u8],
+    field: impl FnMut(&'a str, Value<'a>) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
+    let mut reader = Reader {
+        bytes: payload,
+        at: 0,
+    };
     reader.space();
     reader.object(0, field)?;
     reader.space();
-    if reader.at == text.len() {
+    if reader.at == payload.len() {
         Ok(())
     } else {
         Err(DecodeError::Malformed)
@@ -41,13 +60,13 @@ pub fn object<'a>(
 }
 
 struct Reader<'a> {
-    text: &'a str,
+    bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Reader<'a> {
     fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
+        self.bytes.get(self.at).copied()
     }
 
     fn next(&mut self) -> Option<u8> {
@@ -84,7 +103,9 @@ impl<'a> Reader<'a> {
 
     /// The text from `start` to here.
     fn since(&self, start: usize) -> Result<&'a str, DecodeError> {
-        self.text.get(start..self.at).ok_or(DecodeError::Malformed)
+        let bytes = self.bytes.get(start..self.at);
+        let text = bytes.and_then(|bytes| core::str::from_utf8(bytes).ok());
+        text.ok_or(DecodeError::Malformed)
     }
 
     fn object(
@@ -103,7 +124,8 @@ impl<'a> Reader<'a> {
             self.expect(b':')?;
             self.space();
             let value = self.value(depth)?;
-            field(key, value)?;
+            // A key that is not UTF-8 is none of ours.
+            field(key.unwrap_or_default(), value)?;
             self.space();
             if self.take(b'}') {
                 return Ok(());
@@ -139,30 +161,33 @@ impl<'a> Reader<'a> {
         match self.peek() {
             Some(b'{') => {
                 self.object(depth, |_, _| Ok(()))?;
-                Ok(Value::Object(self.since(start)?))
+                Ok(self.since(start).map_or(Value::Garbled, Value::Object))
             }
-            Some(b'[') => self.array(depth).map(|()| Value::Other),
-            Some(b'"') => self.string().map(Value::String),
+            Some(b'[') => self.array(depth).map(|()| Value::Array),
+            Some(b'"') => Ok(self.string()?.map_or(Value::Garbled, Value::String)),
             Some(b'-' | b'0'..=b'9') => self.number().map(Value::Number),
             _ => {
                 self.skip_while(|byte| byte.is_ascii_lowercase());
                 match self.since(start)? {
-                    "true" | "false" | "null" => Ok(Value::Other),
+                    "null" => Ok(Value::Null),
+                    "true" => Ok(Value::Bool(true)),
+                    "false" => Ok(Value::Bool(false)),
                     _ => Err(DecodeError::Malformed),
                 }
             }
         }
     }
 
-    /// A string; gives what stands between its quotes.
-    fn string(&mut self) -> Result<&'a str, DecodeError> {
+    /// A string; gives what stands between its quotes, if that is UTF-8.
+    fn string(&mut self) -> Result<Option<&'a str>, DecodeError> {
         self.expect(b'"')?;
         let start = self.at;
         loop {
             match self.next() {
                 Some(b'"') => {
                     let end = self.at.saturating_sub(1);
-                    return self.text.get(start..end).ok_or(DecodeError::Malformed);
+                    let bytes = self.bytes.get(start..end).unwrap_or_default();
+                    return Ok(core::str::from_utf8(bytes).ok());
                 }
                 Some(b'\\') => match self.next() {
                     Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {}
@@ -229,6 +254,14 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// The characters of a string.
+    pub fn chars(&self) -> Option<Unescaped<'a>> {
+        match self {
+            Self::String(text) => Some(Unescaped(text.chars())),
+            _ => None,
+        }
+    }
+
     /// The value as a whole number that may be negative.
     pub fn i64(&self) -> Option<i64> {
         match self {
@@ -276,6 +309,57 @@ impl<'a> Value<'a> {
     }
 }
 
+/// The characters of a string with its escapes resolved; `None` stands for half of a surrogate
+/// pair, which JSON allows and which is no character.
+#[derive(Clone)]
+pub struct Unescaped<'a>(Chars<'a>);
+
+impl Unescaped<'_> {
+    /// What follows `\u`.
+    fn unicode(&mut self) -> Option<char> {
+        let first = hex(&mut self.0)?;
+        let mut ahead = self.0.clone();
+        if matches!(first, 0xd800..=0xdbff) && ahead.next()? == '\\' && ahead.next()? == 'u' {
+            let second = hex(&mut ahead)?;
+            if matches!(second, 0xdc00..=0xdfff) {
+                self.0 = ahead;
+                let pair = (first & 0x3ff) << 10 | second & 0x3ff;
+                return char::from_u32(pair.wrapping_add(0x1_0000));
+            }
+        }
+        char::from_u32(first)
+    }
+}
+
+/// Four hexadecimal digits.
+fn hex(chars: &mut Chars<'_>) -> Option<u32> {
+    let mut number = 0;
+    for _ in 0..4 {
+        number = number << 4 | chars.next()?.to_digit(16)?;
+    }
+    Some(number)
+}
+
+impl Iterator for Unescaped<'_> {
+    type Item = Option<char>;
+
+    fn next(&mut self) -> Option<Option<char>> {
+        let char = match self.0.next()? {
+            '\\' => match self.0.next()? {
+                'b' => '\u{8}',
+                'f' => '\u{c}',
+                'n' => '\n',
+                'r' => '\r',
+                't' => '\t',
+                'u' => return Some(self.unicode()),
+                itself => itself,
+            },
+            char => char,
+        };
+        Some(Some(char))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -295,13 +379,14 @@ mod tests {
     #[test]
     fn fields_come_in_order_as_written() {
         assert_eq!(
-            read(r#"{"a":-1.5e+3,"b":"x\"\u00e4y","c":{"d":[{}]},"e":[],"":null}"#),
+            read(r#"{"a":-1.5e+3,"b":"x\"\u00e4y","c":{"d":[{}]},"e":[],"":null,"f":true}"#),
             Ok(std::vec![
                 ("a", Value::Number("-1.5e+3")),
                 ("b", Value::String(r#"x\"\u00e4y"#)),
                 ("c", Value::Object(r#"{"d":[{}]}"#)),
-                ("e", Value::Other),
-                ("", Value::Other),
+                ("e", Value::Array),
+                ("", Value::Null),
+                ("f", Value::Bool(true)),
             ])
         );
         assert_eq!(read(" {\t\r\n} "), Ok(std::vec![]));
@@ -344,6 +429,53 @@ mod tests {
             object(b"{\"\xff\":1}", |_, _| Ok(())),
             Err(DecodeError::Malformed)
         );
+    }
+
+    /// An answer without the id that was asked for, because a byte elsewhere is not UTF-8.
+    #[test]
+    fn what_is_readable_is_read_beside_what_is_not() {
+        let payload = b"{\"a\":\"\xff\",\"\xfe\":1,\"b\":{\"\xff\":[]},\"c\":\"d\"}";
+        let mut seen = Vec::new();
+        let read = fields(payload, |key, value| {
+            seen.push((key, value));
+            Ok(())
+        });
+        assert_eq!(read, Ok(()));
+        assert_eq!(
+            seen,
+            [
+                ("a", Value::Garbled),
+                ("", Value::Number("1")),
+                ("b", Value::Garbled),
+                ("c", Value::String("d")),
+            ]
+        );
+    }
+
+    /// A letter of another language, or one beyond the first plane, turned into two of something.
+    #[test]
+    fn escapes_are_resolved() {
+        let resolve = |text| -> String {
+            let chars = Value::String(text).chars().unwrap();
+            chars.map(|char| char.unwrap_or('?')).collect()
+        };
+        for (text, resolved) in [
+            ("", ""),
+            ("plain ž", "plain ž"),
+            (r#"\"\\\/\b\f\n\r\t"#, "\"\\/\u{8}\u{c}\n\r\t"),
+            (r"\u0041\u017E\u20ac\u0000", "Až€\0"),
+            (r"\ud83d\udE00!", "😀!"),
+            (r"\udbff\udfff", "\u{10ffff}"),
+            (r"\ud800\udc00", "\u{10000}"),
+            (r"\ud83d", "?"),
+            (r"\ud83dx", "?x"),
+            (r"\ud83d\n", "?\n"),
+            (r"\ud83d\u0041", "?A"),
+            (r"\ud83d\ud83d\ude00", "?😀"),
+            (r"\ude00\ud83d", "??"),
+        ] {
+            assert_eq!(resolve(text), resolved, "{text}");
+        }
     }
 
     /// Deep nesting that overflows the stack.

@@ -33,19 +33,28 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod message;
 pub mod topic;
 
 mod climate;
+mod command;
 mod diag;
 mod error;
 mod json;
+mod object;
 mod reading;
+mod scratch;
 mod words;
 mod writer;
 
 pub use climate::{Climate, decode_ack, encode_ack, encode_readout};
+pub use command::{Answer, MAX_WPM, MIN_WPM, MorseHeard, MorseSet, decode_command, encode_command};
 pub use diag::{Diag, Dropped, Reconnects};
 pub use error::{BufferTooSmall, DecodeError};
+pub use message::{Message, MessageReport, Refused};
 pub use reading::{Reading, Tenths};
+pub use scratch::Scratch;
 pub use topic::{Topic, Topics};
-pub use words::{Availability, Lamp, LampCommand, Mode, ResetReason, SensorState};
+pub use words::{
+    Availability, Lamp, LampCommand, MessageState, Mode, Priority, Reason, ResetReason, SensorState,
+};

@@ -16,7 +16,7 @@ pub const MAX_ID_LEN: usize = 64;
 /// The greatest length of a prefix in bytes.
 pub const MAX_PREFIX_LEN: usize = 64;
 /// The greatest length of a topic or filter in bytes.
-pub const MAX_LEN: usize = MAX_PREFIX_LEN + 1 + MAX_ID_LEN + 1 + "climate/ack".len();
+pub const MAX_LEN: usize = MAX_PREFIX_LEN + 1 + MAX_ID_LEN + 1 + "message/state".len();
 
 /// What a device publishes or obeys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,11 +35,21 @@ pub enum Topic {
     Status,
     /// The device's health, as JSON.
     Diag,
+    /// Messages for whoever is at the device: [`Message`](crate::Message).
+    MessageSet,
+    /// What became of them: [`MessageReport`](crate::MessageReport).
+    MessageState,
+    /// Text that the lamp is to send as Morse code: [`MorseSet`](crate::MorseSet).
+    MorseSet,
+    /// What was keyed on the button: [`MorseHeard`](crate::MorseHeard).
+    MorseHeard,
+    /// What became of commands with an id: [`Answer`](crate::Answer).
+    Answer,
 }
 
 impl Topic {
     /// Every topic of a device.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 12] = [
         Self::Climate,
         Self::ClimateAck,
         Self::Sensor,
@@ -47,6 +57,11 @@ impl Topic {
         Self::LedSet,
         Self::Status,
         Self::Diag,
+        Self::MessageSet,
+        Self::MessageState,
+        Self::MorseSet,
+        Self::MorseHeard,
+        Self::Answer,
     ];
 
     /// What follows the device's id.
@@ -59,6 +74,11 @@ impl Topic {
             Self::LedSet => "led/set",
             Self::Status => "status",
             Self::Diag => "diag",
+            Self::MessageSet => "message/set",
+            Self::MessageState => "message/state",
+            Self::MorseSet => "morse/set",
+            Self::MorseHeard => "morse/heard",
+            Self::Answer => "answer",
         }
     }
 
@@ -242,6 +262,11 @@ mod tests {
             (Topic::LedSet, "aldis/kitchen/led/set"),
             (Topic::Status, "aldis/kitchen/status"),
             (Topic::Diag, "aldis/kitchen/diag"),
+            (Topic::MessageSet, "aldis/kitchen/message/set"),
+            (Topic::MessageState, "aldis/kitchen/message/state"),
+            (Topic::MorseSet, "aldis/kitchen/morse/set"),
+            (Topic::MorseHeard, "aldis/kitchen/morse/heard"),
+            (Topic::Answer, "aldis/kitchen/answer"),
         ] {
             assert_eq!(topics.write(topic, &mut [0; MAX_LEN]), Ok(name));
             assert_eq!(topics.parse(name), Some(topic));
@@ -265,6 +290,8 @@ mod tests {
             "aldis//led",
             "aldis/kitchen/led/",
             "aldis/kitchen/led/set/now",
+            "aldis/kitchen/message",
+            "aldis/kitchen/morse",
             "aldiskitchen/x/led",
             "/aldis/kitchen/led",
             "aldis/kit chen/led",

@@ -76,6 +76,58 @@ words! {
         Toggle = "toggle",
     }
 
+    /// What became of a message, in the order in which it comes.
+    MessageState {
+        /// The device has it, and keeps it over a restart.
+        Received = "received",
+        /// It is on the screen.
+        Shown = "shown",
+        /// Somebody pressed the button.
+        Read = "read",
+        /// Nobody read it in its time.
+        Expired = "expired",
+        /// Newer ones pushed it out before it was read.
+        Replaced = "replaced",
+        /// The device could not take it.
+        Refused = "refused",
+    }
+
+    /// How much a message matters.
+    #[derive(Default)]
+    Priority {
+        /// It can wait.
+        Low = "low",
+        /// As most do.
+        #[default]
+        Normal = "normal",
+        /// It cannot.
+        High = "high",
+    }
+
+    /// Why a message or a command was refused: for people, and always in these words.
+    Reason {
+        /// Some byte is not UTF-8.
+        NotUtf8 = "not UTF-8",
+        /// It begins with a brace and is not a JSON object.
+        Malformed = "malformed JSON",
+        /// No text, or nothing but spaces.
+        NoText = "no text",
+        /// The text is longer than [`MAX_TEXT_LEN`](crate::message::MAX_TEXT_LEN).
+        TooLong = "the text is longer than 256 bytes",
+        /// The id breaks the rule of [`valid_message_id`](crate::message::valid_message_id).
+        Id = "the id is not a string of 1 to 36 bytes without control characters",
+        /// The sender breaks the rule of [`check_id`](crate::topic::check_id).
+        From = "from is not a device id",
+        /// The priority is none of [`Priority`].
+        Priority = "the priority is neither low, normal nor high",
+        /// The number of seconds is none.
+        Expires = "expires_s is not a whole number",
+        /// The command is none of [`LampCommand`].
+        Command = "neither on, off nor toggle",
+        /// The speed is not one from [`MIN_WPM`](crate::MIN_WPM) to [`MAX_WPM`](crate::MAX_WPM).
+        Wpm = "wpm is not a whole number from 5 to 40",
+    }
+
     /// How the device runs, where that is not as usual.
     Mode {
         /// It started too often without lasting: sensor and display are left alone.
@@ -98,6 +150,15 @@ words! {
         Sleep = "sleep",
     }
 }
+
+impl MessageState {
+    /// Whether nothing follows.
+    pub const fn is_final(self) -> bool {
+        !matches!(self, Self::Received | Self::Shown)
+    }
+}
+
+impl core::error::Error for Reason {}
 
 impl LampCommand {
     /// The lamp after the command.
@@ -124,7 +185,7 @@ mod tests {
             for &meaning in all {
                 let word = word(meaning).as_bytes();
                 assert_eq!(decode(word), Some(meaning));
-                let mut longer = [0; 16];
+                let mut longer = [0; 80];
                 for extra in [b' ', b'\n', 0] {
                     longer[..word.len()].copy_from_slice(word);
                     longer[word.len()] = extra;
@@ -146,7 +207,30 @@ mod tests {
         check(Lamp::ALL, Lamp::as_str, Lamp::decode);
         check(LampCommand::ALL, LampCommand::as_str, LampCommand::decode);
         check(Mode::ALL, Mode::as_str, Mode::decode);
+        check(
+            MessageState::ALL,
+            MessageState::as_str,
+            MessageState::decode,
+        );
+        check(Priority::ALL, Priority::as_str, Priority::decode);
+        check(Reason::ALL, Reason::as_str, Reason::decode);
         check(ResetReason::ALL, ResetReason::as_str, ResetReason::decode);
+    }
+
+    /// A limit that is told is not the one that holds.
+    #[test]
+    fn reasons_name_the_limits() {
+        use crate::message::{MAX_MESSAGE_ID_LEN, MAX_TEXT_LEN};
+        use crate::{MAX_WPM, MIN_WPM};
+        use std::format;
+
+        for (reason, limit) in [
+            (Reason::TooLong, format!("{MAX_TEXT_LEN} bytes")),
+            (Reason::Id, format!("1 to {MAX_MESSAGE_ID_LEN} bytes")),
+            (Reason::Wpm, format!("from {MIN_WPM} to {MAX_WPM}")),
+        ] {
+            assert!(reason.as_str().contains(&limit), "{reason}: {limit}");
+        }
     }
 
     /// The lamp does the opposite of what it was told.

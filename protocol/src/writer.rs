@@ -91,6 +91,7 @@ impl<'a> Writer<'a> {
             match byte {
                 b'"' => self.str("\\\""),
                 b'\\' => self.str("\\\\"),
+                b'\n' => self.str("\\n"),
                 code => self.str("\\u00").str(hex(code / 16)).str(hex(code % 16)),
             };
             rest = behind;

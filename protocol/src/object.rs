@@ -1,0 +1,54 @@
+//! A JSON object, written field by field.
+
+use crate::writer::Writer;
+
+/// Fields between braces, the absent left out.
+pub struct Object<'w, 'b> {
+    writer: &'w mut Writer<'b>,
+    empty: bool,
+}
+
+impl<'w, 'b> Object<'w, 'b> {
+    pub fn new(writer: &'w mut Writer<'b>) -> Self {
+        writer.str("{");
+        Self {
+            writer,
+            empty: true,
+        }
+    }
+
+    pub fn key(&mut self, key: &str) -> &mut Writer<'b> {
+        self.writer
+            .str(if self.empty { "" } else { "," })
+            .quoted(key)
+            .str(":");
+        self.empty = false;
+        self.writer
+    }
+
+    pub fn number(&mut self, key: &str, number: Option<u64>) {
+        if let Some(number) = number {
+            self.key(key).number(number);
+        }
+    }
+
+    pub fn bool(&mut self, key: &str, value: bool) {
+        self.key(key).str(if value { "true" } else { "false" });
+    }
+
+    pub fn text(&mut self, key: &str, text: Option<&str>) {
+        if let Some(text) = text {
+            self.key(key).quoted(text);
+        }
+    }
+
+    pub fn object(&mut self, key: &str, fields: impl FnOnce(&mut Object<'_, 'b>)) {
+        let mut object = Object::new(self.key(key));
+        fields(&mut object);
+        object.end();
+    }
+
+    pub fn end(self) {
+        self.writer.str("}");
+    }
+}
