@@ -84,6 +84,7 @@
 )]
 
 pub mod dht;
+pub mod morse;
 
 mod backlog;
 mod board;
