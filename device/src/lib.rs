@@ -7,7 +7,7 @@
 //! # How a board runs it
 //!
 //! ```
-//! use aldis_device::{Backlog, Board, Device, Memory, Notice, Saved, Settings, Vitals};
+//! use aldis_device::{Backlog, Board, Device, Mail, Memory, Notice, Saved, Settings, Vitals};
 //! use aldis_mqtt::{Instant, Session};
 //! use aldis_protocol::Lamp;
 //!
@@ -41,10 +41,12 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let settings = Settings::new("aldis", "kitchen")?;
-//! let (mut memory, mut backlog, mut board) = (Memory::new(), Backlog::new(), Bare);
+//! let (mut memory, mut backlog, mut mail) = (Memory::new(), Backlog::new(), Mail::new());
+//! let mut board = Bare;
 //! let now = Instant::from_millis(0);
 //! let saved = Saved::default();
-//! let mut device: Device<'_> = Device::new(settings, saved, &mut backlog, now, &mut board);
+//! let mut device: Device<'_> = 
+//!     Device::new(settings, saved, &mut backlog, &mut mail, now, &mut board);
 //! let mut session = memory.session(&settings, 42, now)?;
 //! device.subscribe(&mut session)?;
 //! let next = turn(&mut device, &mut session, &mut board, now);

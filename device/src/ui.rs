@@ -81,6 +81,11 @@ impl Ui {
         self.page
     }
 
+    /// The message that the list of presets is about, if it is about one.
+    pub const fn about(&self) -> Option<usize> {
+        self.about
+    }
+
     /// For how long the page is shown.
     pub fn shown_ms(&self, now: Instant) -> u64 {
         now.since(self.since)

@@ -451,6 +451,11 @@ impl Board for WorldBoard {
             }
             Notice::Ignored { why, .. } => witness.say(What::Ignored(why)),
             Notice::Refused { reason, .. } => witness.say(What::Refused(reason.0)),
+            // Nobody sends messages, and nobody is there to read them.
+            Notice::Message { .. }
+            | Notice::MessageState { .. }
+            | Notice::Sending { .. }
+            | Notice::Heard { .. } => {}
         }
     }
 }

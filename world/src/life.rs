@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
-use aldis_device::{Backlog, Device, Memory, Settings, Supervisor};
+use aldis_device::{Backlog, Device, Mail, Memory, Settings, Supervisor};
 use aldis_flash::Store;
 use aldis_mqtt::link::Link;
 use aldis_mqtt::wire::Property;
@@ -63,8 +63,9 @@ pub(crate) async fn life(env: Rc<Env>, birth: Birth, flash: SharedFlash) {
     let saved = board.store.as_mut().map(Store::saved).unwrap_or_default();
     let now = env.now();
     let mut backlog = Box::new(Backlog::<BACKLOG>::new());
+    let mut mail = Box::new(Mail::new());
     let mut device: Device<'_, BACKLOG> =
-        Device::new(settings, saved, &mut backlog, now, &mut board);
+        Device::new(settings, saved, &mut backlog, &mut mail, now, &mut board);
     if let Some(store) = &mut board.store {
         store.recall(BACKLOG, |reading| {
             env.side.borrow_mut().witness.recalled(reading.seq);

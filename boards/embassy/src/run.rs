@@ -3,7 +3,7 @@
 use core::cell::RefCell;
 
 use aldis_device::dht::Pulse;
-use aldis_device::{Backlog, Device, Saved, Supervisor};
+use aldis_device::{Backlog, Device, Mail, Saved, Supervisor};
 use aldis_flash::Store;
 use aldis_flash::config::{self, Config, Level};
 use aldis_flash::layout::Partition;
@@ -36,6 +36,7 @@ const SEGMENT: usize = 1_400;
 #[derive(Debug)]
 pub struct Memory {
     backlog: Backlog<BACKLOG>,
+    mail: Mail,
     receive: [u8; 1_536],
     transmit: [u8; 2_048],
     segment: [u8; SEGMENT],
@@ -47,6 +48,7 @@ impl Memory {
     pub const fn new() -> Self {
         Self {
             backlog: Backlog::new(),
+            mail: Mail::new(),
             receive: [0; 1_536],
             transmit: [0; 2_048],
             segment: [0; SEGMENT],
@@ -155,7 +157,7 @@ pub async fn run<H: Hardware, S: Sensor, F: NorFlash>(
             reset: vitals.reset,
         },
     );
-    let mut device = Device::new(settings, start.saved, &mut memory.backlog, now, &mut board);
+    let mut device = Device::new(settings, start.saved, &mut memory.backlog, &mut memory.mail, now, &mut board);
     let mut safe = device.is_safe();
     if safe {
         board.say(Level::Warn, Line::Safe);

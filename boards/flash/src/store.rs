@@ -3,7 +3,9 @@
 //!
 //! A power cut at any moment leaves the state before a call or the one after it;
 //! `sequential-storage` sees to that. The lamp and the numbers are a map's one
-//! entry, written when the lamp changes and at each start. Readings are a log, the
+//! entry, written when the lamp changes, at each start and after each command that
+//! has an id. Messages are a map of their own, with an entry for each and one for
+//! what became of it. Readings are a log, the
 //! oldest page of which is erased when room is needed. Each also says up to which
 //! number all before it were done, and, being the newest, what the next number is:
 //! so a reading costs one write, and its delivery none.
@@ -20,8 +22,8 @@
 use core::ops::Range;
 use core::task::Poll;
 
-use aldis_device::{Kept, Recalled, Saved};
-use aldis_protocol::{Lamp, Reading};
+use aldis_device::{Kept, Letter, Mail, Mark, Recalled, Recent, Saved};
+use aldis_protocol::{Lamp, MessageState, Priority, Reading};
 use embassy_futures::poll_once;
 use embedded_storage_async::nor_flash::NorFlash;
 use sequential_storage::cache::page_pointers::ArrayPagePointers;
@@ -32,17 +34,24 @@ use sequential_storage::queue::{QueueConfig, QueueStorage};
 
 /// The most pages that the log uses.
 const LOG_PAGES: usize = 40;
-/// The map's pages are this part of all, and at least two.
-const MAP_SHARE: u32 = 6;
+/// The pages of both maps are this part of all.
+const MAPS_SHARE: u32 = 6;
 
 /// How often the next number is saved in the map as well, in case the log is damaged.
 const SAVE_EACH: u32 = 128;
 
 /// The key of the map's one entry.
 const SAVED: u8 = 1;
-/// The version of the map's entry.
-const SAVED_VERSION: u8 = 1;
-const SAVED_LEN: usize = 12;
+/// The version of the map's entry; the first one ends after the numbers.
+const SAVED_VERSION: u8 = 2;
+const SAVED_LEN: usize = 16 + 8 * Recent::LEN;
+/// The keys of messages, and of what became of them.
+const LETTERS: u8 = 0x20;
+const MARKS: u8 = 0x40;
+/// The length of a message's entry before its texts, and at most.
+const LETTER_HEAD: usize = 12;
+const LETTER_LEN: usize = LETTER_HEAD + 36 + 64 + 256;
+const MARK_LEN: usize = 12;
 /// The length of a record of the log. It begins with its kind.
 const RECORD_LEN: usize = 20;
 const READING: u8 = 1;
@@ -50,7 +59,13 @@ const DONE: u8 = 2;
 
 /// Word-aligned, as chips want it.
 #[repr(align(4))]
-struct Buffer([u8; 32]);
+struct Buffer<const N: usize>([u8; N]);
+
+impl<const N: usize> Buffer<N> {
+    const fn new() -> Self {
+        Self([0; N])
+    }
+}
 
 type LogCache = Cache<CalculatedPageStates, ArrayPagePointers<LOG_PAGES>, Uncached>;
 
@@ -82,6 +97,8 @@ impl core::error::Error for Error {}
 pub struct Store<F> {
     flash: F,
     map: Range<u32>,
+    /// Where there is room for messages.
+    letters: Option<Range<u32>>,
     log: Range<u32>,
     cache: Option<LogCache>,
     /// The newest record of the log, once it was looked for.
@@ -92,6 +109,7 @@ impl<F> core::fmt::Debug for Store<F> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Store")
             .field("map", &self.map)
+            .field("letters", &self.letters)
             .field("log", &self.log)
             .field("newest", &self.newest)
             .finish_non_exhaustive()
@@ -104,10 +122,11 @@ impl<F: NorFlash> Store<F> {
     /// # Errors
     /// [`Error::Geometry`].
     pub fn new(flash: F, part: Range<u32>) -> Result<Self, Error> {
-        let (map, log) = split::<F>(&part).ok_or(Error::Geometry)?;
+        let Parts { map, letters, log } = split::<F>(&part).ok_or(Error::Geometry)?;
         let mut store = Self {
             flash,
             map,
+            letters,
             log,
             cache: None,
             newest: None,
@@ -155,19 +174,73 @@ impl<F: NorFlash> Store<F> {
     /// If the flash refused.
     pub fn save(&mut self, saved: &Saved) -> Result<(), Error> {
         let entry = encode_saved(saved);
-        let mut buffer = Buffer([0; 32]);
-        let config = MapConfig::<&mut F>::try_new(self.map.clone()).ok();
+        self.put(self.map.clone(), SAVED, &entry)
+    }
+
+    /// Keeps a message in this place.
+    ///
+    /// # Errors
+    /// If the flash refused, or is too small for messages.
+    pub fn keep_letter(&mut self, place: usize, letter: &Letter) -> Result<(), Error> {
+        let mut entry = [0; LETTER_LEN];
+        let len = encode_letter(letter, &mut entry).ok_or(Error::Flash)?;
+        let entry = entry.get(..len).unwrap_or(&[]);
+        self.put_letter(LETTERS, place, entry)
+    }
+
+    /// Keeps what became of the message in this place.
+    ///
+    /// # Errors
+    /// If the flash refused, or is too small for messages.
+    pub fn mark_letter(&mut self, place: usize, mark: &Mark) -> Result<(), Error> {
+        self.put_letter(MARKS, place, &encode_mark(mark))
+    }
+
+    /// The messages that are kept, and what is known of each.
+    pub fn recall_letters(&mut self, mut recall: impl FnMut(usize, Letter, Option<Mark>)) {
+        let Some(part) = self.letters.clone() else {
+            return;
+        };
+        for place in 0..Mail::PLACES {
+            let mut buffer = Buffer::<{ LETTER_LEN + 16 }>::new();
+            let key = |first: u8| first.saturating_add(u8::try_from(place).unwrap_or(0));
+            let letter = self.get(part.clone(), key(LETTERS), &mut buffer.0);
+            let Some(letter) = letter.and_then(decode_letter) else {
+                continue;
+            };
+            let mark = self.get(part.clone(), key(MARKS), &mut buffer.0);
+            recall(place, letter, mark.and_then(decode_mark));
+        }
+    }
+
+    fn put_letter(&mut self, first: u8, place: usize, entry: &[u8]) -> Result<(), Error> {
+        let part = self.letters.clone().ok_or(Error::Geometry)?;
+        let place = u8::try_from(place).map_err(|_| Error::Geometry)?;
+        self.put(part, first.saturating_add(place), entry)
+    }
+
+    /// Stores an entry of a map.
+    fn put(&mut self, part: Range<u32>, key: u8, entry: &[u8]) -> Result<(), Error> {
+        let mut buffer = Buffer::<{ LETTER_LEN + 16 }>::new();
+        let config = MapConfig::<&mut F>::try_new(part).ok();
         let config = config.ok_or(Error::Geometry)?;
         let mut map = MapStorage::new(&mut self.flash, config, Cache::new_uncached());
-        let stored = done(map.store_item(&mut buffer.0, &SAVED, &&entry[..]));
+        let stored = done(map.store_item(&mut buffer.0, &key, &entry));
         if stored.is_ok() {
             return Ok(());
         }
-        // Whatever is in the way: the entry is all there is.
+        // Whatever is in the way: what is new is more than what cannot be read.
         if !matches!(stored, Err(Some(sequential_storage::Error::Storage { .. }))) {
             done(map.erase_all()).map_err(|_| Error::Flash)?;
         }
-        done(map.store_item(&mut buffer.0, &SAVED, &&entry[..])).map_err(|_| Error::Flash)
+        done(map.store_item(&mut buffer.0, &key, &entry)).map_err(|_| Error::Flash)
+    }
+
+    /// An entry of a map.
+    fn get<'b>(&mut self, part: Range<u32>, key: u8, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
+        let config = MapConfig::<&mut F>::try_new(part).ok()?;
+        let mut map = MapStorage::new(&mut self.flash, config, Cache::new_uncached());
+        done(map.fetch_item::<&[u8]>(buffer, &key)).ok()?
     }
 
     /// Keeps a reading; `saved` is what the number is saved with if the log cannot
@@ -225,11 +298,9 @@ impl<F: NorFlash> Store<F> {
     }
 
     fn entry(&mut self) -> Option<Saved> {
-        let mut buffer = Buffer([0; 32]);
-        let config = MapConfig::<&mut F>::try_new(self.map.clone()).ok()?;
-        let mut map = MapStorage::new(&mut self.flash, config, Cache::new_uncached());
-        let entry = done(map.fetch_item::<&[u8]>(&mut buffer.0, &SAVED)).ok()??;
-        decode_saved(entry)
+        let mut buffer = Buffer::<{ SAVED_LEN + 16 }>::new();
+        self.get(self.map.clone(), SAVED, &mut buffer.0)
+            .and_then(decode_saved)
     }
 
     /// The newest record, which says the next number and what is done.
@@ -256,7 +327,7 @@ impl<F: NorFlash> Store<F> {
     /// Reads every record, the oldest first, with the time that is known to have
     /// passed from the first of them to this one, in milliseconds.
     fn read_log(&mut self, mut each: impl FnMut(u64, &Kept)) {
-        let mut buffer = Buffer([0; 32]);
+        let mut buffer = Buffer::<32>::new();
         let mut clock = Clock::default();
         let read = self.with_log(async |log| {
             let mut records = log.iter().await?;
@@ -273,7 +344,7 @@ impl<F: NorFlash> Store<F> {
     }
 
     fn log(&mut self, kept: &Kept) -> Result<(), Error> {
-        let mut buffer = Buffer([0; 32]);
+        let mut buffer = Buffer::<32>::new();
         let record = buffer.0.get_mut(..RECORD_LEN).ok_or(Error::Flash)?;
         encode_kept(kept, record).ok_or(Error::Flash)?;
         let record: &[u8] = record;
@@ -375,68 +446,163 @@ fn log_pages<F: NorFlash>(log: &Range<u32>) -> usize {
     len.checked_div(F::ERASE_SIZE).unwrap_or(0)
 }
 
-/// The map's part and the log's.
-fn split<F: NorFlash>(part: &Range<u32>) -> Option<(Range<u32>, Range<u32>)> {
+/// Which pages hold what.
+struct Parts {
+    map: Range<u32>,
+    letters: Option<Range<u32>>,
+    log: Range<u32>,
+}
+
+/// Most are the log's; messages have pages only where there are six at least.
+fn split<F: NorFlash>(part: &Range<u32>) -> Option<Parts> {
     let page = u32::try_from(F::ERASE_SIZE).ok()?;
     let len = part.end.checked_sub(part.start)?;
     if part.start.checked_rem(page)? != 0 || len.checked_rem(page)? != 0 {
         return None;
     }
     let pages = len.checked_div(page)?;
-    let map = pages.checked_div(MAP_SHARE)?.max(2);
-    let log = pages.checked_sub(map)?.min(LOG_PAGES as u32);
+    let maps = pages.checked_div(MAPS_SHARE)?;
+    let (map, letters) = match maps {
+        0 => (2, 0),
+        1 => (2, 2),
+        2..=5 => (2, 3),
+        _ => (3, maps.checked_sub(3)?),
+    };
+    let log = pages.checked_sub(map)?.checked_sub(letters)?;
+    let log = log.min(LOG_PAGES as u32);
     if log < 2 {
         return None;
     }
-    let between = part.start.checked_add(map.checked_mul(page)?)?;
-    let end = between.checked_add(log.checked_mul(page)?)?;
-    Some((part.start..between, between..end))
+    let first = part.start.checked_add(map.checked_mul(page)?)?;
+    let second = first.checked_add(letters.checked_mul(page)?)?;
+    let end = second.checked_add(log.checked_mul(page)?)?;
+    Some(Parts {
+        map: part.start..first,
+        letters: (letters > 0).then_some(first..second),
+        log: second..end,
+    })
 }
 
+/// Version, lamp, starts that did not last, place of the next command, number of
+/// starts, of the next reading, which commands were not done, none, the commands.
 fn encode_saved(saved: &Saved) -> [u8; SAVED_LEN] {
+    let recent = &saved.recent;
     let lamp = u8::from(saved.lamp == Lamp::On);
-    let [b0, b1, b2, b3] = saved.boot.to_le_bytes();
-    let [s0, s1, s2, s3] = saved.seq.to_le_bytes();
-    let unstable = saved.unstable;
-    [
-        SAVED_VERSION,
-        lamp,
-        unstable,
-        0,
-        b0,
-        b1,
-        b2,
-        b3,
-        s0,
-        s1,
-        s2,
-        s3,
-    ]
+    let mut entry = [0; SAVED_LEN];
+    let bytes = [SAVED_VERSION, lamp, saved.unstable, recent.next]
+        .into_iter()
+        .chain(saved.boot.to_le_bytes())
+        .chain(saved.seq.to_le_bytes())
+        .chain(u32::from(recent.failed).to_le_bytes())
+        .chain(recent.ids.into_iter().flat_map(u64::to_le_bytes));
+    for (place, byte) in entry.iter_mut().zip(bytes) {
+        *place = byte;
+    }
+    entry
 }
 
 fn decode_saved(entry: &[u8]) -> Option<Saved> {
-    let [
-        SAVED_VERSION,
-        lamp,
-        unstable,
-        _,
-        b0,
-        b1,
-        b2,
-        b3,
-        s0,
-        s1,
-        s2,
-        s3,
-    ] = *entry
-    else {
-        return None;
-    };
+    let ([version, lamp, unstable, next], rest) = entry.split_first_chunk()?;
+    let (boot, rest) = number(rest)?;
+    let (seq, rest) = number(rest)?;
+    let mut recent = Recent::default();
+    match *version {
+        1 => {}
+        SAVED_VERSION => {
+            let (failed, mut rest) = number(rest)?;
+            recent.failed = u16::try_from(failed).ok()?;
+            recent.next = *next;
+            for id in &mut recent.ids {
+                let (bytes, behind) = rest.split_first_chunk()?;
+                *id = u64::from_le_bytes(*bytes);
+                rest = behind;
+            }
+        }
+        _ => return None,
+    }
     Some(Saved {
-        lamp: if lamp == 0 { Lamp::Off } else { Lamp::On },
-        boot: u32::from_le_bytes([b0, b1, b2, b3]),
-        seq: u32::from_le_bytes([s0, s1, s2, s3]),
-        unstable,
+        lamp: if *lamp == 0 { Lamp::Off } else { Lamp::On },
+        boot,
+        seq,
+        unstable: *unstable,
+        recent,
+    })
+}
+
+fn number(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let (bytes, rest) = bytes.split_first_chunk()?;
+    Some((u32::from_le_bytes(*bytes), rest))
+}
+
+/// Number, seconds until it expires, priority, the lengths of id and sender, none, id,
+/// sender, text. Gives its length.
+fn encode_letter(letter: &Letter, entry: &mut [u8; LETTER_LEN]) -> Option<usize> {
+    let priority = match letter.priority {
+        Priority::Low => 0,
+        Priority::Normal => 1,
+        Priority::High => 2,
+    };
+    let len = |text: &str| u8::try_from(text.len()).ok();
+    let lens = [priority, len(&letter.id)?, len(&letter.from)?, 0];
+    let texts = [&*letter.id, &*letter.from, &*letter.text];
+    let bytes = (letter.number.to_le_bytes().into_iter())
+        .chain(letter.expires_s.unwrap_or(u32::MAX).to_le_bytes())
+        .chain(lens)
+        .chain(texts.into_iter().flat_map(str::bytes));
+    let mut written: usize = 0;
+    for (place, byte) in entry.iter_mut().zip(bytes) {
+        *place = byte;
+        written = written.saturating_add(1);
+    }
+    Some(written)
+}
+
+fn decode_letter(entry: &[u8]) -> Option<Letter> {
+    let (number_, rest) = number(entry)?;
+    let (expires_s, rest) = number(rest)?;
+    let ([priority, id, from, _], rest) = rest.split_first_chunk()?;
+    let (id, rest) = rest.split_at_checked((*id).into())?;
+    let (from, text) = rest.split_at_checked((*from).into())?;
+    Some(Letter {
+        number: number_,
+        id: core::str::from_utf8(id).ok()?.try_into().ok()?,
+        from: core::str::from_utf8(from).ok()?.try_into().ok()?,
+        text: core::str::from_utf8(text).ok()?.try_into().ok()?,
+        priority: match priority {
+            0 => Priority::Low,
+            2 => Priority::High,
+            _ => Priority::Normal,
+        },
+        expires_s: Some(expires_s).filter(|seconds| *seconds != u32::MAX),
+    })
+}
+
+/// The message's number, its state, whether that was told, none, its age.
+fn encode_mark(mark: &Mark) -> [u8; MARK_LEN] {
+    let state = match mark.state {
+        MessageState::Read => 1,
+        MessageState::Expired => 2,
+        _ => 0,
+    };
+    let [n0, n1, n2, n3] = mark.number.to_le_bytes();
+    let [a0, a1, a2, a3] = mark.age_ms.to_le_bytes();
+    let told = u8::from(mark.told);
+    [n0, n1, n2, n3, state, told, 0, 0, a0, a1, a2, a3]
+}
+
+fn decode_mark(entry: &[u8]) -> Option<Mark> {
+    let (number_, rest) = number(entry)?;
+    let ([state, told, _, _], rest) = rest.split_first_chunk()?;
+    let (age_ms, _) = number(rest)?;
+    Some(Mark {
+        number: number_,
+        state: match state {
+            1 => MessageState::Read,
+            2 => MessageState::Expired,
+            _ => MessageState::Received,
+        },
+        told: *told != 0,
+        age_ms,
     })
 }
 

@@ -10,7 +10,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use aldis_device::dht::Pulse;
-use aldis_device::{Backlog, Board, Device, GivenUp, Memory, Notice, Saved, Settings, Vitals};
+use aldis_device::{Backlog, Board, Device, GivenUp, Mail, Memory, Notice, Saved, Settings, Vitals};
 use aldis_mqtt::link::tokio::{TcpConnector, Tls, TlsError, TokioClock};
 use aldis_mqtt::link::{Clock, Link};
 use aldis_mqtt::{
@@ -258,7 +258,8 @@ impl VirtualDevice {
             measure: false,
         };
         let mut backlog = Box::new(Backlog::new());
-        let mut device: Device<'_> = Device::new(settings, saved, &mut backlog, now, &mut board);
+        let mut mail = Box::new(Mail::new());
+        let mut device: Device<'_> = Device::new(settings, saved, &mut backlog, &mut mail, now, &mut board);
         let mut memory = Box::new(Memory::new());
         let mut session = memory
             .session(&settings, self.seed, now)

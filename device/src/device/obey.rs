@@ -225,7 +225,7 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
         let sender = match Sender::new(set.text, wpm) {
             Ok(sender) => sender,
             Err(refused) => {
-                let why = refused.reason();
+                let why = refused.as_str();
                 board.notice(Notice::Ignored { topic, why });
                 return self.answer(&asker, Err(why), now);
             }

@@ -10,8 +10,9 @@ use heapless::String;
 use super::Device;
 use crate::button::Press;
 use crate::mail::Id;
+use crate::morse::Heard;
 use crate::ui::{Act, Told};
-use crate::{Board, Notice};
+use crate::{Board, GivenUp, Notice};
 
 /// A message that a person wants to be sent.
 #[derive(Clone, Debug)]
@@ -56,21 +57,29 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
                 self.read(place, now, board);
                 self.reading = true;
             }
-            if !core::mem::replace(&mut self.reading, self.reading && pressed) {
-                self.receiver.key(pressed, now);
+            let reading = self.reading;
+            self.reading = reading && pressed;
+            if !reading {
+                let heard = self.receiver.key(pressed, now);
+                self.heard(heard, board);
             }
         }
-        while let Some(heard) = self.receiver.run(now) {
-            board.notice(Notice::Heard {
-                text: heard.text(),
-                wpm: heard.wpm(),
-            });
-            if self.heard.is_full() {
-                let _ = self.heard.pop_front();
-                self.counters.gave_up(crate::GivenUp::Full);
-            }
-            let _ = self.heard.push_back(heard);
+        let heard = self.receiver.run(now);
+        self.heard(heard, board);
+    }
+
+    /// Something was keyed: it is published when there is contact.
+    fn heard(&mut self, heard: Option<Heard>, board: &mut impl Board) {
+        let Some(heard) = heard else { return };
+        board.notice(Notice::Heard {
+            text: heard.text(),
+            wpm: heard.wpm(),
+        });
+        if self.heard.is_full() {
+            let _ = self.heard.pop_front();
+            self.counters.gave_up(GivenUp::Full);
         }
+        let _ = self.heard.push_back(heard);
     }
 
     fn press(&mut self, press: Press, now: Instant, board: &mut impl Board) {
@@ -79,14 +88,12 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
         match self.ui.press(press, &self.mail.letters, presets, now) {
             Some(Act::Read(place)) => self.read(place, now, board),
             Some(Act::Reply(place)) => {
-                let to = self.sender(place);
+                let to = own(self.sender(place));
                 self.send(to, self.settings.reply, now);
                 self.read_silently(place, now, board);
             }
             Some(Act::Send { preset, letter }) => {
-                let peer = self.settings.peer;
-                let peer = peer.and_then(|peer| String::try_from(peer).ok());
-                let to = peer.or_else(|| letter.and_then(|place| self.sender(place)));
+                let to = own(self.recipient(letter));
                 self.send(to, self.settings.presets.get(preset).copied(), now);
             }
             None => {}
@@ -94,9 +101,20 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
     }
 
     /// Who sent the message in this place.
-    fn sender(&self, place: usize) -> Option<String<MAX_ID_LEN>> {
+    fn sender(&self, place: usize) -> Option<&str> {
         let entry = self.mail.letters.get(place)?;
-        Some(entry.letter.from.clone()).filter(|from| !from.is_empty())
+        Some(entry.letter.from.as_str()).filter(|from| !from.is_empty())
+    }
+
+    /// To whom presets go: the configured peer, else who sent this message.
+    fn recipient(&self, letter: Option<usize>) -> Option<&str> {
+        let sender = || letter.and_then(|place| self.sender(place));
+        self.settings.peer.or_else(sender)
+    }
+
+    /// To whom what is chosen goes.
+    pub(super) fn addressee(&self) -> Option<&str> {
+        self.recipient(self.ui.about())
     }
 
     fn read(&mut self, place: usize, now: Instant, board: &mut impl Board) {
@@ -168,6 +186,10 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             let _ = self.outgoing.pop_front();
         }
     }
+}
+
+fn own(name: Option<&str>) -> Option<String<MAX_ID_LEN>> {
+    name.and_then(|name| String::try_from(name).ok())
 }
 
 /// Eight hexadecimal digits that stand for a device.

@@ -220,7 +220,7 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
             return false;
         };
         let report = MessageReport {
-            id: untold.id,
+            id: Some(untold.id),
             state: untold.state,
             age_ms: untold.age_ms,
             reason: None,
@@ -251,7 +251,7 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
         let (topic, len) = match note.word {
             Word::State(state, reason) => {
                 let report = MessageReport {
-                    id: &note.id,
+                    id: Some(&note.id),
                     state,
                     age_ms: now.since(note.at),
                     reason,
@@ -289,7 +289,7 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
         let payload = payload.get(..len).unwrap_or(&[]);
         let correlation = reply.correlation.as_deref().map(Property::CorrelationData);
         let publication = Publication {
-            properties: Properties::List(correlation.as_slice()),
+            properties: Properties::new(correlation.as_slice()),
             ..Publication::new(&reply.topic, payload).qos(QoS::AtLeastOnce)
         };
         let id = match session.publish(&publication, now) {

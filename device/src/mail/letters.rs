@@ -1,8 +1,9 @@
 //! Messages for the person at the device, the newest sixteen.
 
 use aldis_mqtt::{Instant, PublicationId};
+use aldis_protocol::message::{MAX_MESSAGE_ID_LEN, MAX_TEXT_LEN};
 use aldis_protocol::topic::MAX_ID_LEN;
-use aldis_protocol::{MAX_MESSAGE_ID_LEN, MAX_TEXT_LEN, Message, MessageState, Priority};
+use aldis_protocol::{Message, MessageState, Priority};
 use heapless::String;
 
 /// A message as a board keeps it.
@@ -60,6 +61,10 @@ impl Entry {
     pub fn age_ms(&self, now: Instant) -> u64 {
         let since = now.since(self.received);
         since.saturating_add(self.older_ms.into())
+    }
+
+    pub fn is_urgent(&self) -> bool {
+        self.letter.priority == Priority::High
     }
 
     pub const fn is_unread(&self) -> bool {
@@ -240,8 +245,7 @@ impl Letters {
     pub fn unread(&self) -> (usize, bool) {
         let unread = self.iter().filter(|(_, entry)| entry.is_unread());
         unread.fold((0, false), |(count, urgent), (_, entry)| {
-            let high = entry.letter.priority == Priority::High;
-            (count.saturating_add(1), urgent || high)
+            (count.saturating_add(1), urgent || entry.is_urgent())
         })
     }
 

@@ -7,9 +7,9 @@ mod tray;
 use aldis_mqtt::Token;
 use heapless::Vec;
 
-pub(crate) use letters::{Letters, Untold};
+pub(crate) use letters::Letters;
 pub use letters::{Letter, Mark};
-pub(crate) use tray::{Asker, Id, Note, Outcome, Reply, Tray, Word};
+pub(crate) use tray::{Asker, Id, Note, Outcome, Tray, Word};
 
 /// Memory for messages and for answers, lent to a [`Device`](crate::Device).
 #[derive(Debug)]

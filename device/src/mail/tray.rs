@@ -2,7 +2,8 @@
 
 use aldis_mqtt::Instant;
 use aldis_mqtt::wire::{Properties, Property};
-use aldis_protocol::{MAX_MESSAGE_ID_LEN, MessageState};
+use aldis_protocol::MessageState;
+use aldis_protocol::message::MAX_MESSAGE_ID_LEN;
 use heapless::{String, Vec};
 
 use super::queue::Queue;
@@ -65,7 +66,7 @@ impl Asker {
         for property in properties {
             match property {
                 Property::ResponseTopic(topic) => {
-                    asker.topic = String::try_from(topic.as_str()).ok();
+                    asker.topic = String::try_from(topic).ok();
                 }
                 Property::CorrelationData(data) => {
                     asker.correlation = Vec::from_slice(data).ok();

@@ -9,7 +9,10 @@ use aldis_world::broker::codec::Qos;
 use aldis_world::broker::{Accepted, Broker, Config, ConnId, Message};
 
 use crate::dht::{Frame, Pulse, Wave};
-use crate::{Backlog, Board, Device, Kept, Memory, Notice, Recalled, Saved, Settings, Vitals};
+use crate::{
+    Backlog, Board, Device, Kept, Letter, Mail, Mark, Memory, Notice, Recalled, Saved, Settings,
+    Vitals,
+};
 
 /// What the sensor does when it is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +55,8 @@ pub struct TestBoard {
     pub saved: Saved,
     /// Readings that outlive the device, if it can keep any.
     pub kept: Option<Vec<Kept>>,
+    /// Messages that outlive the device, and what is known of them.
+    pub letters: HashMap<usize, (Letter, Option<Mark>)>,
     pub sensor: Sensor,
     pub vitals: Vitals,
     answer: Option<(u64, Vec<Pulse>)>,
@@ -124,6 +129,14 @@ impl Board for TestBoard {
         if let Some(all) = &mut self.kept {
             all.push(*kept);
         }
+    }
+
+    fn keep_letter(&mut self, place: usize, letter: &Letter) {
+        self.letters.insert(place, (letter.clone(), None));
+    }
+
+    fn mark_letter(&mut self, place: usize, mark: &Mark) {
+        self.letters.get_mut(&place).unwrap().1 = Some(*mark);
     }
 
     fn vitals(&mut self) -> Vitals {
@@ -240,6 +253,7 @@ impl<const N: usize> Rig<N> {
                 acts: Vec::new(),
                 saved: Saved::default(),
                 kept: None,
+                letters: HashMap::new(),
                 sensor: Sensor::Good,
                 vitals: Vitals::default(),
                 answer: None,
@@ -273,9 +287,13 @@ impl<const N: usize> Rig<N> {
             self.settings,
             saved,
             backlog,
+            Box::leak(Box::new(Mail::new())),
             now,
             &mut self.board,
         ));
+        for (&place, (letter, mark)) in &self.board.letters {
+            device.recall_letter(place, letter.clone(), *mark);
+        }
         for recalled in self.board.recalled() {
             device.recall(recalled);
         }

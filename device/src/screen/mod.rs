@@ -1,0 +1,3 @@
+//! stub
+pub use view::*;
+mod view;
