@@ -5,7 +5,7 @@
 //! its likelihood, in steps of 1/16 (to base e), for lengths that vary in proportion.
 //!
 //! 1. The dot is sought that explains all marks and spaces at the least cost, each
-//!    for itself ([`Speed::dot`]).
+//!    for itself ([`Speed::explain`]).
 //! 2. With that dot, the sequence of signs is sought that explains the whole over at
 //!    the least cost ([`Model::segment`]). An over of n marks needs the best sequence for
 //!    each beginning of it, and for each the best last sign.
@@ -15,7 +15,7 @@
 
 use super::code::{Code, SIGNS, Sign};
 use super::receiver::{Heard, MARKS, Over};
-use super::{DOT_MS, UNKNOWN};
+use super::{DOT_MS, UNKNOWN, WPM};
 
 /// What a mark or space can be, and its usual length: the logarithm of its dots.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -62,6 +62,13 @@ impl Part {
 const SHORTEST: i32 = 1_174;
 const LONGEST: i32 = 2_156;
 const STEP: usize = 32;
+
+/// Who learns to key leaves more room between letters and words. Spaces may be longer by
+/// this, or by twice that, and how rare it is.
+const STRETCH: i32 = 128;
+const STRETCH_RARITY: i32 = 40;
+/// How far the dot may be then from what it is without.
+const NEAR: u32 = 64;
 
 /// Before anything was heard: 12 words a minute.
 const USUAL: i32 = 1_701;
@@ -114,29 +121,53 @@ impl Speed {
         marks: 0,
     };
 
-    /// The dot of an over, in milliseconds.
-    pub fn dot_ms(&self, over: &Over) -> u32 {
-        u32::try_from(exp2(self.dot(over)) >> 8).unwrap_or(0)
+    /// How long a seventh of a space between words may be in this over, in milliseconds.
+    pub fn patience_ms(&self, over: &Over) -> u32 {
+        let model = self.explain(over);
+        let dot = model.tempo_at(0).saturating_add(model.stretch);
+        let dot_ms = u32::try_from(exp2(dot) >> 8).unwrap_or(0);
+        if self.marks >= KNOWN || over.len() >= usize::from(KNOWN) {
+            return dot_ms;
+        }
+        // Nobody knows yet how slow it is: these may all be dots.
+        let shortest = over.strokes().map(|(mark, _)| mark).min().unwrap_or(0);
+        let slowest_ms = DOT_MS.checked_div((*WPM.start()).into()).unwrap_or(0);
+        dot_ms.max(u32::from(shortest).min(slowest_ms))
     }
 
-    /// The dot that explains an over best.
-    fn dot(&self, over: &Over) -> i32 {
-        let model = Model::new(self.dot);
-        let cost = |dot: &i32| {
-            let mut cost = self.cost(*dot);
+    /// The dot, and the stretch of the spaces between letters, that explain an over best.
+    fn explain(&self, over: &Over) -> Model {
+        let cost = |dot: i32, stretch: i32| {
+            let mut model = Model::new(dot);
+            model.stretch = stretch;
+            let mut cost = self.cost(dot).saturating_add(ratio(
+                stretch.saturating_mul(STRETCH_RARITY),
+                STRETCH,
+            ));
             let mut strokes = over.strokes().peekable();
             while let Some((mark, space)) = strokes.next() {
-                let marks = model.marks(*dot, log2(mark));
+                let marks = model.marks(dot, log2(mark));
                 cost = cost.saturating_add(least(marks));
                 if strokes.peek().is_some() {
-                    let spaces = model.spaces(*dot, log2(space));
+                    let spaces = model.spaces(dot, log2(space));
                     cost = cost.saturating_add(least(spaces));
                 }
             }
             cost
         };
-        let candidates = (SHORTEST..=LONGEST).step_by(STEP);
-        candidates.min_by_key(cost).unwrap_or(self.dot)
+        let dots = (SHORTEST..=LONGEST).step_by(STEP);
+        let plain = dots.clone().min_by_key(|dot| cost(*dot, 0));
+        let plain = plain.unwrap_or(self.dot);
+        // Spaces that are too long change little about the dot.
+        let near = dots.filter(|dot| dot.abs_diff(plain) <= NEAR);
+        let stretched = near.flat_map(|dot| [(dot, STRETCH), (dot, 2 * STRETCH)]);
+        let (dot, stretch) = core::iter::once((plain, 0))
+            .chain(stretched)
+            .min_by_key(|(dot, stretch)| cost(*dot, *stretch))
+            .unwrap_or((plain, 0));
+        let mut model = Model::new(dot);
+        model.stretch = stretch;
+        model
     }
 
     fn cost(&self, dot: i32) -> i32 {
@@ -161,7 +192,7 @@ impl Speed {
 
 /// Reads an over.
 pub(super) fn read(over: &Over, speed: &mut Speed) -> Heard {
-    let mut model = Model::new(speed.dot(over));
+    let mut model = speed.explain(over);
     let mut signs = model.segment(over);
     for _ in 0..ROUNDS {
         model.learn(over, &signs);
@@ -171,11 +202,8 @@ pub(super) fn read(over: &Over, speed: &mut Speed) -> Heard {
     let mut heard = Heard::new();
     let (mut ms, mut dots) = (0_u32, 0_u32);
     model.walk(over, &signs, |stroke| {
-        for (part, length) in [Some((stroke.mark, stroke.mark_ms)), stroke.space]
-            .into_iter()
-            .flatten()
-        {
-            if part != BetweenWords {
+        for (part, length) in stroke.parts() {
+            if matches!(part, Dot | Dash | InLetter) {
                 ms = ms.saturating_add(length.into());
                 dots = dots.saturating_add(part.dots());
             }
@@ -244,6 +272,8 @@ struct Model {
     tempo: [i16; MARKS],
     /// How much longer the parts are than usual, in the order of [`Part`].
     shape: [i32; 5],
+    /// How much longer than usual spaces between letters and words are.
+    stretch: i32,
     sharpness: i32,
 }
 
@@ -252,6 +282,7 @@ impl Model {
         Self {
             tempo: [short(dot); MARKS],
             shape: [0; 5],
+            stretch: 0,
             sharpness: ratio(SHARPNESS, VARIANCE),
         }
     }
@@ -259,7 +290,16 @@ impl Model {
     /// How long this part is in this hand.
     fn length(&self, part: Part) -> i32 {
         let shape = self.shape.get(part as usize).copied().unwrap_or(0);
-        part.length().saturating_add(shape)
+        self.usual(part).saturating_add(shape)
+    }
+
+    /// How long it was taken to be at first.
+    fn usual(&self, part: Part) -> i32 {
+        let stretch = match part {
+            BetweenLetters | BetweenWords => self.stretch,
+            Dot | Dash | InLetter => 0,
+        };
+        part.length().saturating_add(stretch)
     }
 
     fn cost(&self, part: Part, dot: i32, length: i32) -> i32 {
@@ -397,7 +437,7 @@ impl Model {
             for (part, length) in stroke.parts() {
                 let off = log2(length)
                     .saturating_sub(tempo)
-                    .saturating_sub(part.length());
+                    .saturating_sub(self.usual(part));
                 if let Some((sum, count)) = sums.get_mut(part as usize) {
                     *sum = sum.saturating_add(off.clamp(-2 * SHAPE, 2 * SHAPE));
                     *count = count.saturating_add(1);
@@ -431,27 +471,19 @@ impl Model {
         self.sharpness = ratio(SHARPNESS, variance);
 
         let (mut sum, mut count) = (0_i32, 0_i32);
-        let add = |from: Option<&(i16, i16)>, sum: &mut i32, count: &mut i32, sign: i32| {
-            if let Some((dots, n)) = from {
-                *sum = sum.saturating_add(i32::from(*dots).saturating_mul(sign));
-                *count = count.saturating_add(i32::from(*n).saturating_mul(sign));
-            }
+        let mut add = |at: Option<usize>, times: i32| {
+            let dots = at.and_then(|at| dots.get(at));
+            let (more, n) = dots.copied().unwrap_or((0, 0));
+            sum = sum.saturating_add(i32::from(more).saturating_mul(times));
+            count = count.saturating_add(i32::from(n).saturating_mul(times));
+            ratio(sum, count)
         };
-        let ahead = dots.get(..over.len()).unwrap_or_default();
-        for dots in ahead.iter().take(WINDOW) {
-            add(Some(dots), &mut sum, &mut count, 1);
+        for at in 0..WINDOW {
+            add(Some(at), 1);
         }
         for (at, tempo) in self.tempo.iter_mut().enumerate().take(over.len()) {
-            add(
-                ahead.get(at.saturating_add(WINDOW)),
-                &mut sum,
-                &mut count,
-                1,
-            );
-            *tempo = short(ratio(sum, count));
-            if let Some(oldest) = at.checked_sub(WINDOW) {
-                add(ahead.get(oldest), &mut sum, &mut count, -1);
-            }
+            *tempo = short(add(at.checked_add(WINDOW), 1));
+            add(at.checked_sub(WINDOW), -1);
         }
     }
 

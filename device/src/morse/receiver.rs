@@ -167,8 +167,9 @@ impl Receiver {
         }
         if !self.measured {
             self.measured = true;
-            let dots_ms = self.speed.dot_ms(&self.over).saturating_mul(SILENCE_DOTS);
-            self.ends = self.released.after(dots_ms.max(SILENCE_MS));
+            let dot_ms = self.speed.patience_ms(&self.over);
+            let silence_ms = dot_ms.saturating_mul(SILENCE_DOTS).max(SILENCE_MS);
+            self.ends = self.released.after(silence_ms);
             if now < self.ends {
                 return None;
             }
