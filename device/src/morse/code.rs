@@ -49,6 +49,8 @@ impl Code {
 #[derive(Debug)]
 pub(super) struct Sign {
     pub code: Code,
+    /// How many marks it has.
+    pub len: u8,
     /// How it is written.
     pub text: &'static str,
 }
@@ -56,6 +58,7 @@ pub(super) struct Sign {
 const fn sign(text: &'static str, picture: &str) -> Sign {
     Sign {
         code: Code::of(picture),
+        len: picture.len() as u8,
         text,
     }
 }

@@ -11,7 +11,8 @@
 //!    each beginning of it, and for each the best last sign.
 //! 3. Now that it is known what each mark and space is, the model learns: how long
 //!    dashes and spaces are in this hand, how much they vary, and how the speed
-//!    changes ([`Model::learn`]). Then 2 again, three times in all.
+//!    changes ([`Model::learn`]). Then 2 again, until nothing
+//!    changes any more, three times at most.
 
 use super::code::{Code, SIGNS, Sign};
 use super::receiver::{Heard, MARKS, Over};
@@ -52,7 +53,7 @@ impl Part {
         match self {
             Dot | Dash | InLetter => 0,
             BetweenLetters => 11,
-            BetweenWords => 27,
+            BetweenWords => 35,
         }
     }
 }
@@ -63,10 +64,13 @@ const SHORTEST: i32 = 1_174;
 const LONGEST: i32 = 2_156;
 const STEP: usize = 32;
 
-/// Who learns to key leaves more room between letters and words. Spaces may be longer by
-/// this, or by twice that, and how rare it is.
-const STRETCH: i32 = 128;
-const STRETCH_RARITY: i32 = 40;
+/// So many marks, of all parts of the over, are enough to find the dot.
+const SAMPLES: usize = 64;
+
+/// Who learns to key leaves more room between letters and words, up to twice as much,
+/// and how rare it is to do so twice.
+const STRETCHES: [i32; 4] = [64, 128, 192, 256];
+const STRETCH_RARITY: i32 = 80;
 /// How far the dot may be then from what it is without.
 const NEAR: u32 = 64;
 
@@ -106,6 +110,15 @@ const UNKNOWN_RARITY: i32 = 100;
 const FIGURE_RARITY: i32 = 8;
 const PROSIGN_RARITY: i32 = 40;
 
+/// How an over was keyed, at first sight.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Guess {
+    /// The logarithm of the dot's milliseconds.
+    dot: i32,
+    /// How much longer than usual spaces between letters and words are.
+    stretch: i32,
+}
+
 /// How fast the last overs were.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Speed {
@@ -122,10 +135,9 @@ impl Speed {
     };
 
     /// How long a seventh of a space between words may be in this over, in milliseconds.
-    pub fn patience_ms(&self, over: &Over) -> u32 {
-        let model = self.explain(over);
-        let dot = model.tempo_at(0).saturating_add(model.stretch);
-        let dot_ms = u32::try_from(exp2(dot) >> 8).unwrap_or(0);
+    pub fn patience_ms(&self, over: &Over, guess: Guess) -> u32 {
+        let dot = exp2(guess.dot.saturating_add(guess.stretch)) >> 8;
+        let dot_ms = u32::try_from(dot).unwrap_or(0);
         if self.marks >= KNOWN || over.len() >= usize::from(KNOWN) {
             return dot_ms;
         }
@@ -136,20 +148,18 @@ impl Speed {
     }
 
     /// The dot, and the stretch of the spaces between letters, that explain an over best.
-    fn explain(&self, over: &Over) -> Model {
+    pub fn explain(&self, over: &Over) -> Guess {
+        let last = over.len().saturating_sub(1);
+        let every = (over.len() / SAMPLES).saturating_add(1);
         let cost = |dot: i32, stretch: i32| {
-            let mut model = Model::new(dot);
-            model.stretch = stretch;
-            let mut cost = self.cost(dot).saturating_add(ratio(
-                stretch.saturating_mul(STRETCH_RARITY),
-                STRETCH,
-            ));
-            let mut strokes = over.strokes().peekable();
-            while let Some((mark, space)) = strokes.next() {
-                let marks = model.marks(dot, log2(mark));
+            let hand = Hand::new(stretch);
+            let rarity = ratio(stretch.saturating_mul(STRETCH_RARITY), 256);
+            let mut cost = self.cost(dot).saturating_add(rarity);
+            for (at, (mark, space)) in over.strokes().enumerate().step_by(every) {
+                let marks = hand.marks(dot, log2(mark));
                 cost = cost.saturating_add(least(marks));
-                if strokes.peek().is_some() {
-                    let spaces = model.spaces(dot, log2(space));
+                if at != last {
+                    let spaces = hand.spaces(dot, log2(space));
                     cost = cost.saturating_add(least(spaces));
                 }
             }
@@ -160,14 +170,12 @@ impl Speed {
         let plain = plain.unwrap_or(self.dot);
         // Spaces that are too long change little about the dot.
         let near = dots.filter(|dot| dot.abs_diff(plain) <= NEAR);
-        let stretched = near.flat_map(|dot| [(dot, STRETCH), (dot, 2 * STRETCH)]);
+        let stretched = near.flat_map(|dot| STRETCHES.map(|stretch| (dot, stretch)));
         let (dot, stretch) = core::iter::once((plain, 0))
             .chain(stretched)
             .min_by_key(|(dot, stretch)| cost(*dot, *stretch))
             .unwrap_or((plain, 0));
-        let mut model = Model::new(dot);
-        model.stretch = stretch;
-        model
+        Guess { dot, stretch }
     }
 
     fn cost(&self, dot: i32) -> i32 {
@@ -182,6 +190,8 @@ impl Speed {
 
     /// An over of so many marks had this dot.
     fn learn(&mut self, dot: i32, marks: usize) {
+        // Nobody keys slower; another one may come.
+        let dot = dot.clamp(SHORTEST, LONGEST);
         let marks = u8::try_from(marks).unwrap_or(u8::MAX);
         let part = dot.saturating_sub(self.dot).saturating_mul(marks.into());
         let whole = i32::from(marks).saturating_add(4);
@@ -191,12 +201,16 @@ impl Speed {
 }
 
 /// Reads an over.
-pub(super) fn read(over: &Over, speed: &mut Speed) -> Heard {
-    let mut model = speed.explain(over);
+pub(super) fn read(over: &Over, guess: Guess, speed: &mut Speed) -> Heard {
+    let mut model = Model::new(guess);
     let mut signs = model.segment(over);
     for _ in 0..ROUNDS {
         model.learn(over, &signs);
-        signs = model.segment(over);
+        let better = model.segment(over);
+        if better == signs {
+            break;
+        }
+        signs = better;
     }
 
     let mut heard = Heard::new();
@@ -224,7 +238,7 @@ pub(super) fn read(over: &Over, speed: &mut Speed) -> Heard {
         .saturating_add(ms / 2)
         .checked_div(ms)
         .unwrap_or(0);
-    heard.set_wpm(u8::try_from(wpm).unwrap_or(u8::MAX));
+    heard.set_wpm(u8::try_from(wpm).unwrap_or(u8::MAX).max(1));
     let dot_ms = ms.checked_div(dots).unwrap_or(1);
     let dot = log2(u16::try_from(dot_ms).unwrap_or(u16::MAX));
     speed.learn(dot, over.len());
@@ -256,7 +270,8 @@ struct Stroke {
     ends: Option<Found>,
 }
 
-/// What a mark, and the space after it, would cost as what.
+/// What a mark, and the space after it, would cost as what, more than the cheapest
+/// each.
 #[derive(Clone, Copy, Default)]
 struct Costs {
     dot: i32,
@@ -266,23 +281,20 @@ struct Costs {
     before: i32,
 }
 
-/// How somebody keys.
-struct Model {
-    /// The logarithm of the dot's milliseconds at each mark.
-    tempo: [i16; MARKS],
-    /// How much longer the parts are than usual, in the order of [`Part`].
+/// How long the parts are in somebody's hand.
+struct Hand {
+    /// How much longer than usual, in the order of [`Part`].
     shape: [i32; 5],
-    /// How much longer than usual spaces between letters and words are.
+    /// How much longer than usual spaces between letters and words are besides.
     stretch: i32,
     sharpness: i32,
 }
 
-impl Model {
-    fn new(dot: i32) -> Self {
+impl Hand {
+    fn new(stretch: i32) -> Self {
         Self {
-            tempo: [short(dot); MARKS],
             shape: [0; 5],
-            stretch: 0,
+            stretch,
             sharpness: ratio(SHARPNESS, VARIANCE),
         }
     }
@@ -327,6 +339,22 @@ impl Model {
     fn spaces(&self, dot: i32, length: i32) -> [i32; 3] {
         [InLetter, BetweenLetters, BetweenWords].map(|part| self.cost(part, dot, length))
     }
+}
+
+/// How an over was keyed.
+struct Model {
+    /// The logarithm of the dot's milliseconds at each mark.
+    tempo: [i16; MARKS],
+    hand: Hand,
+}
+
+impl Model {
+    fn new(guess: Guess) -> Self {
+        Self {
+            tempo: [short(guess.dot); MARKS],
+            hand: Hand::new(guess.stretch),
+        }
+    }
 
     /// Finds the sequence of signs that explains an over best; each stands where it
     /// begins.
@@ -339,17 +367,21 @@ impl Model {
         let marks = over.strokes().zip(&self.tempo).zip(&mut signs).enumerate();
         for (at, (((mark, space), tempo), ends)) in marks {
             let tempo = i32::from(*tempo);
-            let [dot, dash] = self.marks(tempo, log2(mark));
-            let [in_letter, letter, word] = match at {
-                at if at == last => [0; 3],
-                _ => self.spaces(tempo, log2(space)),
+            let [dot, dash] = self.hand.marks(tempo, log2(mark));
+            let mark = dot.min(dash);
+            let (in_letter, between) = if at == last {
+                (0, 0)
+            } else {
+                let [in_letter, letter, word] = self.hand.spaces(tempo, log2(space));
+                (in_letter, letter.min(word))
             };
+            let space = in_letter.min(between);
             recent.rotate_right(1);
             if let Some(newest) = recent.first_mut() {
                 *newest = Costs {
-                    dot,
-                    dash,
-                    in_letter,
+                    dot: dot.saturating_sub(mark),
+                    dash: dash.saturating_sub(mark),
+                    in_letter: in_letter.saturating_sub(space),
                     before,
                 };
             }
@@ -357,7 +389,7 @@ impl Model {
             let recent = recent.get(..known).unwrap_or_default();
             let (best, sign) = best(recent);
             *ends = sign;
-            before = best.saturating_add(letter.min(word));
+            before = best.saturating_add(between).saturating_sub(space);
         }
         // Back from the end.
         let mut end = over.len();
@@ -394,7 +426,7 @@ impl Model {
                         dash
                     }
                     None => {
-                        let [dot, dash] = self.marks(tempo, log2(mark_ms));
+                        let [dot, dash] = self.hand.marks(tempo, log2(mark_ms));
                         dash < dot
                     }
                 };
@@ -403,7 +435,7 @@ impl Model {
                 let space = match ends {
                     false => InLetter,
                     true => {
-                        let [_, letter, word] = self.spaces(tempo, log2(space_ms));
+                        let [_, letter, word] = self.hand.spaces(tempo, log2(space_ms));
                         if word < letter {
                             BetweenWords
                         } else {
@@ -437,14 +469,14 @@ impl Model {
             for (part, length) in stroke.parts() {
                 let off = log2(length)
                     .saturating_sub(tempo)
-                    .saturating_sub(self.usual(part));
+                    .saturating_sub(self.hand.usual(part));
                 if let Some((sum, count)) = sums.get_mut(part as usize) {
                     *sum = sum.saturating_add(off.clamp(-2 * SHAPE, 2 * SHAPE));
                     *count = count.saturating_add(1);
                 }
             }
         });
-        self.shape = sums.map(|(sum, count)| ratio(sum, count).clamp(-SHAPE, SHAPE));
+        self.hand.shape = sums.map(|(sum, count)| ratio(sum, count).clamp(-SHAPE, SHAPE));
 
         // How fast it is at each mark, and how much it varies.
         let mut dots = [(0_i16, 0_i16); MARKS];
@@ -457,7 +489,7 @@ impl Model {
                 }
                 let off = log2(length)
                     .saturating_sub(tempo)
-                    .saturating_sub(self.length(part))
+                    .saturating_sub(self.hand.length(part))
                     .clamp(-160, 160);
                 variance = variance.saturating_add(off.saturating_mul(off));
                 count = count.saturating_add(1);
@@ -468,7 +500,7 @@ impl Model {
             }
         });
         let variance = ratio(variance, count).clamp(*VARIANCES.start(), *VARIANCES.end());
-        self.sharpness = ratio(SHARPNESS, variance);
+        self.hand.sharpness = ratio(SHARPNESS, variance);
 
         let (mut sum, mut count) = (0_i32, 0_i32);
         let mut add = |at: Option<usize>, times: i32| {
@@ -503,15 +535,22 @@ impl Stroke {
 fn best(recent: &[Costs]) -> (i32, u8) {
     let (mut least, mut found) = (i32::MAX, 0);
     for (index, sign) in (0_u8..).zip(&SIGNS) {
-        let len = usize::try_from(sign.code.len()).unwrap_or(0);
-        let Some(first) = len.checked_sub(1).and_then(|first| recent.get(first)) else {
+        let first = usize::from(sign.len).checked_sub(1);
+        let Some(first) = first.and_then(|first| recent.get(first)) else {
             continue;
         };
-        let mut cost = first.before.saturating_add(rarity(sign));
-        for (nth, (dash, costs)) in sign.code.reversed().zip(recent).enumerate() {
+        let mut cost = first.before.wrapping_add(rarity(sign));
+        let mut space = 0;
+        for (dash, costs) in sign.code.reversed().zip(recent) {
+            // Most signs fail at their last mark: nothing costs less than nothing.
+            if cost >= least {
+                break;
+            }
             let mark = if dash { costs.dash } else { costs.dot };
-            let space = if nth == 0 { 0 } else { costs.in_letter };
-            cost = cost.saturating_add(mark).saturating_add(space);
+            cost = cost
+                .wrapping_add(mark)
+                .wrapping_add(costs.in_letter & space);
+            space = -1;
         }
         if cost < least {
             (least, found) = (cost, index);
@@ -519,10 +558,9 @@ fn best(recent: &[Costs]) -> (i32, u8) {
     }
     let mut marks = UNKNOWN_RARITY;
     for (len, costs) in (1_u8..).zip(recent) {
-        let space = if len == 1 { 0 } else { costs.in_letter };
-        marks = marks
-            .saturating_add(costs.dot.min(costs.dash))
-            .saturating_add(space);
+        if len > 1 {
+            marks = marks.saturating_add(costs.in_letter);
+        }
         let cost = marks.saturating_add(costs.before);
         if cost < least {
             (least, found) = (cost, UNKNOWN_SIGN.saturating_add(len));
@@ -534,7 +572,7 @@ fn best(recent: &[Costs]) -> (i32, u8) {
 /// How many marks a sign has.
 fn len(index: u8) -> usize {
     match SIGNS.get(usize::from(index)) {
-        Some(sign) => usize::try_from(sign.code.len()).unwrap_or(1),
+        Some(sign) => sign.len.into(),
         None => index.saturating_sub(UNKNOWN_SIGN).max(1).into(),
     }
 }
