@@ -64,9 +64,6 @@ const SHORTEST: i32 = 1_174;
 const LONGEST: i32 = 2_156;
 const STEP: usize = 32;
 
-/// So many marks, of all parts of the over, are enough to find the dot.
-const SAMPLES: usize = 64;
-
 /// Who learns to key leaves more room between letters and words, up to twice as much,
 /// and how rare it is to do so twice.
 const STRETCHES: [i32; 4] = [64, 128, 192, 256];
@@ -150,12 +147,20 @@ impl Speed {
     /// The dot, and the stretch of the spaces between letters, that explain an over best.
     pub fn explain(&self, over: &Over) -> Guess {
         let last = over.len().saturating_sub(1);
-        let every = (over.len() / SAMPLES).saturating_add(1);
+        // Every second or fourth mark of a long over is enough.
+        let skipped = match over.len() {
+            0..=64 => 0,
+            65..=128 => 1,
+            _ => 3,
+        };
         let cost = |dot: i32, stretch: i32| {
             let hand = Hand::new(stretch);
             let rarity = ratio(stretch.saturating_mul(STRETCH_RARITY), 256);
             let mut cost = self.cost(dot).saturating_add(rarity);
-            for (at, (mark, space)) in over.strokes().enumerate().step_by(every) {
+            for (at, (mark, space)) in over.strokes().enumerate() {
+                if at & skipped != 0 {
+                    continue;
+                }
                 let marks = hand.marks(dot, log2(mark));
                 cost = cost.saturating_add(least(marks));
                 if at != last {
@@ -634,4 +639,50 @@ fn ratio(part: i32, whole: i32) -> i32 {
 
 fn short(number: i32) -> i16 {
     i16::try_from(number).unwrap_or(i16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lengths are compared to a percent or so.
+    #[test]
+    fn logarithms_are_close() {
+        for length in 1..=u16::MAX {
+            let exact = 256.0 * f64::from(length).log2();
+            assert!((f64::from(log2(length)) - exact).abs() < 5.0, "{length}");
+        }
+        assert_eq!(log2(0), 0);
+        for log in -768..4_095 {
+            let exact = 256.0 * (f64::from(log) / 256.0).exp2();
+            let off = (f64::from(exp2(log)) - exact).abs();
+            assert!(off < 1.0 + exact / 80.0, "{log}: {} {exact}", exp2(log));
+        }
+        assert_eq!(exp2(i32::MIN), exp2(-2_048));
+        assert_eq!(exp2(i32::MAX), exp2(4_095));
+    }
+
+    /// The lengths of [`Part`] are the logarithms of its dots.
+    #[test]
+    fn lengths_are_those_of_the_recommendation() {
+        for part in [Dot, Dash, InLetter, BetweenLetters, BetweenWords] {
+            let exact = 256.0 * f64::from(part.dots()).log2();
+            assert!((f64::from(part.length()) - exact).abs() < 1.0);
+        }
+    }
+
+    /// A length of 65 s for all marks and spaces, or of none: sums stay in bounds.
+    #[test]
+    fn extreme_lengths_are_read() {
+        for (mark, space) in [(u16::MAX, u16::MAX), (u16::MAX, 0), (0, u16::MAX), (0, 0)] {
+            let over = Over::of(&[(mark, space); MARKS]);
+            let mut speed = Speed::UNKNOWN;
+            for _ in 0..3 {
+                let guess = speed.explain(&over);
+                let heard = read(&over, guess, &mut speed);
+                assert!(!heard.text().is_empty());
+                assert!((SHORTEST..=LONGEST).contains(&speed.dot));
+            }
+        }
+    }
 }

@@ -92,6 +92,17 @@ impl Over {
     pub const fn len(&self) -> usize {
         self.len
     }
+
+    #[cfg(test)]
+    pub fn of(strokes: &[(u16, u16)]) -> Self {
+        let mut over = Receiver::new().over;
+        over.len = strokes.len();
+        for (at, (mark, space)) in strokes.iter().enumerate() {
+            over.marks[at] = *mark;
+            over.spaces[at] = *space;
+        }
+        over
+    }
 }
 
 /// Listens to a key.
