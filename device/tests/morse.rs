@@ -517,6 +517,13 @@ fn a_key_that_is_held_sends_nothing() {
     assert_eq!(rig.receiver.deadline(), Instant::NEVER);
 }
 
+/// Marks of seconds are read somehow; nobody keys at no speed at all.
+#[test]
+fn the_slowest_speed_is_one() {
+    let heard = Rig::new().hear(&keys(&[9_000, 9_000, 9_000], 1_500));
+    assert_eq!((heard.len(), heard[0].wpm()), (1, 1), "{heard:?}");
+}
+
 /// Hundreds of marks without a pause come in parts; no letter is torn.
 #[test]
 fn a_long_over_comes_in_parts() {
