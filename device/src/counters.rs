@@ -68,6 +68,7 @@ impl Counters {
             expired: Some(self.expired),
             superseded: Some(self.superseded),
             full: Some(self.full),
+            too_large: Some(self.too_large).filter(|count| *count > 0),
         }
     }
 }

@@ -48,6 +48,9 @@ pub(crate) struct Change {
 }
 
 impl Lights {
+    /// As long as the space between words.
+    const DARK_DOTS: u32 = 7;
+
     /// What the lamp was lit to before anything else.
     pub fn new(lamp: Lamp) -> Self {
         Self {
@@ -56,8 +59,12 @@ impl Lights {
         }
     }
 
-    /// Plays a text from now on. Says whether another one ends for it.
-    pub fn play(&mut self, text: Sender) -> bool {
+    /// Plays a text, after a moment of darkness where the lamp is lit. Says whether
+    /// another one ends for it.
+    pub fn play(&mut self, mut text: Sender, now: Instant) -> bool {
+        if self.shown == Some(Lamp::On) {
+            text.begin(now.after(text.dot_ms().saturating_mul(Self::DARK_DOTS)));
+        }
         self.playing.replace(text).is_some()
     }
 

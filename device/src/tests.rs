@@ -1,7 +1,10 @@
 //! The device against the broker model, on virtual time.
 
+mod answers;
 mod confirm;
+mod keys;
 mod lamp;
+mod messages;
 mod outages;
 mod readings;
 mod restart;

@@ -62,6 +62,8 @@ pub struct Dropped {
     pub superseded: Option<u32>,
     /// The outbox was full.
     pub full: Option<u32>,
+    /// Messages to the device that were larger than it can receive, if there were any.
+    pub too_large: Option<u32>,
 }
 
 /// An object of optional counters, its fields named once for both directions.
@@ -106,11 +108,12 @@ counters!(Dropped {
     expired,
     superseded,
     full,
+    too_large,
 });
 
 impl<'a> Diag<'a> {
     /// No payload is longer than this and the version as JSON.
-    pub const MAX_LEN: usize = 416;
+    pub const MAX_LEN: usize = 439;
 
     /// Writes the JSON object; gives its length.
     ///
@@ -207,6 +210,7 @@ mod tests {
             expired: Some(u32::MAX),
             superseded: Some(u32::MAX),
             full: Some(u32::MAX),
+            too_large: Some(u32::MAX),
         }),
         mode: Some(Mode::Safe),
         version: Some(""),

@@ -230,7 +230,7 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
                 return self.answer(&asker, Err(why), now);
             }
         };
-        if self.lights.play(sender) {
+        if self.lights.play(sender, now) {
             self.played(Err(INTERRUPTED), now, board);
         }
         self.playing = Some(Playing { hash, asker });
@@ -293,7 +293,9 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
         at: Instant,
     ) {
         let word = Word::State(state, why);
+        #[cfg(test)] std::eprintln!("note {id} notes {} held {}", self.mail.tray.notes.len(), self.mail.held.len());
         if !self.mail.tray.notes.push(Note { id, word, at }) {
+            #[cfg(test)] std::eprintln!("FULL notes {} held {} free", self.mail.tray.notes.len(), self.mail.held.len());
             self.counters.gave_up(GivenUp::Full);
         }
     }

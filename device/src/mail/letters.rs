@@ -54,6 +54,8 @@ pub(crate) struct Entry {
     /// How much of it the broker knows.
     told: u8,
     under_way: Option<(PublicationId, u8)>,
+    /// The sender asked again while that was under way.
+    again: bool,
 }
 
 impl Entry {
@@ -185,6 +187,7 @@ impl Letters {
                 (None, None) => RECEIVED,
             };
             entry.told = entry.told.min(level.saturating_sub(1));
+            entry.again = entry.under_way.is_some();
         }
     }
 
@@ -199,6 +202,7 @@ impl Letters {
             ended: None,
             told: 0,
             under_way: None,
+            again: false,
         };
         let free = self.places.iter().position(Option::is_none);
         let place = free.or_else(|| {
@@ -235,6 +239,7 @@ impl Letters {
                 None => 0,
             },
             under_way: None,
+            again: false,
         };
         if let Some(at) = self.places.get_mut(place) {
             *at = Some(entry);
@@ -379,8 +384,7 @@ impl Letters {
             .iter_mut()
             .find(|(_, entry)| entry.under_way.is_some_and(|(under_way, _)| under_way == id))?;
         let (_, level) = entry.under_way.take()?;
-        // A sender that asked again meanwhile gets another answer.
-        if entry.told == level.saturating_sub(1) {
+        if !core::mem::take(&mut entry.again) {
             entry.told = level;
         }
         Some((entry.told >= ENDED).then_some(place))

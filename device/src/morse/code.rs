@@ -49,6 +49,8 @@ impl Code {
 #[derive(Debug)]
 pub(super) struct Sign {
     pub code: Code,
+    /// How many marks it has.
+    pub len: u8,
     /// How it is written.
     pub text: &'static str,
 }
@@ -56,6 +58,7 @@ pub(super) struct Sign {
 const fn sign(text: &'static str, picture: &str) -> Sign {
     Sign {
         code: Code::of(picture),
+        len: picture.len() as u8,
         text,
     }
 }
@@ -137,4 +140,62 @@ pub(super) fn code(character: u8) -> Option<Code> {
     let written = char::from(character).encode_utf8(&mut written);
     let sign = SIGNS.iter().find(|sign| sign.text == written)?;
     Some(sign.code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two signs with the same marks: one would never be heard.
+    #[test]
+    fn no_marks_mean_two_things() {
+        for (at, sign) in SIGNS.iter().enumerate() {
+            assert_eq!(u32::from(sign.len), sign.code.len(), "{}", sign.text);
+            for other in &SIGNS[..at] {
+                assert_ne!(sign.code, other.code, "{} {}", sign.text, other.text);
+                assert_ne!(sign.text, other.text);
+            }
+        }
+    }
+
+    #[test]
+    fn marks_are_the_same_from_both_ends() {
+        for sign in &SIGNS {
+            let mut left = sign.code;
+            let mut marks = Vec::new();
+            while let Some((mark, rest)) = left.split_first() {
+                marks.push(mark);
+                left = rest;
+            }
+            assert_eq!(left, Code::NONE);
+            marks.reverse();
+            assert_eq!(sign.code.reversed().collect::<Vec<_>>(), marks);
+        }
+        assert_eq!(Code::NONE.split_first(), None);
+    }
+
+    /// The letters of a prosign that is a sign of its own give its marks.
+    #[test]
+    fn prosigns_are_their_letters() {
+        let marks = |text: &str| {
+            let codes = text.bytes().map(|byte| code(byte).unwrap());
+            let signs = codes.map(|code| {
+                let mut marks: Vec<_> = code.reversed().collect();
+                marks.reverse();
+                marks
+            });
+            signs.collect::<Vec<_>>().concat()
+        };
+        let mut count = 0;
+        for sign in &SIGNS {
+            let Some(letters) = sign.text.strip_prefix('<') else {
+                continue;
+            };
+            let mut own: Vec<_> = sign.code.reversed().collect();
+            own.reverse();
+            assert_eq!(marks(letters.trim_end_matches('>')), own, "{}", sign.text);
+            count += 1;
+        }
+        assert_eq!(count, 8);
+    }
 }

@@ -5,17 +5,18 @@
 //! its likelihood, in steps of 1/16 (to base e), for lengths that vary in proportion.
 //!
 //! 1. The dot is sought that explains all marks and spaces at the least cost, each
-//!    for itself ([`Speed::dot`]).
+//!    for itself ([`Speed::explain`]).
 //! 2. With that dot, the sequence of signs is sought that explains the whole over at
 //!    the least cost ([`Model::segment`]). An over of n marks needs the best sequence for
 //!    each beginning of it, and for each the best last sign.
 //! 3. Now that it is known what each mark and space is, the model learns: how long
 //!    dashes and spaces are in this hand, how much they vary, and how the speed
-//!    changes ([`Model::learn`]). Then 2 again, three times in all.
+//!    changes ([`Model::learn`]). Then 2 again, until nothing
+//!    changes any more, three times at most.
 
 use super::code::{Code, SIGNS, Sign};
 use super::receiver::{Heard, MARKS, Over};
-use super::{DOT_MS, UNKNOWN};
+use super::{DOT_MS, UNKNOWN, WPM};
 
 /// What a mark or space can be, and its usual length: the logarithm of its dots.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,7 +53,7 @@ impl Part {
         match self {
             Dot | Dash | InLetter => 0,
             BetweenLetters => 11,
-            BetweenWords => 27,
+            BetweenWords => 35,
         }
     }
 }
@@ -62,6 +63,13 @@ impl Part {
 const SHORTEST: i32 = 1_174;
 const LONGEST: i32 = 2_156;
 const STEP: usize = 32;
+
+/// Who learns to key leaves more room between letters and words, up to twice as much,
+/// and how rare it is to do so twice.
+const STRETCHES: [i32; 4] = [64, 128, 192, 256];
+const STRETCH_RARITY: i32 = 80;
+/// How far the dot may be then from what it is without.
+const NEAR: u32 = 64;
 
 /// Before anything was heard: 12 words a minute.
 const USUAL: i32 = 1_701;
@@ -99,6 +107,15 @@ const UNKNOWN_RARITY: i32 = 100;
 const FIGURE_RARITY: i32 = 8;
 const PROSIGN_RARITY: i32 = 40;
 
+/// How an over was keyed, at first sight.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Guess {
+    /// The logarithm of the dot's milliseconds.
+    dot: i32,
+    /// How much longer than usual spaces between letters and words are.
+    stretch: i32,
+}
+
 /// How fast the last overs were.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Speed {
@@ -114,29 +131,56 @@ impl Speed {
         marks: 0,
     };
 
-    /// The dot of an over, in milliseconds.
-    pub fn dot_ms(&self, over: &Over) -> u32 {
-        u32::try_from(exp2(self.dot(over)) >> 8).unwrap_or(0)
+    /// How long a seventh of a space between words may be in this over, in milliseconds.
+    pub fn patience_ms(&self, over: &Over, guess: Guess) -> u32 {
+        let dot = exp2(guess.dot.saturating_add(guess.stretch)) >> 8;
+        let dot_ms = u32::try_from(dot).unwrap_or(0);
+        if self.marks >= KNOWN || over.len() >= usize::from(KNOWN) {
+            return dot_ms;
+        }
+        // Nobody knows yet how slow it is: these may all be dots.
+        let shortest = over.strokes().map(|(mark, _)| mark).min().unwrap_or(0);
+        let slowest_ms = DOT_MS.checked_div((*WPM.start()).into()).unwrap_or(0);
+        dot_ms.max(u32::from(shortest).min(slowest_ms))
     }
 
-    /// The dot that explains an over best.
-    fn dot(&self, over: &Over) -> i32 {
-        let model = Model::new(self.dot);
-        let cost = |dot: &i32| {
-            let mut cost = self.cost(*dot);
-            let mut strokes = over.strokes().peekable();
-            while let Some((mark, space)) = strokes.next() {
-                let marks = model.marks(*dot, log2(mark));
+    /// The dot, and the stretch of the spaces between letters, that explain an over best.
+    pub fn explain(&self, over: &Over) -> Guess {
+        let last = over.len().saturating_sub(1);
+        // Every second or fourth mark of a long over is enough.
+        let skipped = match over.len() {
+            0..=64 => 0,
+            65..=128 => 1,
+            _ => 3,
+        };
+        let cost = |dot: i32, stretch: i32| {
+            let hand = Hand::new(stretch);
+            let rarity = ratio(stretch.saturating_mul(STRETCH_RARITY), 256);
+            let mut cost = self.cost(dot).saturating_add(rarity);
+            for (at, (mark, space)) in over.strokes().enumerate() {
+                if at & skipped != 0 {
+                    continue;
+                }
+                let marks = hand.marks(dot, log2(mark));
                 cost = cost.saturating_add(least(marks));
-                if strokes.peek().is_some() {
-                    let spaces = model.spaces(*dot, log2(space));
+                if at != last {
+                    let spaces = hand.spaces(dot, log2(space));
                     cost = cost.saturating_add(least(spaces));
                 }
             }
             cost
         };
-        let candidates = (SHORTEST..=LONGEST).step_by(STEP);
-        candidates.min_by_key(cost).unwrap_or(self.dot)
+        let dots = (SHORTEST..=LONGEST).step_by(STEP);
+        let plain = dots.clone().min_by_key(|dot| cost(*dot, 0));
+        let plain = plain.unwrap_or(self.dot);
+        // Spaces that are too long change little about the dot.
+        let near = dots.filter(|dot| dot.abs_diff(plain) <= NEAR);
+        let stretched = near.flat_map(|dot| STRETCHES.map(|stretch| (dot, stretch)));
+        let (dot, stretch) = core::iter::once((plain, 0))
+            .chain(stretched)
+            .min_by_key(|(dot, stretch)| cost(*dot, *stretch))
+            .unwrap_or((plain, 0));
+        Guess { dot, stretch }
     }
 
     fn cost(&self, dot: i32) -> i32 {
@@ -151,6 +195,8 @@ impl Speed {
 
     /// An over of so many marks had this dot.
     fn learn(&mut self, dot: i32, marks: usize) {
+        // Nobody keys slower; another one may come.
+        let dot = dot.clamp(SHORTEST, LONGEST);
         let marks = u8::try_from(marks).unwrap_or(u8::MAX);
         let part = dot.saturating_sub(self.dot).saturating_mul(marks.into());
         let whole = i32::from(marks).saturating_add(4);
@@ -160,22 +206,23 @@ impl Speed {
 }
 
 /// Reads an over.
-pub(super) fn read(over: &Over, speed: &mut Speed) -> Heard {
-    let mut model = Model::new(speed.dot(over));
+pub(super) fn read(over: &Over, guess: Guess, speed: &mut Speed) -> Heard {
+    let mut model = Model::new(guess);
     let mut signs = model.segment(over);
     for _ in 0..ROUNDS {
         model.learn(over, &signs);
-        signs = model.segment(over);
+        let better = model.segment(over);
+        if better == signs {
+            break;
+        }
+        signs = better;
     }
 
     let mut heard = Heard::new();
     let (mut ms, mut dots) = (0_u32, 0_u32);
     model.walk(over, &signs, |stroke| {
-        for (part, length) in [Some((stroke.mark, stroke.mark_ms)), stroke.space]
-            .into_iter()
-            .flatten()
-        {
-            if part != BetweenWords {
+        for (part, length) in stroke.parts() {
+            if matches!(part, Dot | Dash | InLetter) {
                 ms = ms.saturating_add(length.into());
                 dots = dots.saturating_add(part.dots());
             }
@@ -196,7 +243,7 @@ pub(super) fn read(over: &Over, speed: &mut Speed) -> Heard {
         .saturating_add(ms / 2)
         .checked_div(ms)
         .unwrap_or(0);
-    heard.set_wpm(u8::try_from(wpm).unwrap_or(u8::MAX));
+    heard.set_wpm(u8::try_from(wpm).unwrap_or(u8::MAX).max(1));
     let dot_ms = ms.checked_div(dots).unwrap_or(1);
     let dot = log2(u16::try_from(dot_ms).unwrap_or(u16::MAX));
     speed.learn(dot, over.len());
@@ -228,7 +275,8 @@ struct Stroke {
     ends: Option<Found>,
 }
 
-/// What a mark, and the space after it, would cost as what.
+/// What a mark, and the space after it, would cost as what, more than the cheapest
+/// each.
 #[derive(Clone, Copy, Default)]
 struct Costs {
     dot: i32,
@@ -238,20 +286,20 @@ struct Costs {
     before: i32,
 }
 
-/// How somebody keys.
-struct Model {
-    /// The logarithm of the dot's milliseconds at each mark.
-    tempo: [i16; MARKS],
-    /// How much longer the parts are than usual, in the order of [`Part`].
+/// How long the parts are in somebody's hand.
+struct Hand {
+    /// How much longer than usual, in the order of [`Part`].
     shape: [i32; 5],
+    /// How much longer than usual spaces between letters and words are besides.
+    stretch: i32,
     sharpness: i32,
 }
 
-impl Model {
-    fn new(dot: i32) -> Self {
+impl Hand {
+    fn new(stretch: i32) -> Self {
         Self {
-            tempo: [short(dot); MARKS],
             shape: [0; 5],
+            stretch,
             sharpness: ratio(SHARPNESS, VARIANCE),
         }
     }
@@ -259,7 +307,16 @@ impl Model {
     /// How long this part is in this hand.
     fn length(&self, part: Part) -> i32 {
         let shape = self.shape.get(part as usize).copied().unwrap_or(0);
-        part.length().saturating_add(shape)
+        self.usual(part).saturating_add(shape)
+    }
+
+    /// How long it was taken to be at first.
+    fn usual(&self, part: Part) -> i32 {
+        let stretch = match part {
+            BetweenLetters | BetweenWords => self.stretch,
+            Dot | Dash | InLetter => 0,
+        };
+        part.length().saturating_add(stretch)
     }
 
     fn cost(&self, part: Part, dot: i32, length: i32) -> i32 {
@@ -287,6 +344,22 @@ impl Model {
     fn spaces(&self, dot: i32, length: i32) -> [i32; 3] {
         [InLetter, BetweenLetters, BetweenWords].map(|part| self.cost(part, dot, length))
     }
+}
+
+/// How an over was keyed.
+struct Model {
+    /// The logarithm of the dot's milliseconds at each mark.
+    tempo: [i16; MARKS],
+    hand: Hand,
+}
+
+impl Model {
+    fn new(guess: Guess) -> Self {
+        Self {
+            tempo: [short(guess.dot); MARKS],
+            hand: Hand::new(guess.stretch),
+        }
+    }
 
     /// Finds the sequence of signs that explains an over best; each stands where it
     /// begins.
@@ -299,17 +372,21 @@ impl Model {
         let marks = over.strokes().zip(&self.tempo).zip(&mut signs).enumerate();
         for (at, (((mark, space), tempo), ends)) in marks {
             let tempo = i32::from(*tempo);
-            let [dot, dash] = self.marks(tempo, log2(mark));
-            let [in_letter, letter, word] = match at {
-                at if at == last => [0; 3],
-                _ => self.spaces(tempo, log2(space)),
+            let [dot, dash] = self.hand.marks(tempo, log2(mark));
+            let mark = dot.min(dash);
+            let (in_letter, between) = if at == last {
+                (0, 0)
+            } else {
+                let [in_letter, letter, word] = self.hand.spaces(tempo, log2(space));
+                (in_letter, letter.min(word))
             };
+            let space = in_letter.min(between);
             recent.rotate_right(1);
             if let Some(newest) = recent.first_mut() {
                 *newest = Costs {
-                    dot,
-                    dash,
-                    in_letter,
+                    dot: dot.saturating_sub(mark),
+                    dash: dash.saturating_sub(mark),
+                    in_letter: in_letter.saturating_sub(space),
                     before,
                 };
             }
@@ -317,7 +394,7 @@ impl Model {
             let recent = recent.get(..known).unwrap_or_default();
             let (best, sign) = best(recent);
             *ends = sign;
-            before = best.saturating_add(letter.min(word));
+            before = best.saturating_add(between).saturating_sub(space);
         }
         // Back from the end.
         let mut end = over.len();
@@ -354,7 +431,7 @@ impl Model {
                         dash
                     }
                     None => {
-                        let [dot, dash] = self.marks(tempo, log2(mark_ms));
+                        let [dot, dash] = self.hand.marks(tempo, log2(mark_ms));
                         dash < dot
                     }
                 };
@@ -363,7 +440,7 @@ impl Model {
                 let space = match ends {
                     false => InLetter,
                     true => {
-                        let [_, letter, word] = self.spaces(tempo, log2(space_ms));
+                        let [_, letter, word] = self.hand.spaces(tempo, log2(space_ms));
                         if word < letter {
                             BetweenWords
                         } else {
@@ -397,14 +474,14 @@ impl Model {
             for (part, length) in stroke.parts() {
                 let off = log2(length)
                     .saturating_sub(tempo)
-                    .saturating_sub(part.length());
+                    .saturating_sub(self.hand.usual(part));
                 if let Some((sum, count)) = sums.get_mut(part as usize) {
                     *sum = sum.saturating_add(off.clamp(-2 * SHAPE, 2 * SHAPE));
                     *count = count.saturating_add(1);
                 }
             }
         });
-        self.shape = sums.map(|(sum, count)| ratio(sum, count).clamp(-SHAPE, SHAPE));
+        self.hand.shape = sums.map(|(sum, count)| ratio(sum, count).clamp(-SHAPE, SHAPE));
 
         // How fast it is at each mark, and how much it varies.
         let mut dots = [(0_i16, 0_i16); MARKS];
@@ -417,7 +494,7 @@ impl Model {
                 }
                 let off = log2(length)
                     .saturating_sub(tempo)
-                    .saturating_sub(self.length(part))
+                    .saturating_sub(self.hand.length(part))
                     .clamp(-160, 160);
                 variance = variance.saturating_add(off.saturating_mul(off));
                 count = count.saturating_add(1);
@@ -428,30 +505,22 @@ impl Model {
             }
         });
         let variance = ratio(variance, count).clamp(*VARIANCES.start(), *VARIANCES.end());
-        self.sharpness = ratio(SHARPNESS, variance);
+        self.hand.sharpness = ratio(SHARPNESS, variance);
 
         let (mut sum, mut count) = (0_i32, 0_i32);
-        let add = |from: Option<&(i16, i16)>, sum: &mut i32, count: &mut i32, sign: i32| {
-            if let Some((dots, n)) = from {
-                *sum = sum.saturating_add(i32::from(*dots).saturating_mul(sign));
-                *count = count.saturating_add(i32::from(*n).saturating_mul(sign));
-            }
+        let mut add = |at: Option<usize>, times: i32| {
+            let dots = at.and_then(|at| dots.get(at));
+            let (more, n) = dots.copied().unwrap_or((0, 0));
+            sum = sum.saturating_add(i32::from(more).saturating_mul(times));
+            count = count.saturating_add(i32::from(n).saturating_mul(times));
+            ratio(sum, count)
         };
-        let ahead = dots.get(..over.len()).unwrap_or_default();
-        for dots in ahead.iter().take(WINDOW) {
-            add(Some(dots), &mut sum, &mut count, 1);
+        for at in 0..WINDOW {
+            add(Some(at), 1);
         }
         for (at, tempo) in self.tempo.iter_mut().enumerate().take(over.len()) {
-            add(
-                ahead.get(at.saturating_add(WINDOW)),
-                &mut sum,
-                &mut count,
-                1,
-            );
-            *tempo = short(ratio(sum, count));
-            if let Some(oldest) = at.checked_sub(WINDOW) {
-                add(ahead.get(oldest), &mut sum, &mut count, -1);
-            }
+            *tempo = short(add(at.checked_add(WINDOW), 1));
+            add(at.checked_sub(WINDOW), -1);
         }
     }
 
@@ -471,15 +540,22 @@ impl Stroke {
 fn best(recent: &[Costs]) -> (i32, u8) {
     let (mut least, mut found) = (i32::MAX, 0);
     for (index, sign) in (0_u8..).zip(&SIGNS) {
-        let len = usize::try_from(sign.code.len()).unwrap_or(0);
-        let Some(first) = len.checked_sub(1).and_then(|first| recent.get(first)) else {
+        let first = usize::from(sign.len).checked_sub(1);
+        let Some(first) = first.and_then(|first| recent.get(first)) else {
             continue;
         };
-        let mut cost = first.before.saturating_add(rarity(sign));
-        for (nth, (dash, costs)) in sign.code.reversed().zip(recent).enumerate() {
+        let mut cost = first.before.wrapping_add(rarity(sign));
+        let mut space = 0;
+        for (dash, costs) in sign.code.reversed().zip(recent) {
+            // Most signs fail at their last mark: nothing costs less than nothing.
+            if cost >= least {
+                break;
+            }
             let mark = if dash { costs.dash } else { costs.dot };
-            let space = if nth == 0 { 0 } else { costs.in_letter };
-            cost = cost.saturating_add(mark).saturating_add(space);
+            cost = cost
+                .wrapping_add(mark)
+                .wrapping_add(costs.in_letter & space);
+            space = -1;
         }
         if cost < least {
             (least, found) = (cost, index);
@@ -487,10 +563,9 @@ fn best(recent: &[Costs]) -> (i32, u8) {
     }
     let mut marks = UNKNOWN_RARITY;
     for (len, costs) in (1_u8..).zip(recent) {
-        let space = if len == 1 { 0 } else { costs.in_letter };
-        marks = marks
-            .saturating_add(costs.dot.min(costs.dash))
-            .saturating_add(space);
+        if len > 1 {
+            marks = marks.saturating_add(costs.in_letter);
+        }
         let cost = marks.saturating_add(costs.before);
         if cost < least {
             (least, found) = (cost, UNKNOWN_SIGN.saturating_add(len));
@@ -502,7 +577,7 @@ fn best(recent: &[Costs]) -> (i32, u8) {
 /// How many marks a sign has.
 fn len(index: u8) -> usize {
     match SIGNS.get(usize::from(index)) {
-        Some(sign) => usize::try_from(sign.code.len()).unwrap_or(1),
+        Some(sign) => sign.len.into(),
         None => index.saturating_sub(UNKNOWN_SIGN).max(1).into(),
     }
 }
@@ -564,4 +639,50 @@ fn ratio(part: i32, whole: i32) -> i32 {
 
 fn short(number: i32) -> i16 {
     i16::try_from(number).unwrap_or(i16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lengths are compared to a percent or so.
+    #[test]
+    fn logarithms_are_close() {
+        for length in 1..=u16::MAX {
+            let exact = 256.0 * f64::from(length).log2();
+            assert!((f64::from(log2(length)) - exact).abs() < 5.0, "{length}");
+        }
+        assert_eq!(log2(0), 0);
+        for log in -768..4_095 {
+            let exact = 256.0 * (f64::from(log) / 256.0).exp2();
+            let off = (f64::from(exp2(log)) - exact).abs();
+            assert!(off < 1.0 + exact / 80.0, "{log}: {} {exact}", exp2(log));
+        }
+        assert_eq!(exp2(i32::MIN), exp2(-2_048));
+        assert_eq!(exp2(i32::MAX), exp2(4_095));
+    }
+
+    /// The lengths of [`Part`] are the logarithms of its dots.
+    #[test]
+    fn lengths_are_those_of_the_recommendation() {
+        for part in [Dot, Dash, InLetter, BetweenLetters, BetweenWords] {
+            let exact = 256.0 * f64::from(part.dots()).log2();
+            assert!((f64::from(part.length()) - exact).abs() < 1.0);
+        }
+    }
+
+    /// A length of 65 s for all marks and spaces, or of none: sums stay in bounds.
+    #[test]
+    fn extreme_lengths_are_read() {
+        for (mark, space) in [(u16::MAX, u16::MAX), (u16::MAX, 0), (0, u16::MAX), (0, 0)] {
+            let over = Over::of(&[(mark, space); MARKS]);
+            let mut speed = Speed::UNKNOWN;
+            for _ in 0..3 {
+                let guess = speed.explain(&over);
+                let heard = read(&over, guess, &mut speed);
+                assert!(!heard.text().is_empty());
+                assert!((SHORTEST..=LONGEST).contains(&speed.dot));
+            }
+        }
+    }
 }

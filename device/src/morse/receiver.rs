@@ -4,7 +4,7 @@ use core::fmt;
 
 use aldis_mqtt::Instant;
 
-use super::decode::{self, Speed};
+use super::decode::{self, Guess, Speed};
 
 /// The most marks that are read as a whole.
 pub(super) const MARKS: usize = 256;
@@ -92,6 +92,17 @@ impl Over {
     pub const fn len(&self) -> usize {
         self.len
     }
+
+    #[cfg(test)]
+    pub fn of(strokes: &[(u16, u16)]) -> Self {
+        let mut over = Receiver::new().over;
+        over.len = strokes.len();
+        for (at, (mark, space)) in strokes.iter().enumerate() {
+            over.marks[at] = *mark;
+            over.spaces[at] = *space;
+        }
+        over
+    }
 }
 
 /// Listens to a key.
@@ -110,8 +121,8 @@ pub struct Receiver {
     /// When the over ends if nothing happens; [`Instant::NEVER`] if there is none, or
     /// the key is pressed.
     ends: Instant,
-    /// The speed was looked at for that.
-    measured: bool,
+    /// The look at the speed that this took.
+    guess: Option<Guess>,
 }
 
 impl Default for Receiver {
@@ -133,7 +144,7 @@ impl Receiver {
             pressed: None,
             released: Instant::from_millis(0),
             ends: Instant::NEVER,
-            measured: false,
+            guess: None,
         }
     }
 
@@ -165,10 +176,12 @@ impl Receiver {
         if now < self.ends {
             return None;
         }
-        if !self.measured {
-            self.measured = true;
-            let dots_ms = self.speed.dot_ms(&self.over).saturating_mul(SILENCE_DOTS);
-            self.ends = self.released.after(dots_ms.max(SILENCE_MS));
+        if self.guess.is_none() {
+            let guess = self.speed.explain(&self.over);
+            self.guess = Some(guess);
+            let dot_ms = self.speed.patience_ms(&self.over, guess);
+            let silence_ms = dot_ms.saturating_mul(SILENCE_DOTS).max(SILENCE_MS);
+            self.ends = self.released.after(silence_ms);
             if now < self.ends {
                 return None;
             }
@@ -202,6 +215,7 @@ impl Receiver {
         };
         let began = before(self.released, self.over.marks.get(last));
         self.pressed = Some(began);
+        self.guess = None;
         if let Some(previous) = last.checked_sub(1) {
             self.released = before(began, self.over.spaces.get(previous));
         }
@@ -228,7 +242,7 @@ impl Receiver {
             self.over.len = self.over.len.saturating_add(1);
         }
         self.released = now;
-        self.measured = false;
+        self.guess = None;
         self.ends = now.after(SILENCE_MS);
         if self.over.len < MARKS {
             return None;
@@ -249,7 +263,11 @@ impl Receiver {
     fn read(&mut self, len: usize) -> Option<Heard> {
         let whole = self.over.len;
         self.over.len = len;
-        let heard = (len > 0).then(|| decode::read(&self.over, &mut self.speed));
+        let heard = (len > 0).then(|| {
+            let guess = self.guess.take();
+            let guess = guess.unwrap_or_else(|| self.speed.explain(&self.over));
+            decode::read(&self.over, guess, &mut self.speed)
+        });
         self.over.marks.copy_within(len..whole, 0);
         self.over.spaces.copy_within(len..whole, 0);
         self.over.len = whole.saturating_sub(len);

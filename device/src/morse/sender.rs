@@ -7,7 +7,8 @@ use aldis_mqtt::Instant;
 use super::code::{Code, code};
 use super::{DOT_MS, TEXT_LEN, WPM};
 
-/// `É`, which the buffer holds in Latin 1: the only character beyond ASCII that has marks of its own.
+/// `É` in Latin 1, as the buffer holds it: no other character beyond ASCII has marks of
+/// its own.
 const E_ACUTE: u8 = 0xC9;
 
 /// Spaces, in dots.
@@ -25,7 +26,8 @@ pub enum NotSendable {
     TooLong,
     /// Morse code has no marks for this character.
     Character(char),
-    /// A bracket that opens or closes no prosign, or one with something else than letters and figures in it.
+    /// A bracket that opens or closes no prosign, or has something else than letters and
+    /// figures in it.
     Bracket,
     /// The speed is not within [`WPM`].
     Speed,

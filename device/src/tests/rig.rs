@@ -224,6 +224,8 @@ pub struct Rig<const N: usize = 64> {
     running: Option<Running<N>>,
     wire: Option<Wire>,
     broken: bool,
+    /// How much of each topic was asked for.
+    known: HashMap<String, usize>,
 }
 
 pub fn settings() -> Settings<'static> {
@@ -272,6 +274,7 @@ impl<const N: usize> Rig<N> {
             running: None,
             wire: None,
             broken: false,
+            known: HashMap::new(),
         }
     }
 
@@ -386,6 +389,30 @@ impl<const N: usize> Rig<N> {
     /// A command at QoS 2.
     pub fn command(&mut self, topic: &str, payload: &str) {
         self.publish(topic, payload, Qos::ExactlyOnce);
+    }
+
+    /// The time as the device has it.
+    pub fn instant(&self) -> Instant {
+        let running = self.running.as_ref().unwrap();
+        Instant::from_millis(self.now - running.booted_at)
+    }
+
+    /// Holds the button for so long.
+    pub fn press(&mut self, ms: u64) {
+        for pressed in [true, false] {
+            let running = self.running.as_mut().unwrap();
+            let now = Instant::from_millis(self.now - running.booted_at);
+            running.device.button(pressed, now);
+            self.wait(if pressed { ms } else { 0 });
+        }
+    }
+
+    /// What was published on the topic that ends so, since this was asked last.
+    pub fn news(&mut self, topic: &str) -> Vec<String> {
+        let all = self.on(&format!("aldis/kitchen/{topic}"));
+        let known = self.known.entry(topic.to_owned()).or_default();
+        let news = all.iter().skip(std::mem::replace(known, all.len()));
+        news.map(|(_, text)| text.clone()).collect()
     }
 
     /// Lets time pass.

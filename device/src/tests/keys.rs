@@ -1,0 +1,212 @@
+//! The button: pages, replies, presets, and Morse code.
+
+use aldis_protocol::Lamp;
+use aldis_world::broker::codec::Qos;
+use aldis_world::broker::Config;
+
+use super::rig::{Rig, rig, settings};
+use crate::screen::Page;
+use crate::{Facts, Settings};
+
+const SET: &str = "aldis/kitchen/message/set";
+
+fn page(rig: &mut Rig) -> String {
+    let now = rig.instant();
+    match rig.device().view(&Facts::default(), now).page {
+        Page::Message(message) => format!("{}: {}", message.from, message.text),
+        Page::Readings(_) => "readings".into(),
+        Page::Contact(_) => "contact".into(),
+        Page::Boot(_) => "boot".into(),
+        Page::Presets(presets) => format!("{}? {}", presets.to, presets.texts[presets.selected]),
+        Page::Notice(notice) => notice.title.into(),
+        Page::Morse(_) => "morse".into(),
+    }
+}
+
+fn short(rig: &mut Rig) {
+    rig.press(100);
+    rig.wait(400);
+}
+
+fn double(rig: &mut Rig) {
+    rig.press(100);
+    rig.wait(80);
+    rig.press(100);
+    rig.wait(400);
+}
+
+fn long(rig: &mut Rig) {
+    rig.press(1_000);
+    rig.wait(400);
+}
+
+fn talkative() -> Settings<'static> {
+    Settings {
+        reply: Some("Coming"),
+        presets: &["Come down", "Call me", "Good night"],
+        peer: Some("attic"),
+        ..settings()
+    }
+}
+
+fn at<'r>(rig: &'r Rig, device: &str) -> Vec<String> {
+    let topic = format!("aldis/{device}/message/set");
+    let sent = rig.log.iter().filter(|accepted| accepted.topic == topic);
+    sent.map(|accepted| String::from_utf8(accepted.payload.clone()).unwrap())
+        .collect()
+}
+
+/// A page that cannot be left, or a message that cannot be found again.
+#[test]
+fn short_presses_turn_the_pages() {
+    let mut rig = Rig::<64>::off(settings(), Config::default());
+    rig.obstacle = Some(aldis_mqtt::Network::Unreachable);
+    rig.boot();
+    assert_eq!(page(&mut rig), "boot");
+    rig.obstacle = None;
+    rig.until_connected();
+    assert_eq!(page(&mut rig), "readings");
+    short(&mut rig);
+    assert_eq!(page(&mut rig), "contact");
+    short(&mut rig);
+    assert_eq!(page(&mut rig), "readings");
+    rig.publish(SET, "one", Qos::ExactlyOnce);
+    rig.publish(SET, "two", Qos::ExactlyOnce);
+    rig.publish(SET, r#"{"text":"now","priority":"high"}"#, Qos::ExactlyOnce);
+    // The first stays until it is read; then what is urgent comes first.
+    for text in [": one", ": now", ": two"] {
+        assert_eq!(page(&mut rig), text);
+        short(&mut rig);
+    }
+    // Those that were read, the newest first.
+    for text in ["readings", "contact", ": now", ": two", ": one", "readings"] {
+        assert_eq!(page(&mut rig), text);
+        short(&mut rig);
+    }
+    // Left alone, it goes back.
+    assert_eq!(page(&mut rig), "contact");
+    rig.wait(61_000);
+    assert_eq!(page(&mut rig), "readings");
+}
+
+/// A reply that goes to nobody, or to somebody else.
+#[test]
+fn a_long_press_replies_to_the_sender() {
+    let mut rig: Rig = Rig::start(talkative(), Config::default());
+    rig.until_connected();
+    let dinner = r#"{"id":"1","from":"hall","text":"dinner"}"#;
+    rig.publish(SET, dinner, Qos::ExactlyOnce);
+    rig.press(1_000);
+    assert_eq!(page(&mut rig), "Sent");
+    rig.wait(3_500);
+    assert_eq!(page(&mut rig), "readings");
+    let sent = at(&rig, "hall");
+    assert_eq!(sent.len(), 1);
+    let id = &sent[0][..sent[0].find(",\"from\"").unwrap()];
+    assert!(id.starts_with("{\"id\":\"") && id.ends_with("-1-1\""), "{id}");
+    assert!(sent[0].ends_with(r#","from":"kitchen","text":"Coming"}"#), "{sent:?}");
+    // It is read as well.
+    assert!(rig.news("message/state").last().unwrap().contains("read"));
+    // A message from nobody cannot be replied to.
+    rig.publish(SET, "plain", Qos::ExactlyOnce);
+    long(&mut rig);
+    assert_eq!(page(&mut rig), "Not sent");
+    // Without a message, the first preset goes to the peer.
+    rig.wait(4_000);
+    long(&mut rig);
+    assert_eq!(at(&rig, "attic").len(), 1);
+    assert!(at(&rig, "attic")[0].contains("Come down"));
+}
+
+#[test]
+fn a_double_press_opens_the_presets() {
+    let mut rig: Rig = Rig::start(talkative(), Config::default());
+    rig.until_connected();
+    double(&mut rig);
+    assert_eq!(page(&mut rig), "attic? Come down");
+    for text in ["Call me", "Good night", "Come down", "Call me"] {
+        short(&mut rig);
+        assert_eq!(page(&mut rig), format!("attic? {text}"));
+    }
+    long(&mut rig);
+    assert!(at(&rig, "attic")[0].contains("Call me"));
+    rig.wait(4_000);
+    double(&mut rig);
+    double(&mut rig);
+    assert_eq!(page(&mut rig), "readings");
+    double(&mut rig);
+    rig.wait(16_000);
+    assert_eq!(page(&mut rig), "readings");
+    // Without any, it says so.
+    let mut rig = self::rig();
+    rig.until_connected();
+    double(&mut rig);
+    assert_eq!(page(&mut rig), "Not sent");
+}
+
+/// What was sent while there was no contact is lost, or comes twice.
+#[test]
+fn what_is_sent_in_an_outage_is_delivered_after_it() {
+    let mut rig: Rig = Rig::start(talkative(), Config::default());
+    rig.until_connected();
+    rig.begin_outage();
+    long(&mut rig);
+    assert_eq!(page(&mut rig), "Sending");
+    rig.wait(120_000);
+    assert_eq!(at(&rig, "attic").len(), 0);
+    rig.end_outage();
+    rig.wait(1_000);
+    assert_eq!(at(&rig, "attic").len(), 1);
+    assert_eq!(page(&mut rig), "Sent");
+    rig.wait(60_000);
+    assert_eq!(at(&rig, "attic").len(), 1);
+}
+
+/// Two devices converse with nothing but a broker between them.
+#[test]
+fn a_button_that_is_held_for_an_hour_sends_once() {
+    let mut rig: Rig = Rig::start(talkative(), Config::default());
+    rig.until_connected();
+    rig.press(3_600_000);
+    rig.wait(10_000);
+    assert_eq!(at(&rig, "attic").len(), 1);
+}
+
+/// Text that was keyed and nobody hears.
+#[test]
+fn the_button_is_a_morse_key() {
+    let settings = Settings {
+        morse_key: true,
+        ..settings()
+    };
+    let mut rig: Rig = Rig::start(settings, Config::default());
+    rig.until_connected();
+    let key = |rig: &mut Rig, code: &str| {
+        for stroke in code.chars() {
+            match stroke {
+                '.' => rig.press(100),
+                '-' => rig.press(300),
+                _ => {}
+            }
+            rig.wait(if stroke == ' ' { 200 } else { 100 });
+        }
+    };
+    key(&mut rig, "... --- ...");
+    assert_eq!(rig.lights().len(), 1 + 2 * 9, "the lamp shows the key");
+    rig.wait(3_000);
+    assert_eq!(rig.news("morse/heard"), [r#"{"text":"SOS","wpm":12}"#]);
+    // In an outage, it is told afterwards.
+    rig.begin_outage();
+    key(&mut rig, ". -");
+    rig.wait(10_000);
+    rig.end_outage();
+    rig.wait(1_000);
+    assert_eq!(rig.news("morse/heard"), [r#"{"text":"ET","wpm":12}"#]);
+    // What waits to be read is read by the first press, which is no stroke.
+    rig.publish(SET, "hello", Qos::ExactlyOnce);
+    key(&mut rig, ".");
+    rig.wait(3_000);
+    assert!(rig.news("message/state").last().unwrap().contains("read"));
+    assert_eq!(rig.news("morse/heard").len(), 0);
+    assert_eq!(rig.lights().last(), Some(&Lamp::Off));
+}

@@ -1,0 +1,373 @@
+//! Messages for the person at the device.
+
+use aldis_mqtt::{Version, Versions};
+use aldis_protocol::{Lamp, MessageReport, MessageState, Scratch};
+use aldis_world::broker::codec::Qos;
+use aldis_world::broker::{Config, Keep, Message};
+
+use super::rig::{Rig, rig, settings};
+use crate::screen::Page;
+use crate::{Facts, Mail, Settings};
+use MessageState::{Expired, Read, Received, Refused, Replaced, Shown};
+
+const SET: &str = "aldis/kitchen/message/set";
+
+/// What became of messages, since this was asked last: id, state, age.
+fn states(rig: &mut Rig) -> Vec<(String, MessageState, u64)> {
+    let reports = rig.news("message/state");
+    let read = reports.iter().map(|text| {
+        let mut scratch = Scratch::new();
+        let report = MessageReport::decode(text.as_bytes(), &mut scratch).unwrap();
+        (report.id.unwrap().to_owned(), report.state, report.age_ms)
+    });
+    read.collect()
+}
+
+fn news(rig: &mut Rig) -> Vec<(String, MessageState)> {
+    let states = states(rig).into_iter();
+    states.map(|(id, state, _)| (id, state)).collect()
+}
+
+fn own(states: &[(&str, MessageState)]) -> Vec<(String, MessageState)> {
+    let states = states.iter();
+    states.map(|(id, state)| ((*id).to_owned(), *state)).collect()
+}
+
+/// The page that is shown, in a word or two; what is shown is seen.
+fn page(rig: &mut Rig) -> String {
+    let now = rig.instant();
+    let device = rig.device();
+    let word = match device.view(&Facts::default(), now).page {
+        Page::Message(message) => format!("{}: {}", message.from, message.text),
+        Page::Readings(_) => "readings".into(),
+        Page::Contact(_) => "contact".into(),
+        Page::Boot(_) => "boot".into(),
+        Page::Presets(presets) => format!("{}? {}", presets.to, presets.texts[presets.selected]),
+        Page::Notice(notice) => notice.title.into(),
+        Page::Morse(_) => "morse".into(),
+    };
+    device.drawn(now);
+    rig.wait(5);
+    word
+}
+
+fn sent(id: &str, text: &str) -> String {
+    format!(r#"{{"id":"{id}","from":"hall","text":"{text}"}}"#)
+}
+
+/// A sender that does not know whether anybody saw it.
+#[test]
+fn each_state_is_told_in_its_order() {
+    for version in [Version::V4, Version::V5] {
+        for qos in [Qos::AtLeastOnce, Qos::ExactlyOnce] {
+            let settings = Settings {
+                versions: Versions::Only(version),
+                ..settings()
+            };
+            let mut rig: Rig = Rig::start(settings, Config::default());
+            rig.until_connected();
+            assert_eq!(page(&mut rig), "readings");
+            rig.publish(SET, &sent("7", "dinner is ready"), qos);
+            assert_eq!(states(&mut rig), [("7".to_owned(), Received, 0)]);
+            rig.wait(2_000);
+            assert_eq!(page(&mut rig), "hall: dinner is ready");
+            assert_eq!(states(&mut rig), [("7".to_owned(), Shown, 0)]);
+            rig.wait(10_000);
+            rig.press(100);
+            rig.wait(400);
+            assert_eq!(states(&mut rig), [("7".to_owned(), Read, 0)]);
+            assert_eq!(page(&mut rig), "readings");
+            rig.wait(100_000);
+            assert_eq!(states(&mut rig), []);
+            // Without a display it is read without having been shown.
+            rig.publish(SET, &sent("8", "again"), qos);
+            rig.press(100);
+            rig.wait(400);
+            assert_eq!(news(&mut rig), own(&[("8", Received), ("8", Read)]));
+        }
+    }
+}
+
+/// Plain text from any tool cannot be answered for.
+#[test]
+fn a_message_without_an_id_gets_one() {
+    let mut rig = rig();
+    rig.until_connected();
+    rig.publish(SET, "Labas, ąžuole!", Qos::AtLeastOnce);
+    assert_eq!(news(&mut rig), own(&[("1-1", Received)]));
+    assert_eq!(page(&mut rig), ": Labas, ąžuole!");
+    rig.publish(SET, "another", Qos::AtMostOnce);
+    rig.publish(SET, "\u{7}", Qos::ExactlyOnce);
+    rig.wait(100);
+    let expected = [("1-1", Shown), ("1-2", Received), ("1-3", Received)];
+    assert_eq!(news(&mut rig), own(&expected));
+}
+
+/// A message that vanishes: nobody knows that it was not understood.
+#[test]
+fn what_is_not_understood_is_refused_with_a_reason() {
+    let mut rig = rig();
+    rig.until_connected();
+    let long = "x".repeat(257);
+    let wrong: [(&[u8], &str, &str); 7] = [
+        (b"\xff\xfe", "1-1", "not UTF-8"),
+        (b"", "1-2", "no text"),
+        (b"{\"text\":\"x\"", "1-3", "malformed JSON"),
+        (br#"{"id":"q","text":""}"#, "q", "no text"),
+        (br#"{"id":"r","text":"x","priority":"now"}"#, "r", "priority"),
+        (br#"{"id":"s","text":"x","from":"a/b"}"#, "s", "from"),
+        (long.as_bytes(), "1-4", "longer than 256 bytes"),
+    ];
+    for (payload, id, why) in wrong {
+        rig.broker.publish(Message::new(SET, payload, Qos::ExactlyOnce), rig.now);
+        rig.settle();
+        let report = rig.news("message/state").pop().unwrap();
+        assert!(report.starts_with(&format!(r#"{{"id":"{id}","state":"refused""#)), "{report}");
+        assert!(report.contains(why), "{report}");
+    }
+    assert_eq!(page(&mut rig), "readings");
+    assert_eq!(rig.broker.session("kitchen").unwrap().in_flight, 0);
+}
+
+/// A retained message comes again at each start.
+#[test]
+fn a_retained_message_is_ignored() {
+    let mut rig = Rig::<64>::off(settings(), Config::default());
+    let mut message = Message::new(SET, b"old news", Qos::AtLeastOnce);
+    message.retain = true;
+    rig.broker.publish(message, 0);
+    rig.boot();
+    rig.until_connected();
+    rig.wait(1_000);
+    assert_eq!(page(&mut rig), "readings");
+    assert_eq!(states(&mut rig), []);
+}
+
+/// 64 KiB for a device that has two and a half: lost, blocked, or cut off for ever.
+#[test]
+fn what_is_larger_than_the_device_does_no_harm() {
+    for version in [Version::V4, Version::V5] {
+        let settings = Settings {
+            versions: Versions::Only(version),
+            ..settings()
+        };
+        let mut rig: Rig = Rig::start(settings, Config::default());
+        rig.until_connected();
+        rig.publish(SET, &"x".repeat(65_536), Qos::ExactlyOnce);
+        rig.publish(SET, &sent("1", "short"), Qos::ExactlyOnce);
+        rig.wait(1_000);
+        let expected = match version {
+            // It is passed over and acknowledged.
+            Version::V4 => own(&[("1-1", Refused), ("1", Received)]),
+            // The broker knows what the device can take, and does not send it.
+            Version::V5 => own(&[("1", Received)]),
+        };
+        assert_eq!(news(&mut rig), expected, "{version:?}");
+        assert_eq!(rig.broker.session("kitchen").unwrap().in_flight, 0);
+        rig.wait(300_000);
+        let lost = rig.board.acts.iter();
+        let lost = lost.filter(|(_, act)| format!("{act:?}").contains("Lost"));
+        assert_eq!(lost.count(), 0, "{version:?}");
+        rig.wait(60_000);
+        if version == Version::V4 {
+            assert_eq!(rig.diag(|diag| diag.dropped.unwrap().too_large), Some(1));
+        }
+    }
+}
+
+/// A message that is shown twice because its sender was not sure.
+#[test]
+fn a_repeated_message_is_answered_and_not_shown_again() {
+    let mut rig = rig();
+    rig.until_connected();
+    rig.publish(SET, &sent("7", "once"), Qos::AtLeastOnce);
+    rig.publish(SET, &sent("7", "once"), Qos::AtLeastOnce);
+    assert_eq!(news(&mut rig), own(&[("7", Received), ("7", Received)]));
+    assert_eq!(page(&mut rig), "hall: once");
+    rig.publish(SET, &sent("7", "once"), Qos::AtLeastOnce);
+    assert_eq!(news(&mut rig), own(&[("7", Shown), ("7", Shown)]));
+    rig.press(100);
+    rig.wait(400);
+    for _ in 0..3 {
+        rig.publish(SET, &sent("7", "once"), Qos::AtLeastOnce);
+        assert_eq!(news(&mut rig).last().unwrap(), &("7".to_owned(), Read));
+        assert_eq!(page(&mut rig), "readings");
+    }
+    // After a restart as well.
+    rig.boot();
+    rig.until_connected();
+    rig.publish(SET, &sent("7", "once"), Qos::AtLeastOnce);
+    rig.wait(1_000);
+    assert_eq!(news(&mut rig), own(&[("7", Read)]));
+    assert_eq!(page(&mut rig), "readings");
+}
+
+/// News of an hour ago that call for somebody.
+#[test]
+fn what_is_of_no_interest_any_more_expires() {
+    let mut rig = rig();
+    rig.until_connected();
+    let soon = r#"{"id":"1","text":"x","expires_s":60}"#;
+    rig.publish(SET, soon, Qos::AtLeastOnce);
+    assert_eq!(page(&mut rig), ": x");
+    rig.wait(59_000);
+    assert_eq!(news(&mut rig), own(&[("1", Received), ("1", Shown)]));
+    rig.wait(2_000);
+    assert_eq!(news(&mut rig), own(&[("1", Expired)]));
+    assert_eq!(page(&mut rig), "readings");
+    // On arrival; and the time at the broker counts.
+    rig.publish(SET, r#"{"id":"2","text":"x","expires_s":0}"#, Qos::AtLeastOnce);
+    assert_eq!(news(&mut rig), own(&[("2", Expired)]));
+    let mut message = Message::new(SET, br#"{"id":"3","text":"x"}"#, Qos::AtLeastOnce);
+    message.properties.message_expiry_interval = Some(30);
+    rig.broker.publish(message, rig.now);
+    rig.wait(40_000);
+    assert_eq!(news(&mut rig), own(&[("3", Received), ("3", Expired)]));
+    // Read in time, it does not.
+    rig.publish(SET, &soon.replace("\"1\"", "\"4\""), Qos::AtLeastOnce);
+    rig.press(100);
+    rig.wait(100_000);
+    assert_eq!(news(&mut rig), own(&[("4", Received), ("4", Read)]));
+    // Over a restart, the time that is known counts.
+    rig.publish(SET, &soon.replace("\"1\"", "\"5\""), Qos::AtLeastOnce);
+    rig.wait(10_000);
+    rig.boot();
+    rig.wait(61_000);
+    assert_eq!(news(&mut rig).last().unwrap(), &("5".to_owned(), Expired));
+}
+
+/// The sixteenth message pushes out the first, and nobody knows.
+#[test]
+fn the_newest_sixteen_are_kept() {
+    let mut rig = rig();
+    rig.until_connected();
+    for n in 0..20 {
+        rig.publish(SET, &sent(&n.to_string(), "x"), Qos::ExactlyOnce);
+    }
+    rig.wait(1_000);
+    let states = news(&mut rig);
+    for n in 0..20 {
+        let of: Vec<_> = states.iter().filter(|(id, _)| *id == n.to_string()).collect();
+        let expected = if n < 4 { Replaced } else { Received };
+        assert_eq!(of.last().unwrap().1, expected, "{n}");
+        assert_eq!(of[0].1, Received);
+    }
+    assert_eq!(rig.board.letters.len(), Mail::PLACES);
+    // All sixteen are there after a restart, and read one after the other.
+    rig.boot();
+    rig.until_connected();
+    rig.wait(1_000);
+    news(&mut rig);
+    let unread = |rig: &mut Rig| {
+        let now = rig.instant();
+        rig.device().view(&Facts::default(), now).status.unread
+    };
+    assert_eq!(unread(&mut rig), 16);
+    for n in 4..20 {
+        rig.press(100);
+        rig.wait(400);
+        assert_eq!(news(&mut rig), own(&[(&n.to_string(), Read)]));
+    }
+    assert_eq!(unread(&mut rig), 0);
+    // What is told is not told again at each start.
+    rig.boot();
+    rig.until_connected();
+    rig.wait(10_000);
+    assert_eq!(news(&mut rig), []);
+}
+
+/// A thousand messages at once: one that vanishes without a word.
+#[test]
+fn a_flood_leaves_none_without_a_state() {
+    for version in [Version::V4, Version::V5] {
+        for latency in [0, 40, 400] {
+            let settings = Settings {
+                versions: Versions::Only(version),
+                ..settings()
+            };
+            let mut rig: Rig = Rig::start(settings, Config::default());
+            rig.until_connected();
+            rig.latency = latency;
+            for n in 0..1_000 {
+                let message = Message::new(SET, sent(&n.to_string(), "x").as_bytes(), Qos::ExactlyOnce);
+                rig.broker.publish(message, rig.now);
+            }
+            let mut known = vec![None; 1_000];
+            let mut waited = 0;
+            while known.iter().any(Option::is_none) {
+                rig.wait(1_000);
+                for (id, state) in news(&mut rig) {
+                    known[id.parse::<usize>().unwrap()] = Some(state);
+                }
+                waited += 1;
+                assert!(waited < 1_200, "{version:?} {latency} {:?} {:?} {:?}", known.iter().enumerate().filter(|k| k.1.is_none()).map(|k| k.0).collect::<Vec<_>>(), rig.broker.session("kitchen"), (rig.diag(|diag| diag.dropped.unwrap().full), rig.board.acts.iter().filter(|a| matches!(a.1, super::rig::Act::Notice(_)|super::rig::Act::Ignored(..))).take(70).map(|a| format!("{:?}",a.1)).collect::<Vec<_>>(), rig.on("aldis/kitchen/message/state").iter().take(60).map(|a| &a.1[..30]).collect::<Vec<_>>()));
+            }
+            rig.wait(10_000);
+            for (id, state) in news(&mut rig) {
+                known[id.parse::<usize>().unwrap()] = Some(state);
+            }
+            let replaced = known.iter().filter(|state| **state == Some(Replaced));
+            assert_eq!(replaced.count(), 1_000 - Mail::PLACES, "{version:?} {latency}");
+            assert!(known[984..].iter().all(|state| *state == Some(Received)));
+            let lost = rig.diag(|diag| diag.dropped.unwrap().full);
+            assert_eq!(lost, Some(0));
+            // Readings and lamp went on.
+            rig.command("output", "on");
+            rig.wait(3_000);
+            assert_eq!(rig.device().lamp(), Lamp::On);
+        }
+    }
+}
+
+/// A state that was under way when the connection broke.
+#[test]
+fn states_survive_outages_with_their_age() {
+    for sessions in [Keep::Everything, Keep::Nothing] {
+        let mut rig = rig();
+        rig.until_connected();
+        rig.publish(SET, &sent("7", "x"), Qos::ExactlyOnce);
+        assert_eq!(news(&mut rig), own(&[("7", Received)]));
+        rig.begin_outage();
+        rig.wait(1_000);
+        assert_eq!(page(&mut rig), "hall: x");
+        rig.press(100);
+        rig.wait(60_000);
+        rig.broker.restart(sessions, rig.now);
+        rig.end_outage();
+        rig.wait(1_000);
+        let states = states(&mut rig);
+        assert_eq!(states.len(), 2, "{states:?}");
+        assert_eq!(states[0].1, Shown);
+        assert_eq!(states[1].1, Read);
+        assert!((60_000..130_000).contains(&states[1].2), "{states:?}");
+        assert!(states[0].2 > states[1].2);
+    }
+}
+
+/// The lamp calls until the message is read, and then is as it was.
+#[test]
+fn the_lamp_calls_for_a_person() {
+    for before in [Lamp::Off, Lamp::On] {
+        let mut rig = rig();
+        rig.until_connected();
+        rig.command("output", before.as_str());
+        let lit = rig.lights().len();
+        rig.publish(SET, &sent("7", "x"), Qos::ExactlyOnce);
+        rig.wait(9_900);
+        // A hundred milliseconds each one and a half seconds.
+        let lights = rig.lights().split_off(lit);
+        assert_eq!(lights.len(), 14, "{lights:?}");
+        assert!(lights[0] != before && lights[1] == before);
+        assert_eq!(rig.retained("aldis/kitchen/led"), before.as_str());
+        // A command while it calls is done, and seen afterwards.
+        rig.command("output", "off");
+        rig.command("output", "on");
+        assert_eq!(rig.retained("aldis/kitchen/led"), "on");
+        rig.press(100);
+        rig.wait(400);
+        let lit = rig.lights().len();
+        assert_eq!(rig.lights().last(), Some(&Lamp::On));
+        rig.wait(60_000);
+        assert_eq!(rig.lights().len(), lit);
+    }
+}
