@@ -226,8 +226,7 @@ impl Controller {
             },
             0xAE | 0xAF => self.on = command & 1 != 0,
             0xB0..=0xB7 => self.page.set(command),
-            // The fourth bit alone matters: C0 or C8.
-            0xC0..=0xCF => self.scan_reversed = command & 0b1000 != 0,
+            0xC0 | 0xC8 => self.scan_reversed = command & 0b1000 != 0,
             0xD3 => self.offset = first & LAST_LINE,
             0xDA => {
                 self.pins_alternative = first & 0x10 != 0;
