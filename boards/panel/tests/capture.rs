@@ -34,6 +34,7 @@ fn the_capture_leaves_in_the_ram_the_picture_that_belongs_to_it() {
     // A1 and C8: what is in the RAM is seen upright.
     assert_eq!(panel.picture(), after);
     assert_eq!(panel.contrast(), 0xFF);
+    aldis_panel::assert_golden("tests/golden/capture.png", &panel.picture());
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn every_command_takes_its_number_of_arguments() {
                 "after {taken} of {command:02X}"
             );
             // Valid as any argument.
-            commands(&mut panel, &[0x10]);
+            commands(&mut panel, &[0x11]);
         }
         assert_eq!(panel.awaits(), None, "{command:02X}");
         let known = table(command).is_some();
@@ -68,6 +68,8 @@ fn invalid_arguments_are_counted_and_change_nothing() {
         commands(&mut panel, &[0xA8, rows]);
     }
     assert_eq!(panel.unknown(), 16);
+    commands(&mut panel, &[0xD9, 0x10, 0xD9, 0x01]);
+    assert_eq!(panel.unknown(), 18);
     assert_eq!(panel.picture(), scene());
     // Still horizontal: over the edge to the next page.
     commands(&mut panel, &[0xB0, 0x0F, 0x17]);
@@ -158,8 +160,15 @@ fn contrast_and_scrolling_are_taken() {
     assert!(panel.is_on(), "the argument was not taken for a command");
     commands(&mut panel, &[0x26, 0, 0, 0, 7, 0, 0xFF, 0x2F]);
     assert!(panel.scrolling());
+    assert_eq!(panel.unknown(), 0);
+    // Prohibited meanwhile.
+    data(&mut panel, &[0, 0]);
+    commands(&mut panel, &[0x29, 0, 0, 0, 7, 0]);
+    assert_eq!(panel.unknown(), 3);
     commands(&mut panel, &[0x2E]);
     assert!(!panel.scrolling());
+    data(&mut panel, &[0]);
+    assert_eq!(panel.unknown(), 3);
 }
 
 // Where data goes.
