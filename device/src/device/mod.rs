@@ -501,7 +501,6 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             self.publish(session, now, board);
         }
         if self.mail.tray.is_calm() {
-            #[cfg(test)] if !self.mail.held.is_empty() { std::eprintln!("release {}", self.mail.held.len()); }
             while let Some(token) = self.mail.held.pop() {
                 session.acknowledge(token);
             }

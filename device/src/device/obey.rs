@@ -125,11 +125,15 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
             Ok(message) => message.id,
             Err(refused) => refused.id,
         };
-        let asker = Asker::new(id, message.properties);
+        let mut asker = Asker::new(id, message.properties);
         let id = match &asker.id {
             Some(id) => id.clone(),
             None => self.own_id(""),
         };
+        if asker.topic.is_none() {
+            // Its state is the answer.
+            asker.id = None;
+        }
         let mut letter = match decoded {
             Ok(message) => message,
             Err(refused) => {
@@ -293,9 +297,7 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
         at: Instant,
     ) {
         let word = Word::State(state, why);
-        #[cfg(test)] std::eprintln!("note {id} notes {} held {}", self.mail.tray.notes.len(), self.mail.held.len());
         if !self.mail.tray.notes.push(Note { id, word, at }) {
-            #[cfg(test)] std::eprintln!("FULL notes {} held {} free", self.mail.tray.notes.len(), self.mail.held.len());
             self.counters.gave_up(GivenUp::Full);
         }
     }

@@ -49,7 +49,7 @@ pub(crate) struct Reply {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Asker {
     pub id: Option<Id>,
-    topic: Option<String<RESPONSE_LEN>>,
+    pub topic: Option<String<RESPONSE_LEN>>,
     correlation: Option<Vec<u8, CORRELATION_LEN>>,
 }
 

@@ -300,7 +300,7 @@ fn a_flood_leaves_none_without_a_state() {
                     known[id.parse::<usize>().unwrap()] = Some(state);
                 }
                 waited += 1;
-                assert!(waited < 1_200, "{version:?} {latency} {:?} {:?} {:?}", known.iter().enumerate().filter(|k| k.1.is_none()).map(|k| k.0).collect::<Vec<_>>(), rig.broker.session("kitchen"), (rig.diag(|diag| diag.dropped.unwrap().full), rig.board.acts.iter().filter(|a| matches!(a.1, super::rig::Act::Notice(_)|super::rig::Act::Ignored(..))).take(70).map(|a| format!("{:?}",a.1)).collect::<Vec<_>>(), rig.on("aldis/kitchen/message/state").iter().take(60).map(|a| &a.1[..30]).collect::<Vec<_>>()));
+                assert!(waited < 1_200, "{version:?} {latency}");
             }
             rig.wait(10_000);
             for (id, state) in news(&mut rig) {
