@@ -1,3 +1,0 @@
-//! stub
-pub use view::*;
-mod view;
