@@ -5,7 +5,7 @@
 //! one: the module below, a variant in [`Verb`], an arm in [`main`].
 //!
 //! Exit codes: 0 fine, 1 failed (after [`fail`]), 2 usage (clap exits with it);
-//! `sub` and `pub` have those of mosquitto's tools.
+//! `sub` and `pub` have those of mosquitto's tools, `send` has some more.
 
 mod blink;
 mod client;
@@ -20,6 +20,7 @@ mod image;
 mod lines;
 mod logging;
 mod publish;
+mod send;
 mod signals;
 mod sub;
 mod words;
@@ -53,6 +54,7 @@ enum Verb {
     Device(device::Args),
     Sub(sub::Args),
     Pub(publish::Args),
+    Send(Box<send::Args>),
     Blink(blink::Args),
     Decode(decode::Args),
     Image(image::Args),
@@ -78,6 +80,7 @@ fn main() -> ExitCode {
         Verb::Device(args) => device::run(args),
         Verb::Sub(args) => sub::run(args),
         Verb::Pub(args) => publish::run(args),
+        Verb::Send(args) => send::run(&args),
         Verb::Blink(args) => blink::run(args),
         Verb::Decode(args) => decode::run(args),
         Verb::Image(args) => image::run(args),

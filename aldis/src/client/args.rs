@@ -149,6 +149,7 @@ pub fn url_and_topic(url: &str) -> Result<(BrokerUrl, String), String> {
 }
 
 /// A broker as flags and environment together name it.
+#[derive(Clone)]
 pub struct Broker {
     pub host: String,
     pub port: u16,

@@ -22,7 +22,7 @@ pub use args::{Broker, BrokerArgs, ENVIRONMENT, SessionArgs, qos, url_and_topic}
 pub use tap::Tap;
 
 /// The exit code of mosquitto's tools for anything that has no other.
-const FAILED: u8 = 1;
+pub const FAILED: u8 = 1;
 /// Their exit code when `-W` has ended them.
 pub const TIMED_OUT: u8 = 27;
 /// How many bytes of packets are written together.
@@ -48,6 +48,11 @@ impl Failure {
     /// Anything that has no code of its own.
     pub fn failed(message: impl Into<String>) -> Self {
         Self::new(FAILED, message)
+    }
+
+    /// The same with another code.
+    pub fn with_code(self, code: u8) -> Self {
+        Self { code, ..self }
     }
 
     /// What was typed cannot be done.

@@ -77,6 +77,11 @@ impl Program {
         writeln!(input, "{line}").unwrap();
     }
 
+    /// Tells it that nothing more comes.
+    pub fn close_input(&mut self) {
+        self.input = None;
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();
