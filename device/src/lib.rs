@@ -84,6 +84,7 @@
 )]
 
 pub mod dht;
+pub mod screen;
 
 mod backlog;
 mod board;
