@@ -201,10 +201,10 @@ impl<I2C: I2c> Panel<I2C> {
         Ok(Step::Sent)
     }
 
-    /// Ends a command that lost its arguments when it was cut off (none of ours has more
-    /// than two), and darkens what an earlier start has left.
+    /// Ends a command that was cut off before its arguments, by whatever drove the panel
+    /// before: none has more than six. Then darkens what that has left.
     async fn rouse(&mut self) -> Result<(), DisplayError> {
-        for _ in 0..2 {
+        for _ in 0..6 {
             Command::Noop.send(&mut self.bus).await?;
         }
         Command::DisplayOn(false).send(&mut self.bus).await
