@@ -162,3 +162,22 @@ mod rows {
             .saturating_add(BODY + Font::Small.above())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A line one point thick that always stands on a page lights none for long.
+    #[test]
+    fn the_picture_moves_gently_and_stays_nowhere() {
+        for (from, to) in PLACES.iter().zip(PLACES.iter().cycle().skip(1)) {
+            let moved = from.0.abs_diff(to.0) + from.1.abs_diff(to.1);
+            assert_eq!(moved, 1, "{from:?} to {to:?}");
+        }
+        for place in 0..=Canvas::SHIFT {
+            let columns = PLACES.iter().filter(|(dx, _)| *dx == place).count();
+            let rows = PLACES.iter().filter(|(_, dy)| *dy == place).count();
+            assert!((4..=6).contains(&columns) && (4..=6).contains(&rows));
+        }
+    }
+}

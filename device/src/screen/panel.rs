@@ -8,7 +8,7 @@ use aldis_mqtt::Instant;
 use display_interface::{AsyncWriteOnlyDataCommand, DataFormat, DisplayError};
 use embedded_hal_async::i2c::I2c;
 use ssd1306::I2CDisplayInterface;
-use ssd1306::command::{AddrMode, CommandAsync as Command, VcomhLevel};
+use ssd1306::command::{AddrMode, CommandAsync as Command, Page, VcomhLevel};
 use ssd1306::prelude::I2CInterface;
 
 use super::Frame;
@@ -136,11 +136,6 @@ impl<I2C: I2c> Panel<I2C> {
         }
     }
 
-    /// Gives the bus back.
-    pub fn release(self) -> I2C {
-        self.bus.release()
-    }
-
     /// Does one thing that brings the panel nearer to the frame, and takes 5 ms of a bus
     /// with 400 kHz at most: sets it up, sends a part of the picture, changes its light.
     ///
@@ -223,6 +218,9 @@ impl<I2C: I2c> Panel<I2C> {
             Command::ChargePump(true),
             // Positions are single bytes in this mode: nothing can be cut in the middle.
             Command::AddressMode(AddrMode::Page),
+            // Without a meaning in it, but panels differ in that.
+            Command::ColumnAddress(0, 127),
+            Command::PageAddress(Page::Page0, Page::Page7),
             Command::SegmentRemap(upright),
             Command::ReverseComDir(upright),
             Command::ComPinConfig(true, false),

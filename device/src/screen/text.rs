@@ -112,7 +112,7 @@ impl Sign {
     fn of(c: char, font: Font) -> Self {
         let plain = match c {
             '\n' => return Self::Newline,
-            ' ' | '\t' | '\u{2000}'..='\u{200A}' | '\u{3000}' => return Self::Blank,
+            blank if is_blank(blank) => return Self::Blank,
             // What is invisible on purpose: soft hyphens, joiners, directions, variants.
             '\u{AD}'
             | '\u{200B}'..='\u{200F}'
@@ -150,6 +150,11 @@ impl Sign {
             Self::Nothing => 0,
         }
     }
+}
+
+/// Blanks at which a line may break, and that nobody misses at its end.
+pub(super) const fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\u{2000}'..='\u{200A}' | '\u{3000}')
 }
 
 /// Letters that are also written as a plain one and a combining mark after it.
@@ -230,7 +235,7 @@ pub fn fit(font: Font, text: &str, width: usize) -> (&str, bool) {
         used = used.saturating_add(sign.advance(font));
         if used > width {
             let kept = text.get(..fitting).unwrap_or_default();
-            return (kept.trim_end(), true);
+            return (kept.trim_end_matches(is_blank), true);
         }
         len = len.saturating_add(bytes);
     }
@@ -341,6 +346,10 @@ impl<'a> Iterator for Lines<'a> {
         }
         let (line, rest) = end;
         self.rest = text.get(rest..).unwrap_or_default();
-        Some(text.get(..line).unwrap_or_default().trim_end())
+        Some(
+            text.get(..line)
+                .unwrap_or_default()
+                .trim_end_matches(is_blank),
+        )
     }
 }

@@ -32,6 +32,10 @@ const HIGH: Bitmap = Bitmap {
 
 pub fn draw(canvas: &mut Canvas<'_>, message: &Message<'_>, due: &mut Due) {
     head(canvas, message, due);
+    if message.text.trim().is_empty() {
+        canvas.text_centred(rows::baseline(1), Font::Small, "(no text)");
+        return;
+    }
     if large(canvas, message.text) {
         return;
     }
@@ -88,8 +92,8 @@ fn head(canvas: &mut Canvas<'_>, message: &Message<'_>, due: &mut Due) {
 }
 
 /// Draws a text that fits on the page in large letters; says whether it does.
-fn large(canvas: &mut Canvas<'_>, text: &str) -> bool {
-    let text = text.trim();
+fn large(canvas: &mut Canvas<'_>, message: &str) -> bool {
+    let text = message.trim_matches(text::is_blank);
     let fits =
         !text.is_empty() && !text.contains('\n') && text::width(Font::Large, text) <= Canvas::WIDTH;
     if fits {

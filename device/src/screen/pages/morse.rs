@@ -13,7 +13,7 @@ pub fn draw(canvas: &mut Canvas<'_>, morse: &Morse<'_>) {
         canvas.text_right((Canvas::WIDTH, rows::HEAD), Font::Small, speed.as_str());
     }
 
-    let text = morse.text.trim_start();
+    let text = morse.text.trim_start_matches(text::is_blank);
     if text::width(Font::Large, text) <= Canvas::WIDTH {
         canvas.text_centred(50, Font::Large, text);
     } else {

@@ -10,7 +10,7 @@ use super::words::Words;
 /// Base lines of temperature and humidity, and the columns in which their digits end.
 const TEMPERATURE: usize = 37;
 const HUMIDITY: usize = 61;
-const RIGHT: usize = 100;
+const RIGHT: usize = 86;
 
 pub fn draw(canvas: &mut Canvas<'_>, readings: &Readings) {
     let good = readings
@@ -28,7 +28,7 @@ pub fn draw(canvas: &mut Canvas<'_>, readings: &Readings) {
         value(canvas, HUMIDITY, Font::Digits, 19, humidity, "%");
     } else {
         let words = match readings.sensor {
-            Some(SensorState::Stale) => "Sensor is stale",
+            Some(SensorState::Stale) => "No good reading",
             Some(SensorState::Missing) => "No sensor",
             Some(SensorState::Ok) | None => "Sensor starts",
         };

@@ -10,19 +10,25 @@ use super::{Due, words};
 /// The base line of what is written here.
 const BASELINE: usize = 8;
 
-/// What stands for the broker: a computer, with or without its cable.
+/// What stands for the broker: something goes there, something comes back.
 const BROKER: Bitmap = Bitmap {
     width: 9,
     rows: &[
-        0b011111110,
-        0b010000010,
-        0b010000010,
-        0b010000010,
-        0b011111110,
-        0b000010000,
-        0b000010000,
-        0b111111111,
+        0b001000100,
+        0b011100100,
+        0b111110100,
+        0b001000100,
+        0b001000100,
+        0b001011111,
+        0b001001110,
+        0b001000100,
     ],
+};
+
+/// Before how long ago something was delivered.
+const DELIVERED: Bitmap = Bitmap {
+    width: 7,
+    rows: &[0b0000001, 0b0000010, 0b1000100, 0b0101000, 0b0010000],
 };
 
 const LIT: Bitmap = Bitmap {
@@ -53,7 +59,7 @@ const DARK: Bitmap = Bitmap {
     ],
 };
 
-pub const ENVELOPE: Bitmap = Bitmap {
+const ENVELOPE: Bitmap = Bitmap {
     width: 11,
     rows: &[
         0b11111111111,
@@ -67,7 +73,7 @@ pub const ENVELOPE: Bitmap = Bitmap {
     ],
 };
 
-/// What crosses out the sign below it.
+/// What says that there is none.
 const CROSS: Bitmap = Bitmap {
     width: 5,
     rows: &[0b10001, 0b01010, 0b00100, 0b01010, 0b10001],
@@ -79,9 +85,14 @@ pub fn draw(canvas: &mut Canvas<'_>, status: &Status, due: &mut Due) {
         wifi(canvas, x, status.wifi);
         x = x.saturating_add(17);
     }
-    broker(canvas, x, status.broker);
-    x = x.saturating_add(17);
+    canvas.bitmap((x, 0), &BROKER, 1);
+    if !status.broker {
+        canvas.bitmap((x.saturating_add(11), 0), &CROSS, 1);
+    }
+    x = x.saturating_add(19);
     if let Some(ms) = status.delivered_ms {
+        canvas.bitmap((x, 2), &DELIVERED, 1);
+        x = x.saturating_add(9);
         canvas.text((x, BASELINE), Font::Small, words::age(ms, due).as_str());
     }
 
@@ -127,14 +138,5 @@ fn wifi(canvas: &mut Canvas<'_>, x: usize, wifi: Wifi) {
     }
     if wifi == Wifi::Lost {
         canvas.bitmap((x.saturating_add(3), 0), &CROSS, 1);
-    }
-}
-
-fn broker(canvas: &mut Canvas<'_>, x: usize, connected: bool) {
-    canvas.bitmap((x, 0), &BROKER, 1);
-    if connected {
-        canvas.fill((x.saturating_add(3), 2), (3, 1));
-    } else {
-        canvas.bitmap((x.saturating_add(10), 0), &CROSS, 1);
     }
 }
