@@ -78,11 +78,7 @@ impl<'a> Screen<'a> {
         let mut frame = self.frame.borrow_mut();
         frame.set_light(self.light(view.awake_ms, &mut due));
         due.every(view.uptime_ms, Self::SHIFT_MS);
-        let minute = view.uptime_ms.checked_div(Self::SHIFT_MS).unwrap_or(0);
-        let place = PLACES
-            .get(usize::try_from(minute % PLACES.len() as u64).unwrap_or(0))
-            .copied()
-            .unwrap_or_default();
+        let place = place(view.uptime_ms);
         let canvas = &mut Canvas::new(&mut frame, place);
         if !matches!(view.page, Page::Boot(_)) {
             status::draw(canvas, &view.status, &mut due);
@@ -112,6 +108,15 @@ impl<'a> Screen<'a> {
         due.within(Self::DIM_AFTER_MS.saturating_sub(awake_ms));
         Light::Bright
     }
+}
+
+/// Where the picture stands after this uptime.
+fn place(uptime_ms: u64) -> (usize, usize) {
+    let minute = uptime_ms.checked_div(Screen::SHIFT_MS).unwrap_or(0);
+    minute
+        .checked_rem(PLACES.len() as u64)
+        .and_then(|index| PLACES.get(usize::try_from(index).ok()?).copied())
+        .unwrap_or_default()
 }
 
 /// When something on the picture changes next.
@@ -156,10 +161,11 @@ mod rows {
     /// How many lines the body has.
     pub const LINES: usize = (Canvas::HEIGHT - BODY) / LINE;
 
+    const FIRST: usize = BODY + Font::Small.above();
+
     /// The base line of a line of the body.
     pub const fn baseline(line: usize) -> usize {
-        line.saturating_mul(LINE)
-            .saturating_add(BODY + Font::Small.above())
+        line.saturating_mul(LINE).saturating_add(FIRST)
     }
 }
 

@@ -69,9 +69,19 @@ impl Font {
     /// How far the next character is, if the font has this one.
     fn advance(self, c: char) -> Option<usize> {
         // Below the blank the font's own end mark would be found.
-        if c < ' ' {
-            return None;
-        }
+        let printable = u32::from(c).checked_sub(u32::from(' '))?;
+        let known = match self {
+            Self::Small => SMALL.get(usize::try_from(printable).ok()?),
+            Self::Large => LARGE.get(usize::try_from(printable).ok()?),
+            Self::Digits => None,
+        };
+        known
+            .map(|&advance| usize::from(advance))
+            .or_else(|| self.look_up(c))
+    }
+
+    /// The same from the font itself, whose glyphs are a chain.
+    fn look_up(self, c: char) -> Option<usize> {
         let dimensions = self
             .renderer()
             .get_rendered_dimensions(c, Point::zero(), VerticalPosition::Baseline)
@@ -79,6 +89,27 @@ impl Font {
         usize::try_from(dimensions.advance.x).ok()
     }
 }
+
+/// How far the next character is, from the blank to the tilde: most text is of these, and
+/// is measured several times before it is drawn.
+#[rustfmt::skip]
+const SMALL: [u8; 95] = [
+    3, 3, 4, 6, 6, 9, 8, 2, 4, 4, 4, 6, 3, 4, 3, 3,
+    6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 3, 3, 6, 5, 6, 6,
+    11, 7, 7, 8, 8, 7, 6, 8, 8, 3, 5, 7, 6, 9, 8, 8,
+    7, 8, 7, 7, 5, 8, 7, 9, 7, 7, 7, 3, 3, 3, 6, 6,
+    3, 5, 6, 5, 6, 5, 4, 6, 6, 2, 2, 5, 2, 8, 6, 6,
+    6, 6, 4, 5, 4, 5, 6, 8, 6, 5, 5, 3, 3, 3, 7,
+];
+#[rustfmt::skip]
+const LARGE: [u8; 95] = [
+    9, 11, 16, 19, 18, 29, 24, 8, 11, 11, 13, 19, 9, 11, 9, 9,
+    18, 18, 18, 18, 18, 18, 18, 18, 18, 18, 11, 11, 19, 19, 19, 20,
+    33, 23, 24, 24, 24, 22, 20, 25, 23, 9, 18, 24, 20, 27, 24, 25,
+    22, 26, 24, 22, 20, 24, 22, 31, 22, 22, 20, 11, 9, 11, 19, 18,
+    11, 18, 20, 18, 20, 18, 11, 20, 20, 9, 9, 19, 9, 30, 20, 20,
+    20, 20, 13, 19, 11, 20, 19, 26, 19, 19, 17, 13, 9, 13, 19,
+];
 
 /// What stands for a character that cannot be shown.
 const MARK: Bitmap = Bitmap {
@@ -97,8 +128,8 @@ const ELLIPSIS: Bitmap = Bitmap {
 /// What is drawn for one or more characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sign {
-    /// A character that the font has.
-    Glyph(char),
+    /// A character that the font has, and how far the next one is.
+    Glyph(char, usize),
     Ellipsis,
     Mark,
     /// Nothing at all.
@@ -131,16 +162,16 @@ impl Sign {
             'ẞ' => 'ß',
             other => other,
         };
-        if !plain.is_control() && font.has(plain) {
-            Self::Glyph(plain)
-        } else {
-            Self::Mark
+        if plain.is_control() {
+            return Self::Mark;
         }
+        font.advance(plain)
+            .map_or(Self::Mark, |advance| Self::Glyph(plain, advance))
     }
 
     fn advance(self, font: Font) -> usize {
         match self {
-            Self::Glyph(c) => font.advance(c).unwrap_or(0),
+            Self::Glyph(_, advance) => advance,
             Self::Blank | Self::Newline => font.advance(' ').unwrap_or(0),
             Self::Mark => MARK.width.saturating_add(1).saturating_mul(font.scale()),
             Self::Ellipsis => ELLIPSIS
@@ -242,6 +273,11 @@ pub fn fit(font: Font, text: &str, width: usize) -> (&str, bool) {
     (text, false)
 }
 
+/// Whether a line of text is no wider than this. Does not measure what is beyond.
+pub fn fits(font: Font, text: &str, width: usize) -> bool {
+    !fit(font, text, width).1
+}
+
 /// Draws a line of text from `x` on, upon the row `baseline`. Says where it ends.
 pub(super) fn draw(
     canvas: &mut Canvas<'_>,
@@ -252,7 +288,7 @@ pub(super) fn draw(
     let scale = font.scale();
     for (sign, _) in (Signs { rest: text, font }) {
         match sign {
-            Sign::Glyph(c) => {
+            Sign::Glyph(c, _) => {
                 if let (Ok(x), Ok(y)) = (x.try_into(), baseline.try_into()) {
                     // A character that is lacking was made a mark, and a canvas takes
                     // everything.
@@ -335,13 +371,13 @@ impl<'a> Iterator for Lines<'a> {
                 end = bend.unwrap_or((at, at));
                 break;
             } else {
-                if sign == Sign::Glyph('-') && letter {
+                if matches!(sign, Sign::Glyph('-', _)) && letter {
                     bend = Some((after, after));
                 }
                 word = true;
             }
             blank = sign == Sign::Blank;
-            letter = matches!(sign, Sign::Glyph(c) if c.is_alphanumeric());
+            letter = matches!(sign, Sign::Glyph(c, _) if c.is_alphanumeric());
             at = after;
         }
         let (line, rest) = end;
@@ -351,5 +387,19 @@ impl<'a> Iterator for Lines<'a> {
                 .unwrap_or_default()
                 .trim_end_matches(is_blank),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_widths_are_the_fonts() {
+        for font in [Font::Small, Font::Large] {
+            for c in ' '..='~' {
+                assert_eq!(font.advance(c), font.look_up(c), "{c} in {font:?}");
+            }
+        }
     }
 }

@@ -40,7 +40,10 @@ pub fn draw(canvas: &mut Canvas<'_>, message: &Message<'_>, due: &mut Due) {
         return;
     }
     let full = Canvas::WIDTH;
-    if text::wrap(Font::Small, message.text, full).count() <= rows::LINES {
+    if text::wrap(Font::Small, message.text, full)
+        .nth(rows::LINES)
+        .is_none()
+    {
         for (line, text) in text::wrap(Font::Small, message.text, full).enumerate() {
             canvas.text((0, rows::baseline(line)), Font::Small, text);
         }
@@ -95,7 +98,7 @@ fn head(canvas: &mut Canvas<'_>, message: &Message<'_>, due: &mut Due) {
 fn large(canvas: &mut Canvas<'_>, message: &str) -> bool {
     let text = message.trim_matches(text::is_blank);
     let fits =
-        !text.is_empty() && !text.contains('\n') && text::width(Font::Large, text) <= Canvas::WIDTH;
+        !text.is_empty() && !text.contains('\n') && text::fits(Font::Large, text, Canvas::WIDTH);
     if fits {
         canvas.text_centred(
             Canvas::HEIGHT.saturating_sub(Font::Large.below().saturating_add(1)),

@@ -14,7 +14,7 @@ pub fn draw(canvas: &mut Canvas<'_>, morse: &Morse<'_>) {
     }
 
     let text = morse.text.trim_start_matches(text::is_blank);
-    if text::width(Font::Large, text) <= Canvas::WIDTH {
+    if text::fits(Font::Large, text, Canvas::WIDTH) {
         canvas.text_centred(50, Font::Large, text);
     } else {
         // The end is what is being written.

@@ -14,7 +14,7 @@ pub fn draw(canvas: &mut Canvas<'_>, notice: &Notice<'_>) {
     let wrapped = || text::wrap(Font::Small, notice.text, Canvas::WIDTH);
     let lines = wrapped().count();
     let room = if notice.title.contains(DEEP) { 1 } else { 2 };
-    if lines <= room && text::width(Font::Large, notice.title) <= Canvas::WIDTH {
+    if lines <= room && text::fits(Font::Large, notice.title, Canvas::WIDTH) {
         let (title, first) = match lines {
             0 => (47, 0),
             1 => (38, 59),
