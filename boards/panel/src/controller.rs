@@ -141,6 +141,10 @@ impl Controller {
 
     /// A byte of data goes into the RAM.
     pub(crate) fn data(&mut self, byte: u8) {
+        if self.scrolling {
+            // Prohibited (section 10.2.4).
+            self.refuse();
+        }
         let segment = self.segment(self.column.at);
         if let Some(cell) = self
             .ram
@@ -209,7 +213,9 @@ impl Controller {
             },
             0x21 => self.column.range(first, second),
             0x22 => self.page.range(first, second),
-            // Set up, not carried out: see `Ssd1306::scrolling`.
+            // Set up, not carried out: see `Ssd1306::scrolling`. "Must be deactivated"
+            // before.
+            0x26 | 0x27 | 0x29 | 0x2A if self.scrolling => self.refuse(),
             0x26 | 0x27 | 0x29 | 0x2A | 0xA3 => {}
             0x2E => self.scrolling = false,
             0x2F => self.scrolling = true,
@@ -226,20 +232,21 @@ impl Controller {
             },
             0xAE | 0xAF => self.on = command & 1 != 0,
             0xB0..=0xB7 => self.page.set(command),
-            // The fourth bit alone matters: C0 or C8.
-            0xC0..=0xCF => self.scan_reversed = command & 0b1000 != 0,
+            0xC0 | 0xC8 => self.scan_reversed = command & 0b1000 != 0,
             0xD3 => self.offset = first & LAST_LINE,
             0xDA => {
                 self.pins_alternative = first & 0x10 != 0;
                 self.pins_swapped = first & 0x20 != 0;
             }
+            // "0 is invalid entry", for either phase.
+            0xD9 if first & 0x0F == 0 || first & 0xF0 == 0 => self.refuse(),
             // Clock, pre-charge, deselect level: nothing to be seen of them. And NOP.
             0xD5 | 0xD9 | 0xDB | 0xE3 => {}
             _ => self.refuse(),
         }
     }
 
-    /// Something that the data sheet does not know.
+    /// Something that the data sheet does not know or does not allow.
     pub(crate) fn refuse(&mut self) {
         self.unknown = self.unknown.saturating_add(1);
     }

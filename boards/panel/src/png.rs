@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
 use std::path::Path;
+use std::string::String;
 use std::vec::Vec;
 use std::{format, vec};
 
@@ -11,7 +12,7 @@ use png::{BitDepth, ColorType, Compression, Decoder, Encoder, Transformations};
 use crate::{HEIGHT, Picture, WIDTH};
 
 /// The largest scale: more is a mistake.
-pub const MAX_SCALE: u32 = 64;
+pub const MAX_SCALE: u32 = 16;
 
 /// Pixels of the panel that a frame keeps dark around the picture.
 const MARGIN: u32 = 2;
@@ -140,7 +141,7 @@ pub fn write(picture: &Picture, style: Style, path: impl AsRef<Path>) -> io::Res
 /// It is no PNG, has another size, colours between black and white, or detail finer
 /// than a pixel of the panel.
 pub fn decode(from: impl BufRead + Seek) -> io::Result<(Picture, Style)> {
-    let invalid = |why| io::Error::new(io::ErrorKind::InvalidData, why);
+    let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
     let mut decoder = Decoder::new(from);
     decoder.set_transformations(Transformations::normalize_to_color8());
     let mut reader = decoder.read_info()?;
@@ -153,7 +154,7 @@ pub fn decode(from: impl BufRead + Seek) -> io::Result<(Picture, Style)> {
     })?;
     let length = reader
         .output_buffer_size()
-        .ok_or_else(|| invalid(format!("the picture is too large")))?;
+        .ok_or_else(|| invalid("the picture is too large".into()))?;
     let mut pixels = vec![0; length];
     let frame = reader.next_frame(&mut pixels)?;
     let samples = frame.color_type.samples();

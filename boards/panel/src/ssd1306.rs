@@ -43,8 +43,9 @@ enum Kind {
 ///   and `B0` to `B7` set the pointer in every mode.
 /// - A pointer outside its range counts on, over the last column or page, until it
 ///   meets the range's end.
-/// - What is not in the command table changes nothing, takes no arguments, and is
-///   counted ([`unknown`](Self::unknown)).
+/// - What is not in the command table is prohibited, with "unexpected results" (note to
+///   table 9-2). Here it changes nothing, takes no arguments, and is counted
+///   ([`unknown`](Self::unknown)).
 #[derive(Clone)]
 pub struct Ssd1306 {
     address: u8,
@@ -148,8 +149,10 @@ impl Ssd1306 {
         self.controller.scrolling()
     }
 
-    /// How much was sent since power-on that the data sheet does not know: commands,
-    /// arguments that it calls invalid, and control bytes with bits that must be zero.
+    /// How much was sent since power-on that the data sheet does not know or does not
+    /// allow: commands that are not in its table, arguments that it calls invalid,
+    /// control bytes with bits that must be zero, and data or another setup while it
+    /// scrolls. A driver that is right leaves it at 0.
     #[must_use]
     pub fn unknown(&self) -> u32 {
         self.controller.unknown()
@@ -303,8 +306,9 @@ impl Ssd1306 {
         Ok(())
     }
 
-    /// What is read: the status (table 9-2), in which D6 is "display off", and nothing
-    /// but ones when nobody pulls the line down.
+    /// What is read: the status (table 9-2), in which D6 is "display off". The data sheet
+    /// does not offer it on a serial bus; panels answer with it all the same. Without a
+    /// panel nobody pulls the line down.
     fn status(&self) -> u8 {
         match (self.plugged, self.controller.on()) {
             (false, _) => 0xFF,
