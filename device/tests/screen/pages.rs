@@ -419,3 +419,75 @@ fn what_is_keyed() {
         ),
     );
 }
+
+/// The view after so many milliseconds in which nothing happened.
+fn later<'a>(view: &View<'a>, ms: u64) -> View<'a> {
+    let mut view = *view;
+    view.uptime_ms += ms;
+    view.awake_ms += ms;
+    if let Some(delivered_ms) = &mut view.status.delivered_ms {
+        *delivered_ms += ms;
+    }
+    if let Page::Message(message) = &mut view.page {
+        message.age_ms += ms;
+        message.shown_ms += ms;
+    }
+    view
+}
+
+/// Until the moment that drawing names, the picture stays what it is, and its light too:
+/// who draws at these moments alone misses nothing.
+#[test]
+fn nothing_changes_before_its_deadline() {
+    let seed = std::env::var("ALDIS_SCREEN_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or(7);
+    println!("repeat with ALDIS_SCREEN_SEED={seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let pages = [
+        boot(Waiting::Address, None).page,
+        readings(241, 465),
+        Page::Contact(Contact {
+            id: "kitchen",
+            version: "0.1.0",
+            address: Some(ADDRESS),
+            broker: "broker",
+            waiting: 3,
+        }),
+        Page::Message(message(LONG)),
+        Page::Message(message("Coming")),
+        Page::Notice(Notice {
+            title: "Sent",
+            text: "",
+        }),
+    ];
+    for _ in 0..300 {
+        let page = pages[random.usize(..pages.len())];
+        // Short and long times alike.
+        let mut ms = || {
+            let bits = random.u32(1..34);
+            random.u64(..1 << bits)
+        };
+        let mut view = View {
+            uptime_ms: ms(),
+            awake_ms: ms(),
+            ..view(page)
+        };
+        view.status.delivered_ms = Some(ms());
+        if let Page::Message(message) = &mut view.page {
+            message.age_ms = ms();
+            message.shown_ms = ms();
+        }
+        let rig = Rig::new();
+        let due_ms = rig.draw(&view).as_millis();
+        let (before, light) = (rig.wanted(), rig.frame.borrow().light());
+        for ms in [1, due_ms / 2, due_ms - 1] {
+            if ms < due_ms {
+                rig.draw(&later(&view, ms));
+                assert!(rig.wanted() == before, "{view:?} after {ms} of {due_ms} ms");
+                assert_eq!(rig.frame.borrow().light(), light, "{view:?}");
+            }
+        }
+    }
+}
