@@ -139,8 +139,9 @@ impl<I2C: I2c> Panel<I2C> {
     /// Does one thing that brings the panel nearer to the frame, and takes 5 ms of a bus
     /// with 400 kHz at most: sets it up, sends a part of the picture, changes its light.
     ///
-    /// The frame is not borrowed while the bus is waited for. This may be dropped at
-    /// any time, to bound how long a bus may hang: that is an error like others.
+    /// The frame is not borrowed while the bus is waited for, so others draw meanwhile;
+    /// they must not hold it while they wait either. This may be dropped at any time, to
+    /// bound how long a bus may hang: that is an error like others.
     ///
     /// # Errors
     /// If the panel did not take it. The next step begins anew; let
