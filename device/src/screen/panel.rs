@@ -1,0 +1,262 @@
+//! The panel behind its bus: brought to show the frame, in small steps, whatever happens.
+
+use core::cell::RefCell;
+use core::fmt;
+use core::mem;
+
+use aldis_mqtt::Instant;
+use display_interface::{AsyncWriteOnlyDataCommand, DataFormat, DisplayError};
+use embedded_hal_async::i2c::I2c;
+use ssd1306::I2CDisplayInterface;
+use ssd1306::command::{AddrMode, CommandAsync as Command, Page, VcomhLevel};
+use ssd1306::prelude::I2CInterface;
+
+use super::Frame;
+
+/// How bright the panel is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Light {
+    /// To be read from across a room.
+    #[default]
+    Bright,
+    /// To be read in passing, and for years: a twentieth of the current.
+    Dim,
+    /// Dark.
+    Off,
+}
+
+impl Light {
+    /// The contrast that the controller is told, of 256: the current of a lit point.
+    pub const fn contrast(self) -> u8 {
+        match self {
+            Self::Bright => 0xA0,
+            Self::Dim | Self::Off => 0x08,
+        }
+    }
+
+    /// The second phase of the pre-charge period, in clocks. One makes it dimmer than
+    /// the contrast alone can; more than two change nothing.
+    const fn precharge(self) -> u8 {
+        match self {
+            Self::Bright => 2,
+            Self::Dim | Self::Off => 1,
+        }
+    }
+}
+
+/// How the panel is mounted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rotation {
+    /// With its connector on top.
+    #[default]
+    Upright,
+    /// Upside down.
+    Half,
+}
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Something was sent, and there may be more.
+    Sent,
+    /// Nothing is to be sent until the frame changes, or this moment comes.
+    Idle(Instant),
+}
+
+/// The panel did not take what it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreachable;
+
+impl fmt::Display for Unreachable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "the panel does not answer: look at its wires, and whether its address is 0x3c or 0x3d",
+        )
+    }
+}
+
+impl core::error::Error for Unreachable {}
+
+impl From<DisplayError> for Unreachable {
+    fn from(_: DisplayError) -> Self {
+        Self
+    }
+}
+
+/// What is known of the panel.
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    /// Nothing.
+    Unknown,
+    /// Set up. What it shows may not be the picture yet; it is to be lit when it is.
+    Drawing,
+    /// Lit, and as bright as this.
+    Lit(Light),
+    /// Dark because it is to be dark.
+    Off,
+}
+
+/// A panel with an SSD1306.
+///
+/// The order of things at the start is our own, with the commands of the crate
+/// `ssd1306`: its drivers light the panel while its memory holds noise.
+pub struct Panel<I2C> {
+    bus: I2CInterface<I2C>,
+    rotation: Rotation,
+    stage: Stage,
+    refresh_at: Instant,
+}
+
+impl<I2C> fmt::Debug for Panel<I2C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Panel")
+            .field("rotation", &self.rotation)
+            .field("stage", &self.stage)
+            .field("refresh_at", &self.refresh_at)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<I2C: I2c> Panel<I2C> {
+    /// The address of most panels. Others have 0x3D.
+    pub const ADDRESS: u8 = 0x3C;
+    /// How long to wait after an error before the next step.
+    pub const RETRY_MS: u32 = 1_000;
+    /// After so long everything is sent anew, in case the panel was without power for a
+    /// moment in which nothing was sent: it would stay dark.
+    pub const REFRESH_MS: u32 = 5_000;
+
+    /// A panel that nothing is known of.
+    pub fn new(i2c: I2C, address: u8, rotation: Rotation) -> Self {
+        Self {
+            bus: I2CDisplayInterface::new_custom_address(i2c, address),
+            rotation,
+            stage: Stage::Unknown,
+            refresh_at: Instant::NEVER,
+        }
+    }
+
+    /// Does one thing that brings the panel nearer to the frame, and takes 5 ms of a bus
+    /// with 400 kHz at most: sets it up, sends a part of the picture, changes its light.
+    ///
+    /// The frame is not borrowed while the bus is waited for, so others draw meanwhile;
+    /// they must not hold it while they wait either. This may be dropped at any time, to
+    /// bound how long a bus may hang: that is an error like others.
+    ///
+    /// # Errors
+    /// If the panel did not take it. The next step begins anew; let
+    /// [`RETRY_MS`](Self::RETRY_MS) go by first.
+    pub async fn step(
+        &mut self,
+        frame: &RefCell<Frame>,
+        now: Instant,
+    ) -> Result<Step, Unreachable> {
+        // What is not written back below, for whatever reason, is not known.
+        let stage = mem::replace(&mut self.stage, Stage::Unknown);
+        let light = frame.borrow().light();
+        self.stage = match (stage, light) {
+            (Stage::Unknown, _) => {
+                self.rouse().await?;
+                self.set_up(frame, now).await?;
+                Stage::Drawing
+            }
+            (Stage::Off, Light::Off) => {
+                self.stage = stage;
+                return Ok(Step::Idle(Instant::NEVER));
+            }
+            // It may have been without power meanwhile.
+            (Stage::Off, _) => {
+                self.set_up(frame, now).await?;
+                Stage::Drawing
+            }
+            (_, Light::Off) => {
+                Command::DisplayOn(false).send(&mut self.bus).await?;
+                Stage::Off
+            }
+            (Stage::Lit(lit), _) if lit != light => {
+                self.shine(light).await?;
+                Stage::Lit(light)
+            }
+            (Stage::Lit(_), _) if now >= self.refresh_at => {
+                self.set_up(frame, now).await?;
+                Stage::Drawing
+            }
+            (Stage::Drawing | Stage::Lit(_), _) => {
+                if self.draw(frame).await? {
+                    stage
+                } else if let Stage::Lit(_) = stage {
+                    self.stage = stage;
+                    return Ok(Step::Idle(self.refresh_at));
+                } else {
+                    self.shine(light).await?;
+                    Command::DisplayOn(true).send(&mut self.bus).await?;
+                    Stage::Lit(light)
+                }
+            }
+        };
+        Ok(Step::Sent)
+    }
+
+    /// Ends a command that was cut off before its arguments, by whatever drove the panel
+    /// before: none has more than six. Then darkens what that has left.
+    async fn rouse(&mut self) -> Result<(), DisplayError> {
+        for _ in 0..6 {
+            Command::Noop.send(&mut self.bus).await?;
+        }
+        Command::DisplayOn(false).send(&mut self.bus).await
+    }
+
+    /// All that a panel has to be told once. One that shows something goes on showing it.
+    async fn set_up(&mut self, frame: &RefCell<Frame>, now: Instant) -> Result<(), DisplayError> {
+        frame.borrow_mut().forget();
+        self.refresh_at = now.after(Self::REFRESH_MS);
+        let upright = self.rotation == Rotation::Upright;
+        for command in [
+            Command::DisplayClockDiv(8, 0),
+            Command::Multiplex(63),
+            Command::DisplayOffset(0),
+            Command::StartLine(0),
+            Command::ChargePump(true),
+            // Positions are single bytes in this mode: nothing can be cut in the middle.
+            Command::AddressMode(AddrMode::Page),
+            // Without a meaning in it, but panels differ in that.
+            Command::ColumnAddress(0, 127),
+            Command::PageAddress(Page::Page0, Page::Page7),
+            Command::SegmentRemap(upright),
+            Command::ReverseComDir(upright),
+            Command::ComPinConfig(true, false),
+            Command::VcomhDeselect(VcomhLevel::V077),
+            Command::AllOn(false),
+            Command::Invert(false),
+            Command::EnableScroll(false),
+        ] {
+            command.send(&mut self.bus).await?;
+        }
+        Ok(())
+    }
+
+    async fn shine(&mut self, light: Light) -> Result<(), DisplayError> {
+        Command::PreChargePeriod(1, light.precharge())
+            .send(&mut self.bus)
+            .await?;
+        Command::Contrast(light.contrast())
+            .send(&mut self.bus)
+            .await
+    }
+
+    /// Sends what differs next; false if nothing does.
+    async fn draw(&mut self, frame: &RefCell<Frame>) -> Result<bool, DisplayError> {
+        let Some(chunk) = frame.borrow().next() else {
+            return Ok(false);
+        };
+        let place = [
+            0xB0 | chunk.page(),
+            chunk.column() & 0xF,
+            0x10 | (chunk.column() >> 4),
+        ];
+        self.bus.send_commands(DataFormat::U8(&place)).await?;
+        self.bus.send_data(DataFormat::U8(chunk.bytes())).await?;
+        frame.borrow_mut().sent(&chunk);
+        Ok(true)
+    }
+}
