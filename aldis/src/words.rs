@@ -174,7 +174,36 @@ impl Words {
             | Report::Published { .. }
             | Report::Delivered { .. }
             | Report::GivenUp { .. }
-            | Report::Command { .. } => return None,
+            | Report::Command { .. }
+            | Report::Light(_)
+            | Report::Drawn => return None,
+            Report::Message { id, from, text } => (
+                "message",
+                Mood::Bright,
+                match from {
+                    Some(from) => format!("{id}, from {from}: {text}"),
+                    None => format!("{id}: {text}"),
+                },
+                json!({"event": "message", "id": id, "from": from, "text": text}),
+            ),
+            Report::MessageState { id, state } => (
+                "message",
+                Mood::Calm,
+                format!("{id}, {state}"),
+                json!({"event": "message_state", "id": id, "state": state.as_str()}),
+            ),
+            Report::Sending { to, text } => (
+                "sending",
+                Mood::Calm,
+                format!("to {to}: {text}"),
+                json!({"event": "sending", "to": to, "text": text}),
+            ),
+            Report::Heard { text, wpm } => (
+                "heard",
+                Mood::Calm,
+                format!("{text} ({wpm} words a minute)"),
+                json!({"event": "heard", "text": text, "wpm": wpm}),
+            ),
             Report::Ignored { topic, why } => (
                 "ignored",
                 Mood::Calm,

@@ -93,6 +93,12 @@ impl Model {
             Report::Started { .. }
             | Report::Quiet { .. }
             | Report::Lamp(_)
+            | Report::Light(_)
+            | Report::Drawn
+            | Report::Message { .. }
+            | Report::MessageState { .. }
+            | Report::Sending { .. }
+            | Report::Heard { .. }
             | Report::Published { .. }
             | Report::Delivered { .. }
             | Report::GivenUp { .. }

@@ -37,6 +37,12 @@ pub struct Config {
     pub readout: Readout,
     /// Which climate sensor is connected.
     pub sensor: Model,
+    /// What the device sends to others.
+    pub messages: Messages,
+    /// The button and the lamp as a Morse key and light.
+    pub morse: Morse,
+    /// The display.
+    pub screen: Screen,
     /// How much a board says on its console.
     pub console: Level,
 }
@@ -104,6 +110,53 @@ pub struct Readout {
     pub confirm: bool,
 }
 
+/// What the device sends to others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Messages {
+    /// What a long press sends to the sender of a message.
+    pub reply: Option<String>,
+    /// What can be chosen to be sent.
+    pub presets: Vec<String>,
+    /// The device to which these go.
+    pub peer: Option<String>,
+}
+
+/// The button and the lamp as a Morse key and light.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Morse {
+    /// The button is a key.
+    pub key: bool,
+    /// How fast the lamp plays, in words a minute, unless it is told.
+    pub wpm: u8,
+}
+
+/// The display.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Screen {
+    /// Its address: 0x3C or 0x3D.
+    pub address: u8,
+    /// It is mounted upside down.
+    pub rotated: bool,
+}
+
+impl Default for Morse {
+    fn default() -> Self {
+        Self {
+            key: false,
+            wpm: 12,
+        }
+    }
+}
+
+impl Default for Screen {
+    fn default() -> Self {
+        Self {
+            address: 0x3C,
+            rotated: false,
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -114,6 +167,9 @@ impl Default for Config {
             pins: Pins::default(),
             readout: Readout::default(),
             sensor: Model::Auto,
+            messages: Messages::default(),
+            morse: Morse::default(),
+            screen: Screen::default(),
             console: Level::default(),
         }
     }
@@ -260,6 +316,9 @@ impl Config {
             readout: readout(&mut document, &prefix),
             prefix,
             sensor: model.map_or(default.sensor, Found::into_value),
+            messages: default.messages,
+            morse: default.morse,
+            screen: default.screen,
             console: level.map_or(default.console, Found::into_value),
         };
         let warnings = document.remark(remarks(&config));

@@ -1,28 +1,37 @@
 //! A device that runs on this machine: the device's own code on tokio's network
 //! and clock, with a sensor and a lamp made of memory.
 
+use std::cell::RefCell;
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
 use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use aldis_device::dht::Pulse;
-use aldis_device::{Backlog, Board, Device, GivenUp, Mail, Memory, Notice, Saved, Settings, Vitals};
+use aldis_device::screen::{Frame, Panel, Rotation, Screen, Step};
+use aldis_device::{
+    Backlog, Board, Device, Facts, GivenUp, Letter, Mail, Mark, Memory, Notice, Saved, Settings,
+    Vitals,
+};
 use aldis_mqtt::link::tokio::{TcpConnector, Tls, TlsError, TokioClock};
 use aldis_mqtt::link::{Clock, Link};
 use aldis_mqtt::{
-    Backoff, Cause, Network, OptionsError, ReasonCode, SubscribeError, Timeouts, Version, Versions,
+    Backoff, Cause, Instant, Network, OptionsError, ReasonCode, SubscribeError, Timeouts, Version, Versions,
 };
 use aldis_protocol::topic::InvalidName;
-use aldis_protocol::{Lamp, LampCommand, Reading, SensorState};
+use aldis_panel::Shared;
+use aldis_protocol::{Lamp, LampCommand, MessageState, Reading, SensorState};
+use embassy_futures::poll_once;
 use tokio::time::sleep;
 
 use crate::config;
 use crate::sensor::{Choice, PulseSource, RecordingError};
-use crate::state::{StateDir, StateError};
+use crate::button::Button;
+use crate::state::{Letters, StateDir, StateError};
 use crate::{BrokerUrl, Config, Secret};
 
 /// What goes out together: as much as one segment of a local network holds.
@@ -42,8 +51,20 @@ pub enum Report {
     Reading(Reading),
     /// The sensor's state changed.
     Sensor(SensorState),
-    /// The lamp was lit or darkened.
+    /// The state of the lamp changed, or was told again.
     Lamp(Lamp),
+    /// The lamp was lit or darkened, perhaps to call for somebody.
+    Light(Lamp),
+    /// The display shows something else.
+    Drawn,
+    /// A message for the person at the device came.
+    Message { id: String, from: Option<String>, text: String },
+    /// What became of a message.
+    MessageState { id: String, state: MessageState },
+    /// A message of the person at the device is on its way.
+    Sending { to: String, text: String },
+    /// Somebody keyed this in Morse code.
+    Heard { text: String, wpm: u8 },
     /// The broker accepted the connection.
     Connected(Version),
     /// The connection was lost or did not come about: why, and in more words.
@@ -82,6 +103,10 @@ pub struct VirtualDevice {
     pub sensor: Choice,
     /// Where it keeps its state; without it, it forgets.
     pub state: Option<PathBuf>,
+    /// Its display.
+    pub panel: Shared,
+    /// Its button.
+    pub button: Button,
     /// Makes its sensor and its jitter differ from another's.
     pub seed: u64,
     /// Bounds on waiting.
@@ -158,6 +183,8 @@ impl VirtualDevice {
             ca_file: None,
             sensor: Choice::Synthetic,
             state: None,
+            panel: Shared::default(),
+            button: Button::default(),
             seed: fastrand::u64(..),
             timeouts: Timeouts::default(),
             backoff: Backoff::default(),
@@ -211,6 +238,13 @@ impl VirtualDevice {
         settings.keep_alive_s = broker.keep_alive_s;
         settings.timeouts = self.timeouts;
         settings.backoff = self.backoff;
+        let messages = &self.config.messages;
+        let presets: Vec<&str> = messages.presets.iter().map(String::as_str).collect();
+        settings.reply = messages.reply.as_deref();
+        settings.presets = &presets;
+        settings.peer = messages.peer.as_deref();
+        settings.morse_key = self.config.morse.key;
+        settings.morse_wpm = self.config.morse.wpm;
 
         let sensor = self.sensor.open(self.seed).map_err(DeviceError::Sensor)?;
         let state = match self.state.as_deref().map(StateDir::open).transpose() {
@@ -235,6 +269,8 @@ impl VirtualDevice {
             }
             None => Saved::default(),
         };
+        let letters = state.as_ref().map(StateDir::load_letters);
+        let letters = letters.unwrap_or_default();
         let mut connector = TcpConnector::new(self.broker.host.as_str(), self.broker.port);
         if self.broker.tls {
             let tls = match &self.ca_file {
@@ -254,12 +290,17 @@ impl VirtualDevice {
         let mut board = PcBoard {
             report,
             state,
+            letters: letters.clone(),
             save_failed: false,
             measure: false,
         };
         let mut backlog = Box::new(Backlog::new());
         let mut mail = Box::new(Mail::new());
         let mut device: Device<'_> = Device::new(settings, saved, &mut backlog, &mut mail, now, &mut board);
+        (board.report)(Report::Lamp(device.lamp()));
+        for (place, (letter, mark)) in letters {
+            device.recall_letter(place, letter, mark);
+        }
         let mut memory = Box::new(Memory::new());
         let mut session = memory
             .session(&settings, self.seed, now)
@@ -267,7 +308,24 @@ impl VirtualDevice {
         device.subscribe(&mut session).map_err(DeviceError::Topic)?;
         let mut segment = [0; SEGMENT];
         let mut link = Link::new(session, connector, clock).gather(&mut segment);
-        run(&mut device, &mut link, &mut board, sensor, stop).await;
+        let rotation = match self.config.screen.rotated {
+            true => Rotation::Half,
+            false => Rotation::Upright,
+        };
+        let frame = RefCell::new(Frame::new());
+        let mut display = Display {
+            screen: Screen::new(&frame),
+            frame: &frame,
+            panel: Panel::new(self.panel.clone(), self.config.screen.address, rotation),
+            draw_at: now,
+            step_at: now,
+            facts: Facts {
+                broker: &self.broker.host,
+                ..Facts::default()
+            },
+        };
+        let button = &self.button;
+        run(&mut device, &mut link, &mut board, sensor, &mut display, button, stop).await;
         let waiting = device.backlog();
         (board.report)(Report::Stopped { waiting });
         Ok(())
@@ -287,6 +345,8 @@ async fn run<F: FnMut(Report)>(
     link: &mut Link<'_, TcpConnector, TokioClock>,
     board: &mut PcBoard<F>,
     mut sensor: Box<dyn PulseSource + Send>,
+    display: &mut Display<'_>,
+    button: &Button,
     stop: impl Future<Output = ()>,
 ) {
     let mut stop = pin!(stop);
@@ -305,6 +365,7 @@ async fn run<F: FnMut(Report)>(
         if session.is_stopped() {
             return;
         }
+        deadline = deadline.min(display.show(device, now, board));
         let wait = Duration::from_millis(deadline.since(now));
         tokio::select! {
             () = &mut stop, if !stopping => {
@@ -330,9 +391,56 @@ async fn run<F: FnMut(Report)>(
                 let (session, _) = link.parts();
                 device.react(reaction, session, board);
             }
+            pressed = button.next() => device.button(pressed, link.now()),
             () = &mut stopped_at_last, if stopping => return,
             () = sleep(wait) => {}
         }
+    }
+}
+
+/// The display of a virtual device.
+struct Display<'d> {
+    screen: Screen<'d>,
+    frame: &'d RefCell<Frame>,
+    panel: Panel<Shared>,
+    draw_at: Instant,
+    /// When the panel is looked after again.
+    step_at: Instant,
+    facts: Facts<'d>,
+}
+
+impl Display<'_> {
+    /// Draws what is to be seen, if that is another, and brings it to the panel. Says
+    /// when to come again.
+    fn show<F: FnMut(Report)>(
+        &mut self,
+        device: &mut Device<'_>,
+        now: Instant,
+        board: &mut PcBoard<F>,
+    ) -> Instant {
+        if device.has_changed() || self.draw_at <= now {
+            self.draw_at = self.screen.draw(&device.view(&self.facts, now), now);
+            self.step_at = self.step_at.min(now);
+        }
+        let mut drawn = false;
+        while self.step_at <= now {
+            // The panel of a PC answers at once.
+            self.step_at = match poll_once(self.panel.step(self.frame, now)) {
+                Poll::Ready(Ok(Step::Sent)) => {
+                    drawn = true;
+                    continue;
+                }
+                Poll::Ready(Ok(Step::Idle(until))) => {
+                    device.drawn(now);
+                    until
+                }
+                Poll::Ready(Err(_)) | Poll::Pending => now.after(Panel::<Shared>::RETRY_MS),
+            };
+        }
+        if drawn {
+            (board.report)(Report::Drawn);
+        }
+        self.draw_at.min(self.step_at)
     }
 }
 
@@ -340,23 +448,16 @@ async fn run<F: FnMut(Report)>(
 struct PcBoard<F> {
     report: F,
     state: Option<StateDir>,
+    letters: Letters,
     /// Saving failed, which was said once.
     save_failed: bool,
     measure: bool,
 }
 
-impl<F: FnMut(Report)> Board for PcBoard<F> {
-    fn measure(&mut self) {
-        self.measure = true;
-    }
-
-    fn light(&mut self, lamp: Lamp) {
-        (self.report)(Report::Lamp(lamp));
-    }
-
-    fn save(&mut self, saved: &Saved) {
-        let Some(state) = &self.state else { return };
-        match state.save(saved) {
+impl<F: FnMut(Report)> PcBoard<F> {
+    /// Says once that something could not be saved.
+    fn stored(&mut self, stored: Result<(), io::Error>) {
+        match stored {
             Ok(()) => self.save_failed = false,
             Err(error) if !self.save_failed => {
                 self.save_failed = true;
@@ -365,6 +466,42 @@ impl<F: FnMut(Report)> Board for PcBoard<F> {
                 )));
             }
             Err(_) => {}
+        }
+    }
+
+    fn save_letters(&mut self) {
+        if let Some(state) = &self.state {
+            let stored = state.save_letters(&self.letters);
+            self.stored(stored);
+        }
+    }
+}
+
+impl<F: FnMut(Report)> Board for PcBoard<F> {
+    fn measure(&mut self) {
+        self.measure = true;
+    }
+
+    fn light(&mut self, lamp: Lamp) {
+        (self.report)(Report::Light(lamp));
+    }
+
+    fn save(&mut self, saved: &Saved) {
+        if let Some(state) = &self.state {
+            let stored = state.save(saved);
+            self.stored(stored);
+        }
+    }
+
+    fn keep_letter(&mut self, place: usize, letter: &Letter) {
+        self.letters.insert(place, (letter.clone(), None));
+        self.save_letters();
+    }
+
+    fn mark_letter(&mut self, place: usize, mark: &Mark) {
+        if let Some((_, known)) = self.letters.get_mut(&place) {
+            *known = Some(*mark);
+            self.save_letters();
         }
     }
 
@@ -393,9 +530,26 @@ impl<F: FnMut(Report)> Board for PcBoard<F> {
                 topic: topic.to_owned(),
                 reason,
             },
-            // The lamp was reported when it was lit; the loss is reported with
-            // the words of the connection.
-            Notice::Lamp(_) | Notice::Lost(_) => return,
+            Notice::Lamp(lamp) => Report::Lamp(lamp),
+            Notice::Message { id, from, text } => Report::Message {
+                id: id.to_owned(),
+                from: from.map(str::to_owned),
+                text: text.to_owned(),
+            },
+            Notice::MessageState { id, state } => Report::MessageState {
+                id: id.to_owned(),
+                state,
+            },
+            Notice::Sending { to, text } => Report::Sending {
+                to: to.to_owned(),
+                text: text.to_owned(),
+            },
+            Notice::Heard { text, wpm } => Report::Heard {
+                text: text.to_owned(),
+                wpm,
+            },
+            // The loss is reported with the words of the connection.
+            Notice::Lost(_) => return,
         });
     }
 }

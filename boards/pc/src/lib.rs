@@ -19,6 +19,7 @@
 //! ```
 
 pub mod broker_url;
+pub mod button;
 pub mod config;
 pub mod sensor;
 pub mod state;

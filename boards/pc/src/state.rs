@@ -1,16 +1,22 @@
 //! What a virtual device remembers over restarts: one small file.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use aldis_device::Saved;
-use aldis_protocol::Lamp;
+use aldis_device::{Letter, Mail, Mark, Recent, Saved};
+use aldis_protocol::{Lamp, MessageState, Priority};
+use toml::{Table, Value};
 
-/// The file in the state folder.
+/// The files in the state folder.
 const FILE: &str = "state.toml";
+const LETTERS: &str = "messages.toml";
+
+/// The messages that are kept, each in its place, and what is known of it.
+pub type Letters = BTreeMap<usize, (Letter, Option<Mark>)>;
 
 /// A folder in which one device keeps its state.
 #[derive(Debug)]
@@ -96,23 +102,69 @@ impl StateDir {
         Ok((Saved::default(), Some(warning)))
     }
 
+    /// The messages that are kept. Those that cannot be read are none.
+    pub fn load_letters(&self) -> Letters {
+        let text = fs::read_to_string(self.path.join(LETTERS)).unwrap_or_default();
+        let table: Table = text.parse().unwrap_or_default();
+        let letters = table.get("message").and_then(Value::as_array);
+        let letters = letters.into_iter().flatten().filter_map(parse_letter);
+        letters.filter(|(place, _)| *place < Mail::PLACES).collect()
+    }
+
+    /// Keeps the messages, as [`Self::save`] does.
+    ///
+    /// # Errors
+    /// If the operating system refuses.
+    pub fn save_letters(&self, letters: &Letters) -> io::Result<()> {
+        let letters = letters.iter().map(|(place, (letter, mark))| {
+            let mut entry = Table::new();
+            let mut set = |key: &str, value: Value| entry.insert(key.into(), value);
+            set("place", number(*place));
+            set("number", number(letter.number));
+            set("id", letter.id.as_str().into());
+            set("from", letter.from.as_str().into());
+            set("text", letter.text.as_str().into());
+            set("priority", letter.priority.as_str().into());
+            if let Some(seconds) = letter.expires_s {
+                set("expires_s", number(seconds));
+            }
+            if let Some(mark) = mark.filter(|mark| mark.number == letter.number) {
+                set("state", mark.state.as_str().into());
+                set("told", mark.told.into());
+                set("age_ms", number(mark.age_ms));
+            }
+            Value::Table(entry)
+        });
+        let mut table = Table::new();
+        table.insert("message".into(), Value::Array(letters.collect()));
+        self.replace(LETTERS, &table.to_string())
+    }
+
     /// Keeps this: afterwards the file holds either it or, if that failed, what
     /// it held before.
     ///
     /// # Errors
     /// If the operating system refuses, for example because the disk is full.
     pub fn save(&self, saved: &Saved) -> io::Result<()> {
-        let new = self.path.join("state.new");
-        let mut file = File::create(&new)?;
-        write!(
-            file,
-            "lamp = \"{}\"\nboot = {}\nseq = {}\n",
+        let commands = saved.recent.ids.map(|id| format!("\"{id:016x}\""));
+        let text = format!(
+            "lamp = \"{}\"\nboot = {}\nseq = {}\n\n[commands]\nids = [{}]\nnext = {}\nfailed = {}\n",
             saved.lamp.as_str(),
             saved.boot,
-            saved.seq
-        )?;
+            saved.seq,
+            commands.join(", "),
+            saved.recent.next,
+            saved.recent.failed,
+        );
+        self.replace(FILE, &text)
+    }
+
+    fn replace(&self, name: &str, text: &str) -> io::Result<()> {
+        let new = self.path.join("state.new");
+        let mut file = File::create(&new)?;
+        file.write_all(text.as_bytes())?;
         file.sync_data()?;
-        fs::rename(&new, self.path.join(FILE))
+        fs::rename(&new, self.path.join(name))
     }
 }
 
@@ -125,7 +177,46 @@ fn parse(text: &str) -> Option<Saved> {
         seq: number("seq")?,
         // A program is started and stopped as its user likes.
         unstable: 0,
+        // Files of earlier versions have none.
+        recent: table.get("commands").and_then(parse_recent).unwrap_or_default(),
     })
+}
+
+fn parse_recent(commands: &Value) -> Option<Recent> {
+    let mut recent = Recent::default();
+    let ids = commands.get("ids")?.as_array()?;
+    for (place, id) in recent.ids.iter_mut().zip(ids) {
+        *place = u64::from_str_radix(id.as_str()?, 16).ok()?;
+    }
+    recent.next = commands.get("next")?.as_integer()?.try_into().ok()?;
+    recent.failed = commands.get("failed")?.as_integer()?.try_into().ok()?;
+    Some(recent)
+}
+
+fn number(number: impl TryInto<i64>) -> Value {
+    Value::Integer(number.try_into().unwrap_or(i64::MAX))
+}
+
+fn parse_letter(entry: &Value) -> Option<(usize, (Letter, Option<Mark>))> {
+    let text = |key: &str| entry.get(key)?.as_str();
+    let number = |key: &str| entry.get(key)?.as_integer();
+    let letter = Letter {
+        number: number("number")?.try_into().ok()?,
+        id: text("id")?.try_into().ok()?,
+        from: text("from")?.try_into().ok()?,
+        text: text("text")?.try_into().ok()?,
+        priority: Priority::decode(text("priority")?.as_bytes())?,
+        expires_s: number("expires_s").and_then(|seconds| seconds.try_into().ok()),
+    };
+    let mark = text("state").and_then(|state| {
+        Some(Mark {
+            number: letter.number,
+            state: MessageState::decode(state.as_bytes())?,
+            told: entry.get("told")?.as_bool()?,
+            age_ms: number("age_ms")?.try_into().ok()?,
+        })
+    });
+    Some((number("place")?.try_into().ok()?, (letter, mark)))
 }
 
 #[cfg(test)]
