@@ -163,6 +163,8 @@ fn chip_lints() -> Step {
         "aldis-protocol",
         "-p",
         "aldis-device",
+        "-p",
+        "aldis-panel",
     ];
     let mut commands = Vec::new();
     for target in setup::TARGETS {
