@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::process::Command;
 use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, JoinHandle};
@@ -431,7 +433,7 @@ fn replies_of_the_device_are_printed() {
 #[test]
 fn what_a_device_would_refuse_is_refused_without_a_connection() {
     // Who connects is told to.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let port = listener.local_addr().unwrap().port();
     let long = "ž".repeat(128) + "ab";
@@ -697,6 +699,54 @@ fn what_cannot_be_ends_it() {
     );
     let lines = ended(send(broker.port, &["kitchen", "x"]), 1);
     assert!(lines[0].contains("check the user name"), "{lines:?}");
+}
+
+/// A password that was changed meanwhile keeps it waiting for ever.
+#[test]
+fn a_broker_that_does_not_let_it_in_again_ends_it() {
+    let mut broker = Broker::start(Kind::Mosquitto);
+    let device = Device::start(broker.port);
+    let program = send(broker.port, &["kitchen", "x", "--wait", "read"]);
+    device.message();
+    broker.kill();
+    broker.restart_with("allow_anonymous false\n");
+    let lines = ended(program, 1);
+    assert!(lines[0].contains("check the user name"), "{lines:?}");
+}
+
+/// A broker that says nothing keeps it waiting for ever.
+#[test]
+fn what_no_broker_takes_ends_in_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        let mut held = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 1_024]);
+            // CONNACK, and nothing after it.
+            let _ = stream.write_all(&[0x20, 2, 0, 0]);
+            held.push(stream);
+        }
+    });
+    let args = ["kitchen", "x", "-V", "311"];
+    for (more, code, error) in [
+        (&["--no-wait", "--timeout", "300ms"][..], 4, "has not taken"),
+        (
+            &["--wait", "read", "--timeout", "300ms"],
+            4,
+            "has not taken",
+        ),
+        (
+            &["--no-wait", "--expires", "1s"],
+            3,
+            "before the broker took it",
+        ),
+        (&["--expires", "1s"], 3, "before the broker took it"),
+    ] {
+        let lines = ended(send(port, &[&args[..], more].concat()), code);
+        assert!(lines[0].contains(error), "{lines:?}");
+    }
 }
 
 /// Ctrl-C is told from success.
