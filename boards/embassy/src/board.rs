@@ -104,16 +104,16 @@ impl<H: Hardware, F: NorFlash> Board for EmbassyBoard<'_, H, F> {
         }
     }
 
-    fn keep_letter(&mut self, place: usize, letter: &Letter) {
+    fn keep_letter(&mut self, _place: usize, letter: &Letter) {
         if let Some(store) = &mut self.store {
-            let stored = store.keep_letter(place, letter);
+            let stored = store.keep_letter(letter);
             self.stored(stored);
         }
     }
 
-    fn mark_letter(&mut self, place: usize, mark: &Mark) {
+    fn mark_letter(&mut self, _place: usize, mark: &Mark) {
         if let Some(store) = &mut self.store {
-            let stored = store.mark_letter(place, mark);
+            let stored = store.mark_letter(mark);
             self.stored(stored);
         }
     }

@@ -172,7 +172,14 @@ pub async fn run<H: Hardware, S: Sensor, F: NorFlash, I: I2c, B: Button>(
             reset: vitals.reset,
         },
     );
-    let mut device = Device::new(settings, start.saved, &mut memory.backlog, &mut memory.mail, now, &mut board);
+    let mut device = Device::new(
+        settings,
+        start.saved,
+        &mut memory.backlog,
+        &mut memory.mail,
+        now,
+        &mut board,
+    );
     let mut safe = device.is_safe();
     if safe {
         board.say(Level::Warn, Line::Safe);
@@ -219,7 +226,13 @@ pub async fn run<H: Hardware, S: Sensor, F: NorFlash, I: I2c, B: Button>(
     };
     let showing = async {
         if let Some(bus) = display {
-            glass.run(&mut Panel::new(bus, Panel::<I>::ADDRESS, Rotation::Upright)).await;
+            let screen = start.config.screen;
+            let rotation = match screen.rotated {
+                true => Rotation::Half,
+                false => Rotation::Upright,
+            };
+            let mut panel = Panel::new(bus, screen.address, rotation);
+            glass.run(&mut panel).await;
         }
     };
 
@@ -300,8 +313,7 @@ pub async fn run<H: Hardware, S: Sensor, F: NorFlash, I: I2c, B: Button>(
             }
         }
     };
-    let ((), never, _, (), ()) =
-        join5(measuring, living, lookup.run(), pressing, showing).await;
+    let ((), never, _, (), ()) = join5(measuring, living, lookup.run(), pressing, showing).await;
     never
 }
 

@@ -107,7 +107,9 @@ impl Entry {
     pub fn mark(&self, now: Instant) -> Mark {
         Mark {
             number: self.letter.number,
-            state: self.ended.map_or(MessageState::Received, |(state, _)| state),
+            state: self
+                .ended
+                .map_or(MessageState::Received, |(state, _)| state),
             told: self.ended.is_some() && self.told >= ENDED,
             age_ms: u32::try_from(self.age_ms(now)).unwrap_or(u32::MAX),
         }
@@ -150,7 +152,9 @@ impl Letters {
     }
 
     pub fn get(&self, place: usize) -> Option<&Entry> {
-        self.iter().find(|(at, _)| *at == place).map(|(_, entry)| entry)
+        self.iter()
+            .find(|(at, _)| *at == place)
+            .map(|(_, entry)| entry)
     }
 
     fn get_mut(&mut self, place: usize) -> Option<&mut Entry> {
@@ -164,7 +168,9 @@ impl Letters {
     }
 
     fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut Entry)> {
-        self.entries.iter_mut().map(|(place, entry)| (*place, entry))
+        self.entries
+            .iter_mut()
+            .map(|(place, entry)| (*place, entry))
     }
 
     /// Puts a message into this place. Gives the one that was there.
@@ -391,9 +397,11 @@ impl Letters {
     /// The end of a publication came. If it was one of these, gives the place of its
     /// message where it told its last state.
     pub fn told(&mut self, id: PublicationId) -> Option<Option<usize>> {
-        let (place, entry) = self
-            .iter_mut()
-            .find(|(_, entry)| entry.under_way.is_some_and(|(under_way, _)| under_way == id))?;
+        let (place, entry) = self.iter_mut().find(|(_, entry)| {
+            entry
+                .under_way
+                .is_some_and(|(under_way, _)| under_way == id)
+        })?;
         let (_, level) = entry.under_way.take()?;
         if !core::mem::take(&mut entry.again) {
             entry.told = level;

@@ -409,8 +409,14 @@ fn the_display_shows_what_there_is() {
 #[test]
 fn a_display_that_fails_harms_nothing_else() {
     let faults: [(fn(&Bus), fn(&Bus)); 3] = [
-        (|bus| bus.panel().unplug_after(300), |bus| bus.panel().replug()),
-        (|bus| bus.panel().hold_low(true), |bus| bus.panel().hold_low(false)),
+        (
+            |bus| bus.panel().unplug_after(300),
+            |bus| bus.panel().replug(),
+        ),
+        (
+            |bus| bus.panel().hold_low(true),
+            |bus| bus.panel().hold_low(false),
+        ),
         (|bus| bus.hangs.set(true), |bus| bus.hangs.set(false)),
     ];
     let well = Lan::new("10.0.0.3");
@@ -442,7 +448,10 @@ fn a_display_that_fails_harms_nothing_else() {
 fn messages_are_kept_in_the_flash() {
     let mut store = Store::new(Flash::<4096>::new(48), 0..48 * 4096).unwrap();
     let lan = Lan {
-        messages: vec![(20, r#"{"id":"7","text":"one"}"#), (21, r#"{"id":"8","text":"two"}"#)],
+        messages: vec![
+            (20, r#"{"id":"7","text":"one"}"#),
+            (21, r#"{"id":"8","text":"two"}"#),
+        ],
         presses: vec![(30_000, 100)],
         ..Lan::new("10.0.0.3")
     };
@@ -454,6 +463,9 @@ fn messages_are_kept_in_the_flash() {
     };
     let life = lan.live_with(60, Some(&mut store));
     let states = life.on("aldis/dev/message/state");
-    assert!(states.iter().all(|state| state.contains(r#""id":"8""#)), "{states:?}");
+    assert!(
+        states.iter().all(|state| state.contains(r#""id":"8""#)),
+        "{states:?}"
+    );
     assert!(states.last().unwrap().contains("read"), "{states:?}");
 }
