@@ -248,11 +248,15 @@ mod tests {
         let folder = Folder::new("saved");
         let state = StateDir::open(&folder.0).unwrap();
         assert_eq!(state.load().unwrap(), (Saved::default(), None));
+        let mut recent = Recent::default();
+        (recent.ids[0], recent.ids[15]) = (1, u64::MAX);
+        (recent.next, recent.failed) = (3, 0x8001);
         let saved = Saved {
             lamp: Lamp::On,
             boot: 7,
             seq: u32::MAX,
             unstable: 0,
+            recent,
         };
         state.save(&saved).unwrap();
         drop(state);
