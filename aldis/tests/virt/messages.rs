@@ -55,6 +55,7 @@ fn a_message_is_shown_read_and_kept() {
     machine.console().listen(Duration::from_secs(1));
     machine.kill();
     machine.start().wait_for_text("mqtt: connected");
+    machine.console().wait_for_line("sensor: ok");
     // Sent again, it is answered and not shown.
     send(
         broker.port,
