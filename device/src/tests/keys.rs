@@ -168,7 +168,7 @@ fn what_is_sent_in_an_outage_is_delivered_after_it() {
     assert_eq!(at(&rig, "attic").len(), 1);
 }
 
-/// Two devices converse with nothing but a broker between them.
+/// Something that lies on the button sends a message each second.
 #[test]
 fn a_button_that_is_held_for_an_hour_sends_once() {
     let mut rig: Rig = Rig::start(talkative(), Config::default());
