@@ -20,17 +20,18 @@ use aldis_device::{
 use aldis_mqtt::link::tokio::{TcpConnector, Tls, TlsError, TokioClock};
 use aldis_mqtt::link::{Clock, Link};
 use aldis_mqtt::{
-    Backoff, Cause, Instant, Network, OptionsError, ReasonCode, SubscribeError, Timeouts, Version, Versions,
+    Backoff, Cause, Instant, Network, OptionsError, ReasonCode, SubscribeError, Timeouts, Version,
+    Versions,
 };
-use aldis_protocol::topic::InvalidName;
 use aldis_panel::Shared;
+use aldis_protocol::topic::InvalidName;
 use aldis_protocol::{Lamp, LampCommand, MessageState, Reading, SensorState};
 use embassy_futures::poll_once;
 use tokio::time::sleep;
 
+use crate::button::Button;
 use crate::config;
 use crate::sensor::{Choice, PulseSource, RecordingError};
-use crate::button::Button;
 use crate::state::{Letters, StateDir, StateError};
 use crate::{BrokerUrl, Config, Secret};
 
@@ -58,7 +59,11 @@ pub enum Report {
     /// The display shows something else.
     Drawn,
     /// A message for the person at the device came.
-    Message { id: String, from: Option<String>, text: String },
+    Message {
+        id: String,
+        from: Option<String>,
+        text: String,
+    },
     /// What became of a message.
     MessageState { id: String, state: MessageState },
     /// A message of the person at the device is on its way.
@@ -296,7 +301,8 @@ impl VirtualDevice {
         };
         let mut backlog = Box::new(Backlog::new());
         let mut mail = Box::new(Mail::new());
-        let mut device: Device<'_> = Device::new(settings, saved, &mut backlog, &mut mail, now, &mut board);
+        let mut device: Device<'_> =
+            Device::new(settings, saved, &mut backlog, &mut mail, now, &mut board);
         (board.report)(Report::Lamp(device.lamp()));
         for (place, (letter, mark)) in letters {
             device.recall_letter(place, letter, mark);
@@ -325,7 +331,16 @@ impl VirtualDevice {
             },
         };
         let button = &self.button;
-        run(&mut device, &mut link, &mut board, sensor, &mut display, button, stop).await;
+        run(
+            &mut device,
+            &mut link,
+            &mut board,
+            sensor,
+            &mut display,
+            button,
+            stop,
+        )
+        .await;
         let waiting = device.backlog();
         (board.report)(Report::Stopped { waiting });
         Ok(())

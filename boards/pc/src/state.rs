@@ -178,7 +178,10 @@ fn parse(text: &str) -> Option<Saved> {
         // A program is started and stopped as its user likes.
         unstable: 0,
         // Files of earlier versions have none.
-        recent: table.get("commands").and_then(parse_recent).unwrap_or_default(),
+        recent: table
+            .get("commands")
+            .and_then(parse_recent)
+            .unwrap_or_default(),
     })
 }
 
