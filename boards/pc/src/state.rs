@@ -264,6 +264,52 @@ mod tests {
         assert_eq!(state.load().unwrap(), (saved, None));
     }
 
+    /// A message is gone after a restart, is another one, or keeps the device from
+    /// starting.
+    #[test]
+    fn messages_are_found_again() {
+        let folder = Folder::new("letters");
+        let state = StateDir::open(&folder.0).unwrap();
+        assert!(state.load_letters().is_empty());
+        let letter = |number, text: &str| Letter {
+            number,
+            id: "7".try_into().unwrap(),
+            from: "hall".try_into().unwrap(),
+            text: text.try_into().unwrap(),
+            priority: Priority::High,
+            expires_s: Some(600),
+        };
+        let mark = Mark {
+            number: u32::MAX,
+            state: MessageState::Expired,
+            told: true,
+            age_ms: u32::MAX,
+        };
+        let plain = Letter {
+            from: "".try_into().unwrap(),
+            expires_s: None,
+            ..letter(3, "\"quoted\"\n\u{17e} \\ '''\u{0}\u{7f}\u{85}")
+        };
+        let longest = letter(u32::MAX, &"\u{1}".repeat(256));
+        let letters = Letters::from([(0, (plain, None)), (15, (longest, Some(mark)))]);
+        state.save_letters(&letters).unwrap();
+        assert_eq!(state.load_letters(), letters);
+        // One that cannot be read is none; a file that cannot be is all of them.
+        let path = folder.0.join(LETTERS);
+        let text = fs::read_to_string(&path).unwrap();
+        for (from, to, left) in [("place = 15", "place = 16", 0), ("high", "highest", 15)] {
+            assert!(text.contains(from));
+            fs::write(&path, text.replacen(from, to, 1)).unwrap();
+            assert_eq!(state.load_letters().keys().collect::<Vec<_>>(), [&left]);
+        }
+        for damage in [&b"\xff"[..], b"message = 3", b"[[message]", b""] {
+            fs::write(&path, damage).unwrap();
+            assert!(state.load_letters().is_empty());
+        }
+        state.save_letters(&letters).unwrap();
+        assert_eq!(state.load_letters(), letters);
+    }
+
     /// A damaged file would end the device, or vanish without a word.
     #[test]
     fn damage_is_told_and_set_aside() {
