@@ -49,7 +49,7 @@ fn talkative() -> Settings<'static> {
     }
 }
 
-fn at<'r>(rig: &'r Rig, device: &str) -> Vec<String> {
+fn at(rig: &Rig, device: &str) -> Vec<String> {
     let topic = format!("aldis/{device}/message/set");
     let sent = rig.log.iter().filter(|accepted| accepted.topic == topic);
     sent.map(|accepted| String::from_utf8(accepted.payload.clone()).unwrap())
