@@ -6,7 +6,6 @@ use aldis_world::broker::codec::Qos;
 use aldis_world::broker::{Config, Keep, Message};
 
 use super::rig::{Rig, rig, settings};
-use crate::screen::Page;
 use crate::{Facts, Mail, Settings};
 use MessageState::{Expired, Read, Received, Refused, Replaced, Shown};
 
@@ -35,22 +34,13 @@ fn own(states: &[(&str, MessageState)]) -> Vec<(String, MessageState)> {
         .collect()
 }
 
-/// The page that is shown, in a word or two; what is shown is seen.
+/// The page that is shown, and seen.
 fn page(rig: &mut Rig) -> String {
+    let page = rig.page();
     let now = rig.instant();
-    let device = rig.device();
-    let word = match device.view(&Facts::default(), now).page {
-        Page::Message(message) => format!("{}: {}", message.from, message.text),
-        Page::Readings(_) => "readings".into(),
-        Page::Contact(_) => "contact".into(),
-        Page::Boot(_) => "boot".into(),
-        Page::Presets(presets) => format!("{}? {}", presets.to, presets.texts[presets.selected]),
-        Page::Notice(notice) => notice.title.into(),
-        Page::Morse(_) => "morse".into(),
-    };
-    device.drawn(now);
+    rig.device().drawn(now);
     rig.wait(5);
-    word
+    page
 }
 
 fn sent(id: &str, text: &str) -> String {
