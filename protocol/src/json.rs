@@ -262,6 +262,12 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Whether the value is this word, escapes resolved.
+    pub fn is_word(&self, word: &str) -> bool {
+        self.chars()
+            .is_some_and(|chars| chars.eq(word.chars().map(Some)))
+    }
+
     /// The value as a whole number that may be negative.
     pub fn i64(&self) -> Option<i64> {
         match self {
