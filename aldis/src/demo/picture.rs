@@ -16,7 +16,8 @@ use ratatui::buffer::{Buffer, Cell};
 use ratatui::style::{Color, Modifier};
 
 use super::model::Model;
-use super::view::{Looks, draw};
+use super::view::draw;
+use crate::terminal::Looks;
 
 const COLOUR: Looks = Looks {
     colour: true,
@@ -39,6 +40,8 @@ fn scene() -> Model {
         commands: [
             "aldis sub -p 1883 -t testincr -v",
             "aldis pub -p 1883 -t output -m on -q 1",
+            "aldis send -p 1883 pc-desk hello --wait read",
+            "aldis device --broker mqtt://127.0.0.1:1883 --id demo-peer --screen",
             "mosquitto_sub -h 127.0.0.1 -p 1883 -t testincr",
             "mosquitto_pub -h 127.0.0.1 -p 1883 -t output -m on -q 1",
         ]

@@ -23,7 +23,7 @@ use aldis_mqtt::{
     Backoff, Cause, Instant, Network, OptionsError, ReasonCode, SubscribeError, Timeouts, Version, Versions,
 };
 use aldis_protocol::topic::InvalidName;
-use aldis_panel::Shared;
+use aldis_panel::{Shared, Ssd1306};
 use aldis_protocol::{Lamp, LampCommand, MessageState, Reading, SensorState};
 use embassy_futures::poll_once;
 use tokio::time::sleep;
@@ -177,13 +177,14 @@ impl VirtualDevice {
     /// A device of this configuration at a broker, with a synthetic sensor and
     /// without memory.
     pub fn new(config: Config, broker: BrokerUrl) -> Self {
+        let panel = Shared::new(Ssd1306::at(config.screen.address));
         Self {
             config,
             broker,
             ca_file: None,
             sensor: Choice::Synthetic,
             state: None,
-            panel: Shared::default(),
+            panel,
             button: Button::default(),
             seed: fastrand::u64(..),
             timeouts: Timeouts::default(),
