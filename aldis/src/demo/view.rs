@@ -72,11 +72,13 @@ impl<'a> Painter<'a> {
         // Two headings and the keys; and the panel's heading.
         let commands = self.commands(height.saturating_sub(lines.len() + 3 + FEW));
         let fixed = lines.len() + 3;
-        if let Some(size) = self.panel_size(fixed + 1 + commands.len() + FEW, height) {
+        let size = self.panel_size(fixed + 1 + commands.len() + FEW, height);
+        if self.model.prefers_panel && self.panel_size(0, height) != size {
+            return self.with_panel(height);
+        }
+        if let Some(size) = size {
             lines.push(self.heading("Screen"));
             lines.extend(self.panel(size));
-        } else if self.model.prefers_panel && self.panel_size(0, height).is_some() {
-            return self.with_panel(height);
         }
         let room = height.saturating_sub(lines.len() + 3 + commands.len());
         lines.push(self.heading("Messages"));
