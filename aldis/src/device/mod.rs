@@ -208,26 +208,22 @@ impl Shown<'_> {
                 lines.write(line);
             }
         };
-        let mut printed = Sight::default();
-        let mut print = || {
-            let sight = self.sight();
-            if args.screen && sight.picture != printed.picture {
-                lines.write(framed(&sight));
-                printed = sight;
-            }
-        };
         let printing = async {
+            let mut printed = Sight::default();
             loop {
                 changed.notified().await;
-                print();
-                tokio::time::sleep(PICTURE).await;
+                let sight = self.sight();
+                if args.screen && sight.picture != printed.picture {
+                    lines.write(framed(&sight));
+                    printed = sight;
+                    tokio::time::sleep(PICTURE).await;
+                }
             }
         };
         let ended = tokio::select! {
             ended = self.device.run(report, over) => ended.map_err(|error| error.to_string()),
             () = printing => Ok(()),
         };
-        print();
         lines.finish();
         ended
     }

@@ -52,8 +52,8 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, looks: Looks) {
     let mut lines = match Size::within(width, height, looks) {
         Some(size) => model.sight.drawn(size, looks),
         None => vec![Line::from(match looks.unicode {
-            true => "the panel needs 64 columns and 16 lines: make the window larger",
-            false => "the panel needs a terminal with Unicode (LANG=C.UTF-8)",
+            true => "the panel needs 64x16: make the window larger",
+            false => "the panel needs Unicode: LANG=C.UTF-8",
         })],
     };
     let below = height.saturating_sub(lines.len());
@@ -162,10 +162,7 @@ mod tests {
             ..UNICODE
         };
         let without = shown(&model, 130, 40, ascii);
-        assert!(
-            without.contains("needs a terminal with Unicode"),
-            "{without}"
-        );
+        assert!(without.contains("needs Unicode"), "{without}");
     }
 
     /// A size in which drawing fails: the terminal would be left behind in a panic.
