@@ -3,7 +3,7 @@
 mod screen;
 mod screenshot;
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::ExitCode;
@@ -338,7 +338,15 @@ fn variable(name: &str) -> Option<String> {
 /// Brings together flags, variables and the file, in this order.
 fn configure(args: &Args) -> Result<VirtualDevice, String> {
     let mut config = match &args.config {
-        Some(path) => Config::read(path).map_err(|errors| errors.to_string())?,
+        Some(path) => {
+            let read = Config::read_with(path, |_| Vec::new());
+            let (config, warnings) = read.map_err(|errors| errors.to_string())?;
+            for warning in warnings {
+                // Standard error may be gone.
+                let _ = writeln!(io::stderr(), "aldis: warning: {warning}");
+            }
+            config
+        }
         None => Config::default(),
     };
     if let Some(id) = args.id.clone().filter(|id| !id.is_empty()) {
