@@ -45,7 +45,10 @@ pub(crate) enum Act {
     /// Send the configured reply to the sender of the message in this place.
     Reply(usize),
     /// Send this preset: to the configured peer, else to the sender of the message.
-    Send { preset: usize, letter: Option<usize> },
+    Send {
+        preset: usize,
+        letter: Option<usize>,
+    },
 }
 
 /// Page and button.

@@ -340,6 +340,12 @@ impl Broker {
         }
     }
 
+    /// Starts it anew with other settings.
+    pub fn restart_with(&mut self, settings: &str) {
+        settings.clone_into(&mut self.settings);
+        self.restart();
+    }
+
     pub fn url(&self) -> String {
         format!("mqtt://127.0.0.1:{}", self.port)
     }

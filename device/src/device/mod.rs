@@ -28,8 +28,8 @@ use crate::ui::{Told as Said, Ui};
 use crate::{Board, GivenUp, Kept, Letter, Mark, Notice, Recalled, Saved, Settings};
 
 pub use look::Facts;
-pub use obey::Reaction;
 use obey::Playing;
+pub use obey::Reaction;
 use person::Outgoing;
 use publish::Told;
 use stop::Stopping;

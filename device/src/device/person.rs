@@ -167,7 +167,10 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
                 ..Message::default()
             };
             let mut payload = [0; 1_024];
-            let payload = message.encode(&mut payload).ok().and_then(|len| payload.get(..len));
+            let payload = message
+                .encode(&mut payload)
+                .ok()
+                .and_then(|len| payload.get(..len));
             let (Some(topic), Some(payload)) = (topic, payload) else {
                 let _ = self.outgoing.pop_front();
                 self.ui.tell(Told::Refused, now);

@@ -83,7 +83,10 @@ impl<T, const N: usize> Queue<T, N> {
     }
 
     fn trim(&mut self) {
-        while matches!(self.parcels.front().map(|parcel| &parcel.way), Some(Way::Done)) {
+        while matches!(
+            self.parcels.front().map(|parcel| &parcel.way),
+            Some(Way::Done)
+        ) {
             let _ = self.parcels.pop_front();
         }
     }

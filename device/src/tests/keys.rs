@@ -1,8 +1,8 @@
 //! The button: pages, replies, presets, and Morse code.
 
 use aldis_protocol::Lamp;
-use aldis_world::broker::codec::Qos;
 use aldis_world::broker::Config;
+use aldis_world::broker::codec::Qos;
 
 use super::rig::{Rig, rig, settings};
 use crate::screen::Page;
@@ -103,8 +103,14 @@ fn a_long_press_replies_to_the_sender() {
     let sent = at(&rig, "hall");
     assert_eq!(sent.len(), 1);
     let id = &sent[0][..sent[0].find(",\"from\"").unwrap()];
-    assert!(id.starts_with("{\"id\":\"") && id.ends_with("-1-1\""), "{id}");
-    assert!(sent[0].ends_with(r#","from":"kitchen","text":"Coming"}"#), "{sent:?}");
+    assert!(
+        id.starts_with("{\"id\":\"") && id.ends_with("-1-1\""),
+        "{id}"
+    );
+    assert!(
+        sent[0].ends_with(r#","from":"kitchen","text":"Coming"}"#),
+        "{sent:?}"
+    );
     // It is read as well.
     assert!(rig.news("message/state").last().unwrap().contains("read"));
     // A message from nobody cannot be replied to.
@@ -162,7 +168,7 @@ fn what_is_sent_in_an_outage_is_delivered_after_it() {
     assert_eq!(at(&rig, "attic").len(), 1);
 }
 
-/// Two devices converse with nothing but a broker between them.
+/// Something that lies on the button sends a message each second.
 #[test]
 fn a_button_that_is_held_for_an_hour_sends_once() {
     let mut rig: Rig = Rig::start(talkative(), Config::default());

@@ -321,14 +321,18 @@ fn drawn_while_a_transfer_is_under_way() {
 /// was sent, a person sees the picture.
 #[test]
 fn whatever_happens_the_panel_shows_the_picture_in_the_end() {
-    let runs = 60;
-    let first = std::env::var("ALDIS_SCREEN_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
-    for seed in first.map_or(0..runs, |seed: u64| seed..seed + 1) {
+    let (first, runs) = match number("ALDIS_SCREEN_SEED") {
+        Some(seed) => (seed, 1),
+        None => (0, number("ALDIS_SCREEN_RUNS").unwrap_or(60)),
+    };
+    for seed in first..first + runs {
         println!("repeat with ALDIS_SCREEN_SEED={seed}");
         wild(seed);
     }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
 }
 
 fn wild(seed: u64) {
