@@ -354,6 +354,11 @@ fn configure(args: &Args) -> Result<VirtualDevice, String> {
         config.id = Some(id);
     }
     let id = config.id.get_or_insert_with(default_id).clone();
+    if config.messages.peer.as_ref() == Some(&id) {
+        return Err(format!(
+            "`peer` in [messages] is `{id}`, this device itself: name another one"
+        ));
+    }
     let given = args.broker.as_deref().filter(|url| !url.is_empty());
     let broker = match (given, &config.broker.url) {
         (None, Some(url)) => url.clone(),

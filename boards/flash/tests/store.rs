@@ -621,8 +621,10 @@ fn the_newest_messages_are_recalled_as_they_were() {
         for seed in 0..8 {
             let mut random = fastrand::Rng::with_seed(seed);
             let mut flash = Flash::<4096>::new(pages);
-            let mut saved = Saved::default();
-            saved.lamp = Lamp::On;
+            let mut saved = Saved {
+                lamp: Lamp::On,
+                ..Saved::default()
+            };
             command(&mut saved.recent, 7);
             let mut store = whole(&mut flash);
             store.save(&saved).unwrap();

@@ -363,7 +363,8 @@ mod tests {
             "she said \"no\", he said 'yes'\n\"\"\"\n'''",
             "C:\\new\\table \t \r\n",
             "ąčęėįšųūž ÄÖÜß łżźć 火",
-            "\u{7f}\u{1b}[2J\0",
+            "\u{7f}\u{1b}[2J\0\u{85}",
+            &"\u{1}".repeat(256),
             "[[message]]\nplace = 3",
             &longest,
         ];
