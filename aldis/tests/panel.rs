@@ -195,6 +195,50 @@ fn on_a_terminal_the_panel_is_shown_and_keys_are_the_button() {
     assert!(dev.ends().success());
 }
 
+/// What a person chooses at one device does not come to the other, or is not shown there.
+#[test]
+fn two_devices_converse() {
+    let broker = Broker::start(Kind::Hub);
+    let folder = Folder::new();
+    let plain = folder.file("plain.toml", BRISK);
+    let file = folder.path().join("attic.png");
+    let mut attic = aldis("device");
+    attic.args(["--id", "attic", "--broker", &broker.url()]);
+    attic.arg("--state").arg(folder.path().join("attic"));
+    attic.arg("--config").arg(&plain);
+    attic.arg("--screenshot").arg(&file);
+    let mut attic = Program::start(&mut attic);
+    attic.wait_for_text("mqtt: connected");
+
+    let texts =
+        "[messages]\nreply = 'Coming'\npresets = ['Come down', 'Call me']\npeer = 'attic'\n";
+    let config = folder.file("device.toml", &format!("{BRISK}{texts}"));
+    let state = folder.path().join("kitchen").to_str().unwrap().to_owned();
+    let url = broker.url();
+    let config = config.to_str().unwrap();
+    let args = [
+        "device", "--id", "dev", "--screen", "--broker", &url, "--state", &state, "--config",
+        config,
+    ];
+    let mut kitchen = OnTerminal::start("", 40, 130, &args);
+    kitchen.wait_for("connected");
+    // The list, the second of it, and send.
+    kitchen.press("pbr");
+    attic.wait_for_text("from dev: Call me");
+    wait_for_text(&file, "Call me");
+
+    let mut sent = aldis("send");
+    sent.args(["-p", &broker.port.to_string(), "dev", "come up"]);
+    sent.args(["--wait", "read", "--from", "attic"]);
+    let mut sent = Program::start(&mut sent);
+    sent.wait_for_text("shown");
+    kitchen.press("r");
+    attic.wait_for_text("from dev: Coming");
+    assert!(sent.finish().0.success());
+    kitchen.press("q");
+    assert!(kitchen.ends().success());
+}
+
 /// On a small terminal there is half a panel, or none.
 #[test]
 fn on_a_small_terminal_the_panel_is_smaller() {

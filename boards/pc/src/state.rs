@@ -17,6 +17,8 @@ const LETTERS: &str = "messages.toml";
 
 /// The messages that are kept, each in its place, and what is known of it.
 pub type Letters = BTreeMap<usize, (Letter, Option<Mark>)>;
+/// One of them.
+type Placed = (usize, (Letter, Option<Mark>));
 
 /// A folder in which one device keeps its state.
 #[derive(Debug)]
@@ -219,7 +221,7 @@ fn parse_recent(commands: &Value) -> Option<Recent> {
 }
 
 /// All entries of a file of messages, those that can be read and those that cannot.
-fn parse_letters(text: &str) -> Option<Vec<Option<(usize, (Letter, Option<Mark>))>>> {
+fn parse_letters(text: &str) -> Option<Vec<Option<Placed>>> {
     let table: Table = text.parse().ok()?;
     let entries = table.get("message")?.as_array()?;
     Some(entries.iter().map(parse_letter).collect())
@@ -229,7 +231,7 @@ fn number(number: impl TryInto<i64>) -> Value {
     Value::Integer(number.try_into().unwrap_or(i64::MAX))
 }
 
-fn parse_letter(entry: &Value) -> Option<(usize, (Letter, Option<Mark>))> {
+fn parse_letter(entry: &Value) -> Option<Placed> {
     let text = |key: &str| entry.get(key)?.as_str();
     let number = |key: &str| entry.get(key)?.as_integer();
     let letter = Letter {
