@@ -197,6 +197,10 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
 
     /// What became of messages and commands.
     fn publish_reports(&mut self, session: &mut Session<'_>, now: Instant, board: &mut impl Board) {
+        if self.sending.is_some() {
+            // Whoever waits until a message was read gets the reply before that.
+            return;
+        }
         let tray = &self.mail.tray;
         let mut free = REPORTS
             .saturating_sub(self.mail.letters.under_way())

@@ -6,6 +6,7 @@ use aldis_world::broker::codec::Qos;
 use aldis_world::broker::{Accepted, Message};
 
 use super::rig::{Act, Rig, rig};
+use crate::Saved;
 
 const SET: &str = "aldis/kitchen/led/set";
 const MORSE: &str = "aldis/kitchen/morse/set";
@@ -35,15 +36,15 @@ fn a_repeated_id_is_answered_and_not_done_again() {
         assert_eq!(rig.device().lamp(), Lamp::On);
         let id = &command[7..8];
         let done = format!(r#"{{"id":"{id}","done":true}}"#);
-        assert_eq!(rig.news("answer"), [done.clone()]);
+        assert_eq!(rig.news("answer"), [&*done]);
         let lit = rig.lights().len();
         rig.publish(topic, command, Qos::AtLeastOnce);
-        assert_eq!(rig.news("answer"), [done.clone()]);
+        assert_eq!(rig.news("answer"), [&*done]);
         // Over a restart, however it ended.
         rig.boot();
         rig.until_connected();
         rig.publish(topic, command, Qos::AtLeastOnce);
-        assert_eq!(rig.news("answer"), [done]);
+        assert_eq!(rig.news("answer"), [&*done]);
         assert_eq!(rig.device().lamp(), Lamp::On);
         // The start lights it once, the repetitions do not.
         assert_eq!(rig.lights().len(), lit + 1);
@@ -61,11 +62,11 @@ fn deed_and_note_are_saved_together() {
         _ => None,
     });
     let saves: Vec<_> = saves.collect();
-    let known = |n: usize| saves[n].recent.ids[0] != 0;
-    for n in 0..saves.len() {
-        assert_eq!(known(n), saves[n].lamp == Lamp::On);
+    let known = |saved: &Saved| saved.recent.ids[0] != 0;
+    for saved in &saves {
+        assert_eq!(known(saved), saved.lamp == Lamp::On);
     }
-    assert!(known(saves.len() - 1));
+    assert!(saves.last().is_some_and(|saved| known(saved)));
 }
 
 /// An answer that its sender cannot tell from another's.

@@ -49,7 +49,7 @@ fn talkative() -> Settings<'static> {
     }
 }
 
-fn at<'r>(rig: &'r Rig, device: &str) -> Vec<String> {
+fn at(rig: &Rig, device: &str) -> Vec<String> {
     let topic = format!("aldis/{device}/message/set");
     let sent = rig.log.iter().filter(|accepted| accepted.topic == topic);
     sent.map(|accepted| String::from_utf8(accepted.payload.clone()).unwrap())
@@ -111,8 +111,16 @@ fn a_long_press_replies_to_the_sender() {
         sent[0].ends_with(r#","from":"kitchen","text":"Coming"}"#),
         "{sent:?}"
     );
-    // It is read as well.
+    // It is read as well, and that is told after the reply has arrived.
     assert!(rig.news("message/state").last().unwrap().contains("read"));
+    let position = |what: &str| {
+        let text = |payload: &[u8]| String::from_utf8_lossy(payload).contains(what);
+        rig.log
+            .iter()
+            .position(|accepted| text(&accepted.payload))
+            .unwrap()
+    };
+    assert!(position("Coming") < position("\"read\""));
     // A message from nobody cannot be replied to.
     rig.publish(SET, "plain", Qos::ExactlyOnce);
     long(&mut rig);
@@ -199,7 +207,9 @@ fn the_button_is_a_morse_key() {
     };
     key(&mut rig, "... --- ...");
     assert_eq!(rig.lights().len(), 1 + 2 * 9, "the lamp shows the key");
+    assert_eq!(page(&mut rig), "morse");
     rig.wait(3_000);
+    assert_eq!(page(&mut rig), "morse");
     assert_eq!(rig.news("morse/heard"), [r#"{"text":"SOS","wpm":12}"#]);
     // In an outage, it is told afterwards.
     rig.begin_outage();

@@ -703,7 +703,8 @@ fn a_packet_that_does_not_end_is_silence() {
         raw.wait(given_up_ms(&options(version)) + 1);
         let lost = raw.seen.iter().map(|(_, seen)| seen);
         assert!(
-            lost.clone().any(|seen| *seen == Seen::Disconnected(Cause::Silent)),
+            lost.clone()
+                .any(|seen| *seen == Seen::Disconnected(Cause::Silent)),
             "{version:?}"
         );
     }

@@ -285,7 +285,7 @@ pub struct Lan {
     pub presses: Vec<(u64, u64)>,
     pub bus: Bus,
     /// What is done to the display, and at which second.
-    pub hands: Vec<(u64, fn(&Bus))>,
+    pub hands: Vec<(u64, Hand)>,
 }
 
 /// What does not happen.
@@ -439,6 +439,9 @@ impl Lan {
         }
     }
 }
+
+/// Something that is done to a display.
+pub type Hand = fn(&Bus);
 
 /// The bus of a display.
 #[derive(Clone, Default)]

@@ -8,7 +8,7 @@ use aldis_device::{Order, Saved};
 use aldis_flash::Store;
 use aldis_protocol::{Diag, Lamp};
 use aldis_world::flash::Flash;
-use lan::{Bus, Lan, NAMES, NEVER, NOBODY};
+use lan::{Hand, Lan, NAMES, NEVER, NOBODY};
 
 /// On the local network, and anywhere else: in both places there is nobody.
 const ABSENT: [&str; 2] = ["10.0.0.200", "192.0.2.1"];
@@ -408,7 +408,7 @@ fn the_display_shows_what_there_is() {
 /// A display that is pulled out, or holds the bus, stops something else.
 #[test]
 fn a_display_that_fails_harms_nothing_else() {
-    let faults: [(fn(&Bus), fn(&Bus)); 3] = [
+    let faults: [(Hand, Hand); 3] = [
         (
             |bus| bus.panel().unplug_after(300),
             |bus| bus.panel().replug(),
