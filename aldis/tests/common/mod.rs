@@ -4,6 +4,8 @@
 #![allow(dead_code)]
 
 pub mod elf;
+#[cfg(unix)]
+pub mod terminal;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write as _};

@@ -1,29 +1,48 @@
 //! `aldis device`: a device that runs on this machine.
 
+mod screen;
+mod screenshot;
+
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use aldis_pc::sensor::Choice;
-use aldis_pc::{BrokerUrl, Config, Secret, VirtualDevice, default_id};
+use aldis_pc::{BrokerUrl, Config, Report, Secret, VirtualDevice, default_id};
 use aldis_protocol::topic;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, mpsc, oneshot};
 
+use self::screen::Model;
+use self::screenshot::Screenshots;
+use crate::fingers::Fingers;
 use crate::lines::Lines;
+use crate::panel::Sight;
 use crate::signals::EndSignals;
+use crate::terminal::{self, Looks, Notes, Screen, Wish, can_draw, lock};
 use crate::words::{Style, Words};
 use crate::{duration, logging};
 
 /// Where the broker is, unless said otherwise.
 const BROKER: &str = "mqtt://127.0.0.1:1883";
+/// Where pictures are lines of an output, they follow each other no faster.
+const PICTURE: Duration = Duration::from_secs(1);
 
 /// Run a virtual device: it measures, publishes and obeys like one on a chip
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     aldis device\n  \
     aldis device --id kitchen --broker mqtt://192.168.1.107 -v\n  \
-    aldis device --config device.toml --sensor recording.csv\n\n\
+    aldis device --config device.toml --sensor recording.csv\n  \
+    aldis device --screen\n  \
+    aldis device --screenshot panel.png\n\n\
+    With `--screen` on a terminal, keys stand for the button: b is a short press (reads the \
+    message, turns the page), r a long one (replies), p a double one (the presets); q ends it. \
+    Where the button is a Morse key (`[morse]` in the configuration), . and - key, and the space \
+    bar and / are the pauses after a letter and a word. Where standard output is no terminal, \
+    the panel is printed when it has changed, once a second at most.\n\n\
     The password is in the configuration file, in ALDIS_PASSWORD, or in a file \
     (`--password-file`).")]
 pub struct Args {
@@ -68,6 +87,12 @@ pub struct Args {
     /// Print one JSON object a line
     #[arg(long)]
     json: bool,
+    /// Show the device's panel on the terminal, and below it what the device reports
+    #[arg(long, conflicts_with = "json")]
+    screen: bool,
+    /// Save the panel as PNG each time it changes, and at the end
+    #[arg(long, value_name = "FILE")]
+    screenshot: Option<PathBuf>,
     /// Make chance repeatable: the synthetic climate and the waiting between attempts
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -76,9 +101,8 @@ pub struct Args {
     verbose: u8,
 }
 
-/// Runs the device until a signal or the end of its time.
+/// Runs the device until a key, a signal or the end of its time.
 pub fn run(args: Args) -> ExitCode {
-    logging::start(args.verbose.saturating_sub(1));
     let device = match configure(&args) {
         Ok(device) => device,
         Err(what) => return crate::fail(what),
@@ -90,51 +114,202 @@ pub fn run(args: Args) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return crate::fail(format_args!("cannot start: {error}")),
     };
-    let code = runtime.block_on(serve(&args, &device));
+    let ended = runtime.block_on(serve(&args, &device));
     // A name that is being resolved is not waited for.
     runtime.shutdown_background();
-    code
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(what) => crate::fail(what),
+    }
 }
 
-async fn serve(args: &Args, device: &VirtualDevice) -> ExitCode {
-    let (end, lines) = match (EndSignals::listen(), Lines::new()) {
-        (Ok(end), Ok(lines)) => (end, lines),
-        (Err(error), _) | (_, Err(error)) => {
-            return crate::fail(format_args!("cannot start: {error}"));
-        }
-    };
-    let (stop, stopped) = oneshot::channel::<()>();
+async fn serve(args: &Args, device: &VirtualDevice) -> Result<(), String> {
+    let draws = args.screen && can_draw();
+    let model = Arc::new(Mutex::new(Model {
+        morse: device.config.morse.key,
+        ..Model::default()
+    }));
+    let verbosity = args.verbose.saturating_sub(1);
+    if draws && io::stderr().is_terminal() {
+        let model = model.clone();
+        logging::start_in(verbosity, false, move || {
+            let model = model.clone();
+            Notes(move |note: String| lock(&model).line(&note))
+        });
+    } else {
+        logging::start(verbosity);
+    }
+    let end = EndSignals::listen().map_err(|error| format!("cannot start: {error}"))?;
     let lifetime = args.lifetime;
-    tokio::spawn(async move {
+    let over = async move {
         tokio::select! {
             () = end.wait() => {}
             () = duration::over(lifetime) => {}
         }
-        let _ = stop.send(());
-    });
-    let style = match args.json {
-        true => Style::Json,
-        false => colour_or_plain(),
     };
-    let has_user = device.config.broker.username.is_some();
-    let broker = host_and_port(&device.broker);
-    let mut words = Words::new(style, args.verbose > 0, broker, has_user);
-    let report = |report| {
-        if let Some(line) = words.line(&report, Instant::now()) {
-            lines.write(line);
+    let rotated = device.config.screen.rotated;
+    let screenshots = match &args.screenshot {
+        Some(file) => {
+            let panel = device.panel.clone();
+            Some(Screenshots::start(panel, rotated, file.clone())?)
         }
+        None => None,
     };
-    let ended = device
-        .run(report, async {
+    let shown = Shown {
+        device,
+        verbose: args.verbose > 0,
+        drawn: &|| {
+            if let Some(screenshots) = &screenshots {
+                screenshots.wake();
+            }
+        },
+    };
+    let ended = match draws {
+        true => shown.on_screen(model, over).await,
+        false => shown.in_lines(args, over).await,
+    };
+    let saved = screenshots.map_or(Ok(()), Screenshots::finish);
+    ended.and(saved)
+}
+
+/// A device, and who looks at it.
+struct Shown<'a> {
+    device: &'a VirtualDevice,
+    verbose: bool,
+    /// Who wants to know that the panel may have changed.
+    drawn: &'a dyn Fn(),
+}
+
+impl Shown<'_> {
+    fn words(&self, style: Style) -> Words {
+        let has_user = self.device.config.broker.username.is_some();
+        let broker = host_and_port(&self.device.broker);
+        Words::new(style, self.verbose, broker, has_user)
+    }
+
+    fn sight(&self) -> Sight {
+        Sight::of(&self.device.panel.lock(), self.device.config.screen.rotated)
+    }
+
+    /// Prints a line for each change, and the panel if it is wanted.
+    async fn in_lines(&self, args: &Args, over: impl Future<Output = ()>) -> Result<(), String> {
+        let lines = Lines::new().map_err(|error| format!("cannot start: {error}"))?;
+        let mut words = self.words(match args.json {
+            true => Style::Json,
+            false => colour_or_plain(),
+        });
+        let changed = Notify::new();
+        let report = |report| {
+            if report == Report::Drawn {
+                (self.drawn)();
+                changed.notify_one();
+            }
+            if let Some(line) = words.line(&report, Instant::now()) {
+                lines.write(line);
+            }
+        };
+        let printing = async {
+            let mut printed = Sight::default();
+            loop {
+                changed.notified().await;
+                let sight = self.sight();
+                if args.screen && sight.picture != printed.picture {
+                    lines.write(framed(&sight));
+                    printed = sight;
+                    tokio::time::sleep(PICTURE).await;
+                }
+            }
+        };
+        let ended = tokio::select! {
+            ended = self.device.run(report, over) => ended.map_err(|error| error.to_string()),
+            () = printing => Ok(()),
+        };
+        lines.finish();
+        ended
+    }
+
+    /// Shows the panel on the terminal.
+    async fn on_screen(
+        &self,
+        model: Arc<Mutex<Model>>,
+        over: impl Future<Output = ()>,
+    ) -> Result<(), String> {
+        let keys = match self.device.config.morse.key {
+            true => screen::morse_key,
+            false => terminal::button,
+        };
+        let (wishes, mut wished) = mpsc::unbounded_channel();
+        let (looks, shown) = (Looks::here(), model.clone());
+        let draw = move |frame: &mut ratatui::Frame<'_>| {
+            let model = lock(&shown).clone();
+            screen::draw(frame, &model, looks);
+        };
+        let screen = Screen::start(draw, keys, wishes)
+            .map_err(|error| format!("cannot draw on the terminal: {error}"))?;
+        let wake = screen.wake();
+        let mut words = self.words(Style::Plain);
+        let mut last = None;
+        let report = |report| {
+            if report == Report::Drawn {
+                lock(&model).sight = self.sight();
+                (self.drawn)();
+            }
+            if let Some(line) = words.line(&report, Instant::now()) {
+                lock(&model).line(&line);
+                last = Some(line);
+            }
+            wake();
+        };
+        let (stop, stopped) = oneshot::channel::<()>();
+        let mut stop = Some(stop);
+        let stopped = async {
             let _ = stopped.await;
-        })
-        .await;
-    let code = match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => crate::fail(error),
-    };
-    lines.finish();
-    code
+        };
+        let fingers = Fingers::on(self.device.button.clone());
+        let mut broken = false;
+        let ended = {
+            let mut over = pin!(over);
+            let mut device = pin!(self.device.run(report, stopped));
+            loop {
+                tokio::select! {
+                    ended = &mut device => break ended.map_err(|error| error.to_string()),
+                    Some(wish) = wished.recv() => match wish {
+                        Wish::Button(gesture) => fingers.make(gesture),
+                        Wish::Quit | Wish::Gone => drop(stop.take()),
+                        Wish::Broken => {
+                            broken = true;
+                            drop(stop.take());
+                        }
+                        Wish::Toggle | Wish::View => {}
+                    },
+                    () = &mut over, if stop.is_some() => drop(stop.take()),
+                }
+            }
+        };
+        screen.end();
+        ended?;
+        if broken {
+            return Err("the picture has a fault; `aldis device` does without it".to_owned());
+        }
+        // What is on the screen has gone with it.
+        if let (Some(last), Ok(lines)) = (last, Lines::new()) {
+            lines.write(last);
+            lines.finish();
+        }
+        Ok(())
+    }
+}
+
+/// The panel as lines of text, with a frame.
+fn framed(sight: &Sight) -> String {
+    let lines = sight.picture.half_blocks();
+    let rule = "─".repeat(lines.first().map_or(0, |line| line.chars().count()));
+    let mut text = format!("┌{rule}┐\n");
+    for line in lines {
+        text.push_str(&format!("│{line}│\n"));
+    }
+    text.push_str(&format!("└{rule}┘"));
+    text
 }
 
 /// Colour on a terminal, unless the user does not want any.
