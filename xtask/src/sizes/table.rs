@@ -16,7 +16,7 @@ const HEADINGS: [&str; 6] = [
 
 /// What the figures mean, and why two chips are not there.
 const FOOTNOTE: &str = "\
-Free is what is left beside static RAM, the heap, the main stack and 1 KiB for a display.
+Free is what is left beside static RAM, the heap and the main stack.
 esp32 and esp32s3 are not measured: linking them needs Espressif's toolchain.";
 
 /// Prints one line per board, and what is largest in each.
