@@ -62,7 +62,7 @@ impl Plan {
             script: Script::Random,
             policy: Policy::default(),
             calm_ms: 7_200_000,
-            people_ms: 3_600_000,
+            people_ms: 7_200_000,
             interval_ms: None,
             connections_a_second: None,
             keep_log: false,

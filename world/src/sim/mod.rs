@@ -84,6 +84,8 @@ pub(crate) enum Ev {
     /// One of so many messages in a row; the button's contact closes or opens.
     Message(usize, u32),
     Button(usize, bool),
+    /// Somebody reads what is there, of so many messages at most.
+    Read(usize, u32),
     /// It is calm since then: contact must be back, everything must be settled.
     Contact(usize, u64),
     Settle(usize, u64),
@@ -319,6 +321,7 @@ impl World {
                 self.queue.push(self.now + wait, Ev::People);
             }
             Ev::Message(node, left) => self.message_follows(node, left),
+            Ev::Read(node, left) => return self.read(node, left),
             Ev::Button(node, pressed) => return self.button(node, pressed),
             Ev::Contact(node, stamp) => return self.check_contact(node, stamp),
             Ev::Settle(node, stamp) => return self.check_settled(node, stamp),

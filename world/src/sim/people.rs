@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use aldis_device::Mail;
 use aldis_protocol::{LampCommand, Message as Letter, Scratch, encode_command};
 
 use crate::broker::codec::{Qos, Version};
@@ -156,14 +157,40 @@ impl World {
         }
         let index = self.people.rng.below(devices) as usize;
         match self.people.rng.below(100) {
-            0..40 => self.send_some(index),
-            40..45 => {
-                let gap = self.people.rng.between(1, 33);
-                self.queue.push(self.now + gap, Ev::Message(index, BURST));
+            0..45 => {
+                let count = match self.people.rng.percent(5) {
+                    true => BURST,
+                    false => 1,
+                };
+                self.message_follows(index, count);
             }
-            45..70 => self.command_with_id(index),
+            45..75 => self.command_with_id(index),
             _ => self.press_somehow(index),
         }
+    }
+
+    /// Somebody comes, soon most of the time, and reads what is there.
+    fn somebody_comes(&mut self, index: usize) {
+        let most = match self.people.rng.percent(92) {
+            true => 30_000,
+            false => 1_800_000,
+        };
+        let at = self.now + self.people.rng.between(500, most);
+        let presses = Mail::PLACES as u32 + 4;
+        self.queue.push(at, Ev::Read(index, presses));
+    }
+
+    /// Somebody reads what is there, of so many messages at most.
+    pub(super) fn read(&mut self, index: usize, left: u32) -> bool {
+        let unread = self.nodes[index].env.side.borrow().witness.has_unread();
+        if !unread || left == 0 {
+            return false;
+        }
+        self.button(index, true);
+        let up = self.now + 100;
+        self.queue.push(up, Ev::Button(index, false));
+        self.queue.push(up + 600, Ev::Read(index, left - 1));
+        true
     }
 
     /// One of so many messages in a row.
@@ -173,6 +200,8 @@ impl World {
             let gap = self.people.rng.between(0, 33);
             self.queue
                 .push(self.now + gap, Ev::Message(index, left - 1));
+        } else {
+            self.somebody_comes(index);
         }
     }
 
@@ -382,6 +411,7 @@ impl World {
             .any(|dropped| dropped.topic == topic && dropped.client_id == to);
         if !dropped && self.broker_holds_for(index, &topic) {
             self.message_is_due(index, letter.id, letter.text);
+            self.somebody_comes(index);
         }
         self.receivers.push(index);
     }

@@ -529,7 +529,7 @@ impl Witness {
     }
 
     /// Whether a message waits to be read, as far as the lamp may say so.
-    pub(super) fn has_unread(&self) -> bool {
+    pub fn has_unread(&self) -> bool {
         let messages = &self.messages;
         let mut held = messages.held.iter().flatten();
         held.any(|name| {
