@@ -29,6 +29,7 @@ struct Due {
     text: String,
     at: u64,
     forgiven: bool,
+    came: bool,
 }
 
 /// Something with the device that is not acknowledged.
@@ -176,6 +177,7 @@ impl Witness {
             text: text.to_owned(),
             at,
             forgiven: false,
+            came: false,
         });
     }
 
@@ -287,13 +289,15 @@ impl Witness {
         expired: bool,
     ) {
         let due = &mut self.messages.due;
-        if let Ok(Said { id, text, .. }) = said
-            && let Some(at) = due
-                .iter()
-                .position(|due| due.id.as_deref() == id && due.text == text)
-        {
-            due.remove(at);
+        if let Ok(Said { id, text, .. }) = said {
+            // Which of two alike it is cannot be seen: one that may be lost is missed last.
+            let alike = |due: &&mut Due| due.id.as_deref() == id && due.text == text;
+            let surest = due.iter_mut().filter(alike).min_by_key(|due| due.forgiven);
+            if let Some(due) = surest {
+                due.came = true;
+            }
         }
+        due.retain(|due| !due.came);
         let refused = said.is_err();
         let (id, from) = match said {
             Ok(said) => (said.id, said.from.unwrap_or_default()),
