@@ -8,6 +8,7 @@ use aldis_protocol::{LampCommand, Message as Letter, Scratch, encode_command};
 use crate::broker::codec::{Qos, Version};
 use crate::broker::{DropReason, Message, Versions};
 use crate::log::{What, short};
+use crate::plan::Script;
 use crate::rng::Rng;
 
 use super::{Ev, World};
@@ -411,7 +412,9 @@ impl World {
             .any(|dropped| dropped.topic == topic && dropped.client_id == to);
         if !dropped && self.broker_holds_for(index, &topic) {
             self.message_is_due(index, letter.id, letter.text);
-            self.somebody_comes(index);
+            if self.plan.script == Script::Random {
+                self.somebody_comes(index);
+            }
         }
         self.receivers.push(index);
     }

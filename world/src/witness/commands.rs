@@ -41,6 +41,7 @@ pub(super) struct Done {
 pub(super) struct Owed {
     id: String,
     at: u64,
+    acknowledged: bool,
 }
 
 /// Commands with ids.
@@ -181,6 +182,11 @@ impl Witness {
         self.ids.current = id.map(str::to_owned);
         if let Some(id) = id {
             let (at, id) = (self.now, id.to_owned());
+            self.answers.push_back(Owed {
+                id: id.clone(),
+                at,
+                acknowledged: false,
+            });
             let what = Arrived::Command(id);
             self.comes(Coming { packet, at, what });
         }
@@ -247,7 +253,6 @@ impl Witness {
 
     /// The device acknowledges a command with an id.
     pub(super) fn command_acknowledged(&mut self, id: &str) {
-        let (at, id) = (self.now, id.to_owned());
         let unsaved = self
             .ids
             .done
@@ -257,7 +262,9 @@ impl Witness {
             let detail = format!("the command with the id {id} is acknowledged, and not kept");
             self.violate(Invariant::IdsOnce, detail);
         }
-        self.answers.push_back(Owed { id, at });
+        for owed in self.answers.iter_mut().filter(|owed| owed.id == id) {
+            owed.acknowledged = true;
+        }
     }
 
     /// The broker has an answer.
@@ -299,7 +306,9 @@ impl Witness {
     pub fn answers_settled(&mut self) {
         let now = self.now;
         let mut late = self.answers.iter();
-        if let Some(owed) = late.find(|owed| now.saturating_sub(owed.at) > ON_ITS_WAY_MS) {
+        if let Some(owed) =
+            late.find(|owed| owed.acknowledged && now.saturating_sub(owed.at) > ON_ITS_WAY_MS)
+        {
             let since = now - owed.at;
             let detail = format!(
                 "the command with the id {} is not answered after {since} ms",

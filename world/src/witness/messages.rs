@@ -89,6 +89,14 @@ impl Place {
     }
 }
 
+/// A message that was refused and that nobody can name.
+#[derive(Clone, Copy, Debug)]
+struct Nameless {
+    at: u64,
+    /// The packet that it came in, until that is acknowledged.
+    packet: Option<u16>,
+}
+
 /// A message to another device, that a person wants to be sent.
 #[derive(Clone, Debug)]
 struct Outgoing {
@@ -116,7 +124,7 @@ pub(super) struct Messages {
     flash: Vec<Place>,
     recalled: Vec<(usize, Letter, Option<Mark>)>,
     /// Since when a report of each message is owed that nobody could name.
-    nameless: VecDeque<u64>,
+    nameless: VecDeque<Nameless>,
     outgoing: Vec<Outgoing>,
     sent: VecDeque<String>,
 }
@@ -307,6 +315,29 @@ impl Witness {
             self.say(What::Letter("comes", short(id)));
         }
         let at = self.now;
+        let messages = &mut self.messages;
+        messages
+            .nameless
+            .retain(|refused| refused.packet != Some(packet));
+        match id {
+            None if refused => messages.nameless.push_back(Nameless {
+                at,
+                packet: Some(packet),
+            }),
+            None => {}
+            Some(id) => {
+                let name = Name {
+                    id: id.to_owned(),
+                    from: from.to_owned(),
+                };
+                if refused {
+                    let state = Some(MessageState::Refused);
+                    messages.begin(name, "", state, at);
+                } else if let Some(record) = messages.record(&name) {
+                    record.untellable = false;
+                }
+            }
+        }
         self.comes(Coming {
             packet,
             at,
@@ -330,7 +361,10 @@ impl Witness {
 
     /// A message came that the device has no room for and that nobody can name.
     pub fn oversized(&mut self) {
-        self.messages.nameless.push_back(self.now);
+        self.messages.nameless.push_back(Nameless {
+            at: self.now,
+            packet: None,
+        });
     }
 
     /// The device takes a message in.
@@ -419,14 +453,18 @@ impl Witness {
         let Some(at) = coming.iter().position(|coming| coming.packet == packet) else {
             return;
         };
-        let now = self.now;
-        match coming.remove(at).what {
+        let Coming { at, what, .. } = coming.remove(at);
+        match what {
             Arrived::Command(id) => self.command_acknowledged(&id),
             Arrived::Message {
                 name: None,
                 refused: true,
                 ..
-            } => self.messages.nameless.push_back(now),
+            } => {
+                for refused in &mut self.messages.nameless {
+                    refused.packet = refused.packet.filter(|of| *of != packet);
+                }
+            }
             Arrived::Message { name: None, .. } => {
                 let detail = "a message is acknowledged that nobody took in or refused".to_owned();
                 self.violate(Invariant::MessagesHaveAState, detail);
@@ -435,7 +473,6 @@ impl Witness {
                 name: Some((id, from)),
                 taken,
                 kept,
-                refused,
                 ..
             } => {
                 if taken && !kept {
@@ -443,15 +480,8 @@ impl Witness {
                     self.violate(Invariant::MessagesKept, detail);
                 }
                 let name = Name { id, from };
-                if refused {
-                    let state = Some(MessageState::Refused);
-                    self.messages.begin(name.clone(), "", state, now);
-                }
                 match self.messages.record(&name) {
-                    Some(record) => {
-                        record.asked_at = Some(now);
-                        record.untellable = false;
-                    }
+                    Some(record) => record.asked_at = Some(at),
                     None => {
                         let id = &name.id;
                         let detail = format!("message {id} is acknowledged, and not taken in");
@@ -534,12 +564,8 @@ impl Witness {
 
     /// Whether a message waits to be read, as far as the lamp may say so.
     pub fn has_unread(&self) -> bool {
-        let messages = &self.messages;
-        let mut held = messages.held.iter().flatten();
-        held.any(|name| {
-            let mut records = messages.records.iter();
-            records.any(|record| record.name == *name && record.ended.is_none())
-        })
+        let mut records = self.messages.records.iter();
+        records.any(|record| record.ended.is_none())
     }
 
     /// What the device has: from whom, what it says, and what was told of it.
@@ -590,10 +616,11 @@ impl Witness {
             );
             return self.violate(Invariant::MessagesHaveAState, detail);
         }
-        if let Some(at) = messages.nameless.iter().find(|at| late(**at)) {
+        let mut nameless = messages.nameless.iter();
+        if let Some(refused) = nameless.find(|of| of.packet.is_none() && late(of.at)) {
             let detail = format!(
                 "a message was refused {} ms ago, and nobody is told",
-                now - at
+                now - refused.at
             );
             return self.violate(Invariant::MessagesHaveAState, detail);
         }

@@ -289,7 +289,8 @@ pub const PATCHES: &[Patch] = &[
         file: "device/src/device/obey.rs",
         from: "            self.saved.lamp = lamp;
             board.save(&self.saved);",
-        to: "            self.saved.lamp = lamp;",
+        to: "            board.save(&self.saved);
+            self.saved.lamp = lamp;",
         expected: &["lamp-restored"],
     },
     Patch {
@@ -413,7 +414,7 @@ pub const PATCHES: &[Patch] = &[
         file: "device/src/mail/letters.rs",
         from: "            ended: ended.map(|mark| (mark.state, now)),",
         to: "            ended: ended.filter(|_| false).map(|mark| (mark.state, now)),",
-        expected: &["messages-have-a-state"],
+        expected: &["messages-have-a-state", "lamp-obeys"],
     },
     Patch {
         name: "message-note-lost",
