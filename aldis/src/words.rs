@@ -7,6 +7,8 @@ use aldis_pc::Report;
 use aldis_protocol::{Lamp, SensorState, Tenths};
 use serde_json::{Value, json};
 
+use crate::printable::printable;
+
 /// A connection that ends sooner is not one that was held.
 const BRIEF: Duration = Duration::from_secs(30);
 
@@ -181,8 +183,8 @@ impl Words {
                 "message",
                 Mood::Bright,
                 match from {
-                    Some(from) => format!("{id}, from {from}: {text}"),
-                    None => format!("{id}: {text}"),
+                    Some(from) => format!("{id}, from {from}: {}", printable(text)),
+                    None => format!("{id}: {}", printable(text)),
                 },
                 json!({"event": "message", "id": id, "from": from, "text": text}),
             ),
@@ -195,7 +197,7 @@ impl Words {
             Report::Sending { to, text } => (
                 "sending",
                 Mood::Calm,
-                format!("to {to}: {text}"),
+                format!("to {to}: {}", printable(text)),
                 json!({"event": "sending", "to": to, "text": text}),
             ),
             Report::Heard { text, wpm } => (

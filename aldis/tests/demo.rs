@@ -5,11 +5,9 @@ mod common;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, Receiver};
-use std::thread;
-use std::time::Instant;
+use std::process::Stdio;
 
+use common::terminal::{OnTerminal, ends};
 use common::{PATIENCE, Program, Tools, aldis, free_port, succeed};
 
 /// What a demo says in a pipe until it shows where it is.
@@ -89,75 +87,14 @@ fn it_ends_when_nobody_reads() {
     assert!(ends(child).success());
 }
 
-/// Waits until it has ended.
-fn ends(mut child: Child) -> std::process::ExitStatus {
-    let (ended, end) = mpsc::channel();
-    let id = child.id();
-    thread::spawn(move || {
-        let _ = ended.send(child.wait().unwrap());
-    });
-    end.recv_timeout(PATIENCE)
-        .unwrap_or_else(|_| panic!("process {id} does not end"))
-}
-
-/// A demo on a terminal that util-linux's `script` makes.
-struct OnTerminal {
-    script: Child,
-    shown: Receiver<Vec<u8>>,
-    picture: String,
-    port: u16,
-}
-
-impl OnTerminal {
-    fn start(before: &str) -> Self {
-        let port = free_port();
-        let program = env!("CARGO_BIN_EXE_aldis");
-        let command = format!(
-            "stty rows 24 cols 80; {before} LANG=C.UTF-8 TERM=xterm \
-             exec '{program}' demo --listen 127.0.0.1:{port}"
-        );
-        let mut script = Command::new("script")
-            .args(["--quiet", "--return", "--command", &command, "/dev/null"])
-            .env("SHELL", "/bin/sh")
-            .env_remove("NO_COLOR")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("`script` is needed: apt-get install bsdutils");
-        let mut stdout = script.stdout.take().unwrap();
-        let (sender, shown) = mpsc::channel();
-        thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            while let Ok(len @ 1..) = stdout.read(&mut bytes) {
-                if sender.send(bytes[..len].to_vec()).is_err() {
-                    return;
-                }
-            }
-        });
-        Self {
-            script,
-            shown,
-            picture: String::new(),
-            port,
-        }
-    }
-
-    fn wait_for(&mut self, what: &str) {
-        let until = Instant::now() + PATIENCE;
-        while !self.picture.contains(what) {
-            let left = until.saturating_duration_since(Instant::now());
-            match self.shown.recv_timeout(left) {
-                Ok(bytes) => self.picture.push_str(&String::from_utf8_lossy(&bytes)),
-                Err(error) => panic!("{what:?}: {error}; shown was {:?}", self.picture),
-            }
-        }
-    }
-
-    fn press(&mut self, key: &str) {
-        let keys = self.script.stdin.as_mut().unwrap();
-        keys.write_all(key.as_bytes()).unwrap();
-        keys.flush().unwrap();
-    }
+/// A demo on a terminal, and its port.
+fn on_terminal(before: &str) -> (OnTerminal, u16) {
+    let port = free_port();
+    let listen = format!("127.0.0.1:{port}");
+    (
+        OnTerminal::start(before, 24, 80, &["demo", "--listen", &listen]),
+        port,
+    )
 }
 
 /// The readout does not come, the lamp does not obey its key, or the terminal is left behind
@@ -165,7 +102,7 @@ impl OnTerminal {
 #[test]
 fn on_a_terminal_there_is_a_readout() {
     for quit in ["q", "\x1b", "\x03"] {
-        let mut demo = OnTerminal::start("");
+        let (mut demo, _) = on_terminal("");
         demo.wait_for("\x1b[?1049h");
         demo.wait_for("In another terminal");
         demo.wait_for("○");
@@ -176,26 +113,64 @@ fn on_a_terminal_there_is_a_readout() {
         demo.press(quit);
         demo.wait_for("\x1b[?1049l");
         demo.wait_for("\x1b[?25h");
-        assert!(ends(demo.script).success());
+        assert!(demo.ends().success());
     }
+}
+
+/// A key does not do with the button what the readout says, or what is sent goes nowhere.
+#[test]
+fn keys_stand_for_the_button() {
+    let (mut demo, port) = on_terminal("");
+    demo.wait_for("MQTT 5");
+    let (port, id) = (port.to_string(), aldis_pc::default_id());
+    let send = |text: &str, wait: &str| {
+        let mut send = aldis("send");
+        send.args(["-p", &port, &id, text, "--wait", wait]);
+        Program::start(send.args(["--from", "hall"]))
+    };
+    let mut first = send("dinner is ready", "read");
+    first.wait_for_text("shown");
+    demo.press("b");
+    let (ended, said) = first.finish();
+    assert!(ended.success(), "{said:?}");
+
+    let mut second = send("are you there?", "read");
+    second.wait_for_text("shown");
+    demo.press("r");
+    second.wait_for_text(&format!("{id}: Coming"));
+    let (ended, said) = second.finish();
+    assert!(ended.success(), "{said:?}");
+
+    // The first preset, to the device that can be started beside it.
+    let topic = "aldis/demo-peer/message/set";
+    let mut peer = Tools::Aldis.sub(port.parse().unwrap(), &["-t", topic, "-d"]);
+    peer.wait_for_text("SUBACK");
+    demo.press("pr");
+    peer.wait_for_text("Dinner is ready");
+
+    // There is no room for the panel beside all else.
+    assert!(!demo.shown().contains('⣿'));
+    demo.press("s");
+    demo.wait_for("⠀⠀⠀");
+    demo.press("q");
+    assert!(demo.ends().success());
 }
 
 /// A demo whose terminal has vanished spins in the background for ever.
 #[test]
 fn it_ends_with_its_terminal() {
     for before in ["", "trap '' HUP;"] {
-        let mut demo = OnTerminal::start(before);
+        let (mut demo, port) = on_terminal(before);
         demo.wait_for("In another terminal");
         // A client that sees the end of the hub.
-        let mut client = TcpStream::connect(("127.0.0.1", demo.port)).unwrap();
+        let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
         client.set_read_timeout(Some(PATIENCE)).unwrap();
         let connect = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x00\x00\x01w";
         client.write_all(connect).unwrap();
         let mut connack = [0; 4];
         client.read_exact(&mut connack).unwrap();
         assert_eq!(connack, [0x20, 2, 0, 0]);
-        demo.script.kill().unwrap();
-        demo.script.wait().unwrap();
+        demo.vanish();
         let mut rest = Vec::new();
         // A reset is an end as well, but running out of time is none.
         if let Err(error) = client.read_to_end(&mut rest) {

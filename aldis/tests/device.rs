@@ -158,6 +158,15 @@ fn wrong_settings_are_explained() {
         said.contains("a/b") && said.contains("without `/`"),
         "{said}"
     );
+    let peer = "[messages]\npeer = 'attic'\npresets = ['Call me']\n[morse]\nkey = true\n";
+    let peer = file("peer.toml", peer);
+    let said = refused(&["--config", &peer, "--id", "attic"]);
+    assert!(said.contains("`peer` in [messages] is `attic`"), "{said}");
+    // What is of no use is said beside it.
+    assert!(
+        said.contains("warning: ") && said.contains("peer.toml:3: `presets = [...]`"),
+        "{said}"
+    );
     let said = refused(&["--broker", "127.0.0.1:1883"]);
     assert!(said.contains("mqtt://127.0.0.1:1883"), "{said}");
     let said = refused(&["--broker", "mqtt://u:secret@host:port"]);

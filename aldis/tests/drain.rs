@@ -46,7 +46,8 @@ async fn drain(port: u16) -> Duration {
         ..Saved::default()
     };
     let mut mail = Box::new(aldis_device::Mail::new());
-    let mut device: Device<'_> = Device::new(settings, saved, &mut backlog, &mut mail, now, &mut board);
+    let mut device: Device<'_> =
+        Device::new(settings, saved, &mut backlog, &mut mail, now, &mut board);
     for seq in 1..=KEPT {
         device.recall(Recalled {
             seq,

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use aldis_flash::config::{Level, Wifi};
+use aldis_flash::config::{Level, Messages, Morse, Presets, Screen, Wifi};
 use md5::Md5;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -22,6 +22,13 @@ ssid = "home"
 password = "geheim-42"
 [broker]
 url = "mqtt://me:geheim@192.168.1.107"
+[messages]
+reply = "Coming"
+presets = ["Come down", "Call me"]
+[morse]
+wpm = 20
+[screen]
+rotated = true
 [console]
 level = "debug"
 "#;
@@ -202,6 +209,19 @@ fn an_image_has_everything_where_it_belongs() {
             }),
             username: Some("me"),
             password: Some(b"geheim"),
+            messages: Messages {
+                reply: Some("Coming"),
+                presets: Presets::new(["Come down", "Call me"]).unwrap(),
+                peer: None,
+            },
+            morse: Morse {
+                key: false,
+                wpm: 20,
+            },
+            screen: Screen {
+                address: 0x3c,
+                rotated: true,
+            },
             level: Level::Debug,
             ..aldis_flash::Config::new("192.168.1.107", 1883)
         };
@@ -318,7 +338,8 @@ fn the_file_is_its_owners() {
 #[test]
 fn everything_wrong_is_said_at_once() {
     let config = "[broker]\nurl = 'mqtts://me:geheim@localhost'\n[pins]\nled = 6\nsda = 22\n\
-                  dht22 = 34\ncolour = 1\n";
+                  dht22 = 34\ncolour = 1\n[messages]\npresets = ['Call me', '']\n\
+                  [morse]\nwpm = 50\n[screen]\nadress = 0x3C\n";
     let desk = Desk::with(ESP32, config, b"MZ");
     let said = desk.refusal();
     let lines: Vec<_> = said.lines().collect();
@@ -330,6 +351,9 @@ fn everything_wrong_is_said_at_once() {
         format!("{config}:5: `sda = 22` in [pins]: is the GPIO of `scl` on the esp32, unless"),
         format!("{config}:6: `dht22 = 34` in [pins]: GPIO34 to GPIO39 of the ESP32 are inputs"),
         format!("{config}:7: unknown key `colour` in [pins]: known are"),
+        format!("{config}:9: `presets = [...]` in [messages]: number 2, \"\", should be one line"),
+        format!("{config}:11: `wpm = 50` in [morse]: should be a whole number"),
+        format!("{config}:13: unknown key `adress` in [screen]: did you mean `address`?"),
         format!("{config}: there is no [wifi] with a `ssid`: the esp32 needs"),
         format!(
             "{}: is no ELF file: name the file that",
@@ -356,6 +380,23 @@ fn what_is_odd_is_warned_about() {
         "{said}"
     );
     assert_eq!(said.lines().count(), 1);
+
+    let config = CONFIG.replace("wpm = 20", "key = true");
+    let desk = Desk::with(ESP32, &config, &elf::firmware(ESP32).bytes());
+    let output = desk.command("device.bin").output().unwrap();
+    assert!(output.status.success());
+    let said = text(&output.stderr);
+    let lines: Vec<_> = said.lines().collect();
+    let path = desk.config.display();
+    for (line, key) in lines.iter().zip(["reply = \"Coming\"", "presets = [...]"]) {
+        let start = format!("aldis: warning: {path}:");
+        assert!(line.starts_with(&start), "{said}");
+        assert!(
+            line.contains(&format!("`{key}` in [messages]: cannot be sent")),
+            "{said}"
+        );
+    }
+    assert_eq!(lines.len(), 2, "{said}");
 }
 
 /// An ELF file that is not for the board is found out when the board does not start.
@@ -560,7 +601,7 @@ fn the_virtual_flash_keeps_what_is_in_it() {
     let mut kept = fs::read(&flash).unwrap();
     assert_eq!(kept.len(), 32 << 20);
     assert_eq!(aldis_flash::Config::decode(&kept).unwrap().id, Some("a"));
-    assert!(is_erased(&kept[1_536..]));
+    assert!(is_erased(&kept[aldis_flash::config::MAX_LEN..]));
 
     let store = elf::noise(0x18_0000, 7);
     kept[0x4_0000..0x1c_0000].copy_from_slice(&store);

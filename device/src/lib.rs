@@ -45,7 +45,7 @@
 //! let mut board = Bare;
 //! let now = Instant::from_millis(0);
 //! let saved = Saved::default();
-//! let mut device: Device<'_> = 
+//! let mut device: Device<'_> =
 //!     Device::new(settings, saved, &mut backlog, &mut mail, now, &mut board);
 //! let mut session = memory.session(&settings, 42, now)?;
 //! device.subscribe(&mut session)?;

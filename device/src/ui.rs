@@ -14,6 +14,8 @@ pub(crate) enum Page {
     Contact,
     /// The message in this place.
     Letter(usize),
+    /// What was keyed.
+    Morse,
     /// The list of presets, with this one selected.
     Presets(usize),
     /// What became of what the person did.
@@ -45,7 +47,10 @@ pub(crate) enum Act {
     /// Send the configured reply to the sender of the message in this place.
     Reply(usize),
     /// Send this preset: to the configured peer, else to the sender of the message.
-    Send { preset: usize, letter: Option<usize> },
+    Send {
+        preset: usize,
+        letter: Option<usize>,
+    },
 }
 
 /// Page and button.
@@ -135,6 +140,12 @@ impl Ui {
         if self.about == Some(place) {
             self.about = None;
         }
+    }
+
+    /// Somebody keys, or was heard.
+    pub fn keyed(&mut self, now: Instant) {
+        self.woken = now;
+        self.turn(Page::Morse, now);
     }
 
     /// A person is told something.
@@ -234,7 +245,9 @@ impl Ui {
         match self.page {
             Page::Boot | Page::Readings => Instant::NEVER,
             Page::Letter(place) if unread(place) => Instant::NEVER,
-            Page::Contact | Page::Letter(_) => self.since.max(self.woken).after(Self::IDLE_MS),
+            Page::Contact | Page::Morse | Page::Letter(_) => {
+                self.since.max(self.woken).after(Self::IDLE_MS)
+            }
             Page::Presets(_) => self.since.after(Self::LIST_MS),
             Page::Told(_) => self.since.after(Self::TOLD_MS),
         }

@@ -59,6 +59,12 @@ impl Gate {
         }
         // The broker publishes a will without asking again.
         if let Some(will) = connect.last_will() {
+            if let LastWill::V5(will) = &will
+                && let Some(topic) = &will.response_topic
+                && !is_topic_name(topic)
+            {
+                return AuthResult::NotAuthorized;
+            }
             let topic = match will {
                 LastWill::V3(will) => &will.topic,
                 LastWill::V5(will) => &will.topic,
@@ -83,6 +89,13 @@ impl Gate {
     }
 }
 
+/// Whether something can be published there (MQTT-3.3.2-14, MQTT-4.7.3-1, MQTT-4.7.3-2).
+/// rmqtt does not look at response topics, and clients that do leave the broker that
+/// sends them another.
+fn is_topic_name(topic: &str) -> bool {
+    !topic.is_empty() && !topic.contains(['+', '#', '\0'])
+}
+
 #[async_trait]
 impl Handler for Gate {
     async fn hook(&self, parameter: &Parameter, acc: Option<HookResult>) -> ReturnType {
@@ -101,7 +114,12 @@ impl Handler for Gate {
                 (false, Some(HookResult::SubscribeAclResult(result)))
             }
             Parameter::MessagePublishCheckAcl(session, publish) => {
-                let result = if self.permits(&session.id, Action::Publish, &publish.topic) {
+                let response = publish.properties.as_ref();
+                let response = response.and_then(|of| of.response_topic.as_deref());
+                let result = if response.is_some_and(|topic| !is_topic_name(topic)) {
+                    tracing::info!(client = %session.id.client_id, "a response topic that is none");
+                    PublishAclResult::rejected(true, None)
+                } else if self.permits(&session.id, Action::Publish, &publish.topic) {
                     PublishAclResult::allow()
                 } else {
                     PublishAclResult::rejected(false, None)

@@ -24,6 +24,7 @@ use crate::received::Received;
 use crate::retained::Retained;
 use crate::sessions::{self, Keeper};
 use crate::share::RoundRobin;
+use crate::sizes;
 use crate::store::{Contents, Store};
 
 /// The longest time that [`RunningHub::shutdown`] takes.
@@ -221,6 +222,7 @@ async fn launch(config: HubConfig, store: Store, contents: Contents) -> Result<L
     let hooks = broker.extends.hook_mgr().register();
     gate::install(hooks.as_ref(), access).await;
     received.install(hooks.as_ref()).await;
+    sizes::install(hooks.as_ref()).await;
     let keeper = Keeper::new(store.clone());
     keeper.install(hooks.as_ref()).await;
     hooks.start().await;

@@ -32,6 +32,7 @@ mod received;
 mod retained;
 mod sessions;
 mod share;
+mod sizes;
 mod store;
 
 pub use access::{Access, Action, Effect, HashError, Rule, User, hash_password};

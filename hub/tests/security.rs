@@ -341,3 +341,42 @@ async fn garbage_on_the_port_harms_nobody() {
     assert_eq!(subscriber.message(), "t alive");
     hub.shutdown().await;
 }
+
+/// A response topic that is none ends the connections of those who get it, for ever where
+/// the broker sends it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_response_topic_that_is_none_reaches_nobody() {
+    let hub = hub_with(Access::default()).await;
+    let addr = hub.mqtt_addr();
+    let connect = |id| {
+        let connect = Connect {
+            id,
+            clean: true,
+            v5_expiry: Some(60),
+            ..Connect::default()
+        };
+        raw::Raw::connect(addr, connect).0
+    };
+    let mut subscriber = connect("subscriber");
+    subscriber.subscribe("t", 0);
+    for response in ["a/#", "+", "", "a\0b"] {
+        let mut body = b"\x00\x01t".to_vec();
+        body.push(3 + response.len() as u8);
+        body.push(8);
+        body.extend((response.len() as u16).to_be_bytes());
+        body.extend(response.bytes());
+        body.extend(b"x");
+        let mut publisher = connect("publisher");
+        let mut packet = vec![0x30, body.len() as u8];
+        packet.extend(body);
+        publisher.write(&packet);
+        // It is put out.
+        publisher.rest();
+    }
+    let mut publisher = connect("publisher");
+    publisher.write(b"\x30\x0a\x00\x01t\x05\x08\x00\x02okx");
+    let packet = subscriber.read();
+    assert_eq!(packet.body.last(), Some(&b'x'));
+    assert!(packet.body.windows(2).any(|two| two == b"ok"), "{packet:?}");
+    hub.shutdown().await;
+}

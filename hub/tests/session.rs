@@ -5,9 +5,11 @@ mod common;
 mod support;
 
 use aldis_hub::{Access, Action, RunningHub};
+use aldis_mqtt::link::tokio::{TcpConnector, TokioClock};
+use aldis_mqtt::link::{Clock, Link};
 use aldis_mqtt::{
-    Backoff, Cause, Dropped, Event, Options, Publication, QoS, ReasonCode, SubscribeOptions,
-    Version, Versions,
+    Backoff, Buffers, Cause, Dropped, Event, Options, Publication, QoS, ReasonCode, Session, Slot,
+    SubscribeOptions, Version, Versions,
 };
 use common::{allow, hub, hub_with, user};
 use support::{TestLink, until};
@@ -120,6 +122,73 @@ async fn a_queue_waits_for_a_client_that_was_away() {
             (next == COUNT).then_some(())
         })
         .await;
+    }
+    hub.shutdown().await;
+}
+
+/// A message that is larger than a client takes ends its connection, again and again; or one
+/// that just fits does not come.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_large_for_a_client_is_left_out() {
+    const MOST: usize = 1_024;
+    let hub = hub().await;
+    for version in BOTH {
+        for qos in ALL {
+            let connector = TcpConnector::new("127.0.0.1", hub.mqtt_addr().port());
+            let slots = vec![Slot::EMPTY; 64].leak();
+            let buffers = Buffers::new(vec![0; MOST].leak(), vec![0; MOST].leak(), slots);
+            let clock = TokioClock::new();
+            let session = Session::new(options(version, "small"), buffers, 1, clock.now());
+            let mut small = Link::new(session.unwrap(), connector, clock).gather(&mut []);
+            let subscription = subscription(QoS::ExactlyOnce);
+            small
+                .session()
+                .subscribe("sizes", subscription, None)
+                .expect("there is room");
+            subscribed(&mut small).await;
+
+            let mut sender = link(&hub, options(version, "sender"));
+            let connected = |event: &Event<'_>| matches!(event, Event::Connected { .. });
+            until(&mut sender, |event| connected(event).then_some(())).await;
+            let overhead = match (version, qos) {
+                (Version::V4, QoS::AtMostOnce) => 10,
+                (Version::V4, _) => 12,
+                // The longest fixed header counts.
+                (Version::V5, QoS::AtMostOnce) => 13,
+                (Version::V5, _) => 15,
+            };
+            let fits = MOST - overhead;
+            let lens = [1, fits - 1, fits, fits + 1, 2 * MOST, 20 * MOST, 2];
+            for len in lens {
+                let (session, now) = sender.parts();
+                let payload = vec![b'x'; len];
+                let publication = Publication::new("sizes", &payload).qos(qos);
+                session.publish(&publication, now).expect("there is room");
+            }
+            let sending = async {
+                loop {
+                    let _ = sender.next().await;
+                }
+            };
+            let mut came = Vec::new();
+            let receiving = until(&mut small, |event| {
+                match event {
+                    Event::Message(message) => came.push(message.payload.len()),
+                    Event::Disconnected { cause, .. } => panic!("{version:?} {qos:?}: {cause}"),
+                    _ => {}
+                }
+                (came.last() == Some(&2)).then_some(())
+            });
+            tokio::select! {
+                () = receiving => {}
+                () = sending => {}
+            }
+            assert_eq!(came, [1, fits - 1, fits, 2], "{version:?} {qos:?}");
+            let (session, now) = small.parts();
+            session.stop(now);
+            let stopped = |event: &Event<'_>| matches!(event, Event::Disconnected { .. });
+            until(&mut small, |event| stopped(event).then_some(())).await;
+        }
     }
     hub.shutdown().await;
 }

@@ -43,8 +43,15 @@ pub fn object<'a>(
 /// [`object`] for what need not be UTF-8 as a whole: strings that are can be read.
 pub fn fields<'a>(
     payload: &'a [u8],
-    field: impl FnMut(&'a str, Value<'a>) -> Result<(), DecodeError>,
+    mut field: impl FnMut(&'a str, Value<'a>) -> Result<(), DecodeError>,
 ) -> Result<(), DecodeError> {
+    document(payload, &mut field)
+}
+
+/// What is done with a field. Not generic, so that a firmware has the reader once.
+type Field<'f, 'a> = dyn FnMut(&'a str, Value<'a>) -> Result<(), DecodeError> + 'f;
+
+fn document<'a>(payload: &'a [u8], field: &mut Field<'_, 'a>) -> Result<(), DecodeError> {
     let mut reader = Reader {
         bytes: payload,
         at: 0,
@@ -108,11 +115,7 @@ impl<'a> Reader<'a> {
         text.ok_or(DecodeError::Malformed)
     }
 
-    fn object(
-        &mut self,
-        depth: u8,
-        mut field: impl FnMut(&'a str, Value<'a>) -> Result<(), DecodeError>,
-    ) -> Result<(), DecodeError> {
+    fn object(&mut self, depth: u8, field: &mut Field<'_, 'a>) -> Result<(), DecodeError> {
         self.expect(b'{')?;
         self.space();
         if self.take(b'}') {
@@ -160,7 +163,7 @@ impl<'a> Reader<'a> {
         let start = self.at;
         match self.peek() {
             Some(b'{') => {
-                self.object(depth, |_, _| Ok(()))?;
+                self.object(depth, &mut |_, _| Ok(()))?;
                 Ok(self.since(start).map_or(Value::Garbled, Value::Object))
             }
             Some(b'[') => self.array(depth).map(|()| Value::Array),
@@ -260,6 +263,12 @@ impl<'a> Value<'a> {
             Self::String(text) => Some(Unescaped(text.chars())),
             _ => None,
         }
+    }
+
+    /// Whether the value is this word, escapes resolved.
+    pub fn is_word(&self, word: &str) -> bool {
+        self.chars()
+            .is_some_and(|chars| chars.eq(word.chars().map(Some)))
     }
 
     /// The value as a whole number that may be negative.

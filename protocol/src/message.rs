@@ -133,7 +133,7 @@ impl<'a> Message<'a> {
                 from: scratch::from(from, &mut scratch.from)?,
                 text: scratch::text(text, &mut scratch.text).and_then(said)?,
                 expires_s: seconds(expires_s)?,
-                priority: word(priority)?,
+                priority: self::priority(priority)?,
             })
         })
     }
@@ -200,14 +200,14 @@ fn seconds(value: Value<'_>) -> Result<Option<u32>, Reason> {
     }
 }
 
-fn word(value: Value<'_>) -> Result<Priority, Reason> {
-    match value {
-        Value::Null => Ok(Priority::Normal),
-        value => value
-            .plain_str()
-            .and_then(|word| Priority::decode(word.as_bytes()))
-            .ok_or(Reason::Priority),
+fn priority(value: Value<'_>) -> Result<Priority, Reason> {
+    if value == Value::Null {
+        return Ok(Priority::default());
     }
+    let mut known = Priority::ALL.iter().copied();
+    known
+        .find(|priority| value.is_word(priority.as_str()))
+        .ok_or(Reason::Priority)
 }
 
 /// The payload of `message/state`: what became of a message.
@@ -256,8 +256,8 @@ impl<'a> MessageReport<'a> {
             match key {
                 "id" => id = value,
                 "state" => {
-                    let word = value.plain_str().unwrap_or_default();
-                    let known = MessageState::decode(word.as_bytes());
+                    let mut known = MessageState::ALL.iter().copied();
+                    let known = known.find(|state| value.is_word(state.as_str()));
                     state = Some(known.ok_or(DecodeError::Value("state"))?);
                 }
                 "age_ms" => age_ms = Some(value.u64("age_ms")?),
@@ -347,7 +347,7 @@ mod tests {
             full,
         );
         taken(
-            r#"{"id":"\u0037","from":"h\u0061ll","text":"d\u0069nner","expires_s":600,"priority":"high"}"#,
+            r#"{"id":"\u0037","from":"h\u0061ll","text":"d\u0069nner","expires_s":600,"priority":"h\u0069gh"}"#,
             full,
         );
         taken(

@@ -12,7 +12,7 @@ use crate::{root, target_dir};
 /// The version of cargo-fuzz that is installed where there is none.
 const VERSION: &str = "0.13.2";
 
-const TARGETS: [&str; 3] = ["decode", "roundtrip", "session"];
+const TARGETS: [&str; 4] = ["decode", "roundtrip", "session", "payloads"];
 
 /// Run every fuzz target for a while, from the committed corpora.
 ///

@@ -19,13 +19,20 @@ struct Pass {
     timeout_s: &'static str,
 }
 
-/// The session, driven against the world's broker; then, for what that did not notice and for
-/// the supervisor, whole devices in the world.
-const PASSES: [Pass; 2] = [
+/// The session, driven against the world's broker; then, for what that did not notice, its
+/// driver; then, for what is left and for the supervisor, whole devices in the world.
+const PASSES: [Pass; 3] = [
     Pass {
         files: &SESSION,
         package: "aldis-mqtt",
         test: "--test=session",
+        optimised: "1",
+        timeout_s: "15",
+    },
+    Pass {
+        files: &SESSION,
+        package: "aldis-mqtt",
+        test: "--test=link",
         optimised: "1",
         timeout_s: "15",
     },

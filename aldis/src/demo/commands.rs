@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 
 use aldis_protocol::topic::{DEFAULT_COMMAND, DEFAULT_READOUT};
 
-/// Commands that listen to the device and switch its lamp, ready to be pasted.
-pub fn commands(hub: SocketAddr) -> Vec<String> {
-    with(hub, &program())
+/// Commands that listen to the device, switch its lamp and send it a message, and a device to
+/// which it can send one; ready to be pasted.
+pub fn commands(hub: SocketAddr, device: &str, peer: &str) -> Vec<String> {
+    with(hub, device, peer, &program())
 }
 
-fn with(hub: SocketAddr, aldis: &str) -> Vec<String> {
+fn with(hub: SocketAddr, device: &str, peer: &str, aldis: &str) -> Vec<String> {
     let (host, port) = (hub.ip(), hub.port());
     let local = host.is_loopback() && host.is_ipv4();
     let ours = match local {
@@ -23,6 +24,8 @@ fn with(hub: SocketAddr, aldis: &str) -> Vec<String> {
     vec![
         format!("{aldis} sub {ours} -t {DEFAULT_READOUT} -v"),
         format!("{aldis} pub {ours} -t {DEFAULT_COMMAND} -m on -q 1"),
+        format!("{aldis} send {ours} {device} hello --wait read"),
+        format!("{aldis} device --broker mqtt://{hub} --id {peer} --screen"),
         format!("mosquitto_sub {theirs} -t {DEFAULT_READOUT}"),
         format!("mosquitto_pub {theirs} -t {DEFAULT_COMMAND} -m on -q 1"),
     ]
@@ -71,15 +74,30 @@ mod tests {
     /// A command that does not work when it is pasted.
     #[test]
     fn commands_name_host_and_port() {
-        let local = with("127.0.0.1:1884".parse().unwrap(), "aldis");
+        let local = with(
+            "127.0.0.1:1884".parse().unwrap(),
+            "pc-desk",
+            "peer",
+            "aldis",
+        );
         assert_eq!(local[0], "aldis sub -p 1884 -t testincr -v");
         assert_eq!(local[1], "aldis pub -p 1884 -t output -m on -q 1");
-        assert_eq!(local[2], "mosquitto_sub -h 127.0.0.1 -p 1884 -t testincr");
+        assert_eq!(local[2], "aldis send -p 1884 pc-desk hello --wait read");
         assert_eq!(
             local[3],
+            "aldis device --broker mqtt://127.0.0.1:1884 --id peer --screen"
+        );
+        assert_eq!(local[4], "mosquitto_sub -h 127.0.0.1 -p 1884 -t testincr");
+        assert_eq!(
+            local[5],
             "mosquitto_pub -h 127.0.0.1 -p 1884 -t output -m on -q 1"
         );
-        let lan = with("192.168.1.107:1883".parse().unwrap(), "aldis");
+        let lan = with(
+            "192.168.1.107:1883".parse().unwrap(),
+            "pc-desk",
+            "peer",
+            "aldis",
+        );
         assert_eq!(lan[0], "aldis sub -h 192.168.1.107 -p 1883 -t testincr -v");
     }
 

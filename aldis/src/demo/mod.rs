@@ -4,12 +4,11 @@ mod commands;
 mod model;
 #[cfg(test)]
 mod picture;
-mod screen;
 mod view;
 mod watch;
 
 use std::cell::RefCell;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
 use std::process::ExitCode;
@@ -17,6 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use aldis_hub::{Hub, HubConfig, HubError, RunningHub};
+use aldis_pc::config::Messages;
 use aldis_pc::{BrokerUrl, Config, Report, VirtualDevice, default_id};
 use aldis_protocol::topic::MAX_LEN;
 use aldis_protocol::{Topic, Topics};
@@ -24,18 +24,22 @@ use serde_json::json;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{mpsc, oneshot};
 
-use self::model::{Model, printable, readable};
-use self::screen::{Screen, Wish, lock};
-use self::view::Looks;
+use self::model::Model;
 use self::watch::{Seen, Watcher};
 use crate::device::colour_or_plain;
+use crate::fingers::Fingers;
 use crate::lines::Lines;
+use crate::panel::Sight;
+use crate::printable::{printable, readable};
 use crate::signals::EndSignals;
+use crate::terminal::{self, Looks, Notes, Screen, Wish, can_draw, lock};
 use crate::words::{Style, Words};
 use crate::{duration, hub, logging};
 
 /// The port that every MQTT program tries first.
 const PORT: u16 = 1883;
+/// The device to which the demo's sends its presets.
+const PEER: &str = "demo-peer";
 
 /// Run a hub and a virtual device together, and watch them
 #[derive(clap::Args)]
@@ -43,8 +47,10 @@ const PORT: u16 = 1883;
     aldis demo\n  \
     aldis demo --listen 0.0.0.0:1883   (other machines can connect too)\n  \
     aldis demo --for 1m | cat\n\n\
-    In the readout, l or the space bar switches the lamp, and q ends the demo. Where standard \
-    output is not a terminal, there are plain lines instead.")]
+    In the readout, l or the space bar switches the lamp, and q ends the demo. Keys stand for the \
+    device's button: b is a short press (reads the message, turns the page), r a long one \
+    (replies), p a double one (the presets). s shows the device's screen where there is no room \
+    for all. Where standard output is not a terminal, there are plain lines instead.")]
 pub struct Args {
     /// Where the hub speaks MQTT [default: 127.0.0.1:1883, or another port if that is taken]
     #[arg(long, value_name = "ADDR", env = "ALDIS_DEMO_LISTEN")]
@@ -77,25 +83,6 @@ pub fn run(args: Args) -> ExitCode {
     }
 }
 
-/// Whether there is a terminal on which a picture can be drawn.
-fn can_draw() -> bool {
-    io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
-}
-
-/// What the terminal can show, as far as the environment tells.
-fn looks() -> Looks {
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
-        .iter()
-        .filter_map(|name| std::env::var(name).ok())
-        .find(|value| !value.is_empty())
-        .unwrap_or_default()
-        .to_lowercase();
-    Looks {
-        colour: colour_or_plain() == Style::Colour,
-        unicode: cfg!(windows) || locale.contains("utf-8") || locale.contains("utf8"),
-    }
-}
-
 /// Starts the hub where the user wants it, or on the usual port if that is free.
 async fn start_hub(listen: Option<&str>) -> Result<RunningHub, String> {
     let on = |listen| HubConfig {
@@ -122,9 +109,9 @@ async fn serve(args: &Args) -> Result<(), String> {
     if draws && io::stderr().is_terminal() {
         // Lines on standard error would run through the picture.
         let model = model.clone();
-        logging::start_in(args.verbose, false, move || Notes {
-            model: model.clone(),
-            start,
+        logging::start_in(args.verbose, false, move || {
+            let model = model.clone();
+            Notes(move |note| lock(&model).note(start.elapsed(), note))
         });
     } else {
         logging::start(args.verbose);
@@ -174,6 +161,7 @@ impl Scene {
         let id = default_id();
         let config = Config {
             id: Some(id.clone()),
+            messages: messages(),
             ..Config::default()
         };
         let mut name = [0; MAX_LEN];
@@ -203,7 +191,7 @@ impl Scene {
                 seed: fastrand::u64(..),
             },
             address,
-            commands: commands::commands(address),
+            commands: commands::commands(address, &id, PEER),
         }
     }
 
@@ -221,11 +209,28 @@ impl Scene {
             model.commands.clone_from(&self.commands);
         }
         let (wishes, wished) = mpsc::unbounded_channel();
-        let screen = Screen::start(model.clone(), start, looks(), wishes)
+        let (looks, shown) = (Looks::here(), model.clone());
+        let draw = move |frame: &mut ratatui::Frame<'_>| {
+            let mut picture = lock(&shown).clone();
+            picture.now = start.elapsed();
+            view::draw(frame, &picture, looks);
+        };
+        let screen = Screen::start(draw, keys, wishes)
             .map_err(|error| format!("cannot draw on the terminal: {error}"))?;
         let wake = screen.wake();
         let report = |report| {
-            lock(&model).report(start.elapsed(), &report);
+            let mut model = lock(&model);
+            if report == Report::Drawn {
+                model.sight = Sight::of(&self.device.panel.lock(), false);
+            }
+            model.report(start.elapsed(), &report);
+            drop(model);
+            wake();
+        };
+        let other_view = || {
+            let mut model = lock(&model);
+            model.prefers_panel = !model.prefers_panel;
+            drop(model);
             wake();
         };
         let seen = |seen: Seen<'_>| {
@@ -242,7 +247,7 @@ impl Scene {
             drop(model);
             wake();
         };
-        let ended = self.play(report, seen, wished, over).await;
+        let ended = self.play(report, seen, wished, other_view, over).await;
         screen.end();
         ended
     }
@@ -286,7 +291,7 @@ impl Scene {
             }
         };
         let (_, no_wishes) = mpsc::unbounded_channel();
-        let ended = self.play(report, seen, no_wishes, over).await;
+        let ended = self.play(report, seen, no_wishes, || {}, over).await;
         lines.finish();
         ended
     }
@@ -297,6 +302,7 @@ impl Scene {
         report: impl FnMut(Report),
         seen: impl FnMut(Seen<'_>),
         mut wishes: UnboundedReceiver<Wish>,
+        other_view: impl Fn(),
         over: impl Future<Output = ()>,
     ) -> Result<(), String> {
         let (stop, stopped) = oneshot::channel::<()>();
@@ -304,6 +310,7 @@ impl Scene {
         let stopped = async {
             let _ = stopped.await;
         };
+        let fingers = Fingers::on(self.device.button.clone());
         let mut device = pin!(self.device.run(report, stopped));
         let mut watcher = pin!(self.watcher.run(seen, toggles));
         let mut over = pin!(over);
@@ -317,6 +324,8 @@ impl Scene {
                 Some(wish) = wishes.recv() => match wish {
                     // The client lives as long as this loop.
                     Wish::Toggle => drop(toggle.send(())),
+                    Wish::View => other_view(),
+                    Wish::Button(gesture) => fingers.make(gesture),
                     Wish::Quit | Wish::Gone => break,
                     Wish::Broken => {
                         broken = true;
@@ -341,20 +350,58 @@ impl Scene {
     }
 }
 
-/// The log, as notes in the readout.
-struct Notes {
-    model: Arc<Mutex<Model>>,
-    start: Instant,
+/// The keys of the readout, besides those that all pictures have.
+fn keys(key: char) -> Option<Wish> {
+    match key {
+        ' ' | 'l' => Some(Wish::Toggle),
+        's' => Some(Wish::View),
+        _ => terminal::button(key),
+    }
 }
 
-impl Write for Notes {
-    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        let note = String::from_utf8_lossy(text).trim().to_owned();
-        lock(&self.model).note(self.start.elapsed(), note);
-        Ok(text.len())
+/// What the demo's device has to say, and to whom: to the device that can be started beside it.
+fn messages() -> Messages {
+    Messages {
+        reply: Some("Coming".into()),
+        presets: ["Dinner is ready", "Call me, please", "Good night"]
+            .map(str::to_owned)
+            .into(),
+        peer: Some(PEER.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fingers::Gesture;
+
+    /// A key that the readout names does nothing, or something else.
+    #[test]
+    fn keys_do_what_the_readout_says() {
+        for (key, wish) in [
+            (' ', Wish::Toggle),
+            ('l', Wish::Toggle),
+            ('s', Wish::View),
+            ('b', Wish::Button(Gesture::Short)),
+            ('r', Wish::Button(Gesture::Long)),
+            ('p', Wish::Button(Gesture::Double)),
+        ] {
+            assert_eq!(keys(key), Some(wish), "{key}");
+        }
+        assert_eq!(keys('x'), None);
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+    /// A text that no device could send, or a name that none can have.
+    #[test]
+    fn what_is_configured_can_be_sent() {
+        let messages = messages();
+        aldis_protocol::topic::check_id(PEER).unwrap();
+        for text in messages.presets.iter().chain(&messages.reply) {
+            let message = aldis_protocol::Message {
+                text,
+                ..aldis_protocol::Message::default()
+            };
+            message.check().unwrap();
+        }
     }
 }

@@ -7,12 +7,13 @@ use aldis_mqtt::{Cause, Version};
 use aldis_pc::Report;
 use aldis_protocol::{Lamp, Reading, SensorState};
 
+use crate::panel::Sight;
+use crate::printable::{printable, readable};
+
 /// Readings that are remembered; more than any terminal is wide.
 const HISTORY: usize = 512;
 /// Log lines that are remembered; more than any terminal is high.
 const LOG: usize = 256;
-/// Characters of a message that are shown at most.
-const PAYLOAD: usize = 256;
 
 /// What the readout shows. All times count from the start.
 #[derive(Clone, Debug, Default)]
@@ -31,10 +32,16 @@ pub struct Model {
     /// The latest readings, oldest first.
     pub history: VecDeque<Reading>,
     pub lamp: Option<Lamp>,
+    /// Whether it is lit, perhaps to call for somebody.
+    pub light: Option<Lamp>,
     /// When the lamp was last switched.
     pub lamp_since: Duration,
     /// The latest messages, oldest first.
     pub log: VecDeque<Entry>,
+    /// What is on the device's panel.
+    pub sight: Sight,
+    /// Where there is no room for all, the panel is shown and the commands are not.
+    pub prefers_panel: bool,
 }
 
 /// The device's connection to the hub.
@@ -90,10 +97,10 @@ impl Model {
                 self.note(at, format!("{topic} was refused: {reason}"));
             }
             Report::Warning(text) => self.note(at, text.clone()),
+            Report::Light(light) => self.light = Some(*light),
             Report::Started { .. }
             | Report::Quiet { .. }
             | Report::Lamp(_)
-            | Report::Light(_)
             | Report::Drawn
             | Report::Message { .. }
             | Report::MessageState { .. }
@@ -146,42 +153,12 @@ fn push<T>(queue: &mut VecDeque<T>, most: usize, value: T) {
     queue.push_back(value);
 }
 
-/// A payload as text, if it is text.
-pub fn readable(payload: &[u8]) -> String {
-    match std::str::from_utf8(payload) {
-        Ok("") => "(empty)".to_owned(),
-        Ok(text) => printable(text),
-        Err(_) => format!("({} bytes, not text)", payload.len()),
-    }
-}
-
-/// Text that does nothing to a terminal, and not too much of it.
-pub fn printable(text: &str) -> String {
-    let mut printed: String = text
-        .chars()
-        .take(PAYLOAD)
-        .map(|c| match c {
-            '\t' | '\n' | '\r' => ' ',
-            c if c.is_control() || is_invisible(c) => '\u{fffd}',
-            c => c,
-        })
-        .collect();
-    if text.chars().nth(PAYLOAD).is_some() {
-        printed.push('…');
-    }
-    printed
-}
-
-/// Characters that change the direction or take no room.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-}
-
 #[cfg(test)]
 mod tests {
     use aldis_mqtt::Network;
 
     use super::*;
+    use crate::printable::{MOST, is_invisible};
 
     fn secs(secs: u64) -> Duration {
         Duration::from_secs(secs)
@@ -215,7 +192,7 @@ mod tests {
             model
                 .log
                 .iter()
-                .all(|entry| entry.text.chars().count() <= PAYLOAD + 1)
+                .all(|entry| entry.text.chars().count() <= MOST + 1)
         );
     }
 

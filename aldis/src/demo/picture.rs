@@ -2,12 +2,17 @@
 //!
 //! `cargo xtask picture` writes the files that are compared here.
 
+use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aldis_mqtt::{Cause, Network, Version};
+use aldis_device::screen::{
+    self as device, Frame, Message, Page, Panel, Rotation, Status, Step, View, Wifi,
+};
+use aldis_mqtt::{Cause, Instant, Network, Version};
+use aldis_panel::Ssd1306;
 use aldis_pc::Report;
 use aldis_protocol::{Lamp, Reading, SensorState};
 use ratatui::Terminal;
@@ -16,7 +21,9 @@ use ratatui::buffer::{Buffer, Cell};
 use ratatui::style::{Color, Modifier};
 
 use super::model::Model;
-use super::view::{Looks, draw};
+use super::view::draw;
+use crate::panel::Sight;
+use crate::terminal::Looks;
 
 const COLOUR: Looks = Looks {
     colour: true,
@@ -39,6 +46,8 @@ fn scene() -> Model {
         commands: [
             "aldis sub -p 1883 -t testincr -v",
             "aldis pub -p 1883 -t output -m on -q 1",
+            "aldis send -p 1883 pc-desk hello --wait read",
+            "aldis device --broker mqtt://127.0.0.1:1883 --id demo-peer --screen",
             "mosquitto_sub -h 127.0.0.1 -p 1883 -t testincr",
             "mosquitto_pub -h 127.0.0.1 -p 1883 -t output -m on -q 1",
         ]
@@ -76,8 +85,57 @@ fn scene() -> Model {
         br#"{"seq":18,"boot":1,"age_ms":0,"t":24.1,"h":26.5}"#,
         false,
     );
+    let set = br#"{"id":"5bd1e995","from":"hall","text":"Dinner is ready, come down!"}"#;
+    model.message(at(95), "aldis/pc-desk/message/set", set, false);
+    let shown = br#"{"id":"5bd1e995","state":"shown","age_ms":0}"#;
+    model.message(at(95), "aldis/pc-desk/message/state", shown, false);
+    model.report(at(95), &Report::Light(Lamp::On));
+    model.sight = panel("Dinner is ready, come down!");
     model.now = at(98);
     model
+}
+
+/// The device's panel with a message on it.
+fn panel(text: &str) -> Sight {
+    let frame = RefCell::new(Frame::new());
+    let view = View {
+        page: Page::Message(Message {
+            from: "hall",
+            text,
+            age_ms: 3_000,
+            number: 1,
+            count: 1,
+            high: false,
+            read: false,
+            shown_ms: 3_000,
+        }),
+        status: Status {
+            wifi: Wifi::Absent,
+            broker: true,
+            delivered_ms: Some(4_000),
+            lamp: Some(Lamp::On),
+            unread: 1,
+        },
+        uptime_ms: 98_000,
+        awake_ms: 3_000,
+    };
+    let mut ssd1306 = Ssd1306::new();
+    let now = Instant::from_millis(0);
+    device::Screen::new(&frame).draw(&view, now);
+    let mut driver = Panel::new(&mut ssd1306, Ssd1306::ADDRESS, Rotation::Upright);
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime
+        .unwrap()
+        .block_on(async { while let Step::Sent = driver.step(&frame, now).await.unwrap() {} });
+    Sight::of(&ssd1306, false)
+}
+
+/// Where there is no room for all: the panel.
+fn scene_with_panel() -> Model {
+    Model {
+        prefers_panel: true,
+        ..scene()
+    }
 }
 
 fn drawn(model: &Model, width: u16, height: u16, looks: Looks) -> Buffer {
@@ -123,12 +181,17 @@ fn assert_is_in(path: &str, actual: &str) {
 /// Something is cut off or lost on a terminal of this size.
 #[test]
 fn the_readout_fits_any_terminal() {
-    for (width, height) in [(80, 24), (40, 12), (20, 5), (120, 40)] {
+    for (width, height) in [(80, 24), (40, 12), (20, 5), (120, 40), (130, 56)] {
         for (looks, name) in [(COLOUR, ""), (ASCII, "-ascii")] {
             let drawn = text(&drawn(&scene(), width, height, looks));
             let file = format!("aldis/src/demo/snapshots/{width}x{height}{name}.txt");
             assert_is_in(&file, &drawn);
         }
+    }
+    for (width, height) in [(80, 24), (64, 17)] {
+        let drawn = text(&drawn(&scene_with_panel(), width, height, COLOUR));
+        let file = format!("aldis/src/demo/snapshots/{width}x{height}-panel.txt");
+        assert_is_in(&file, &drawn);
     }
 }
 
@@ -172,10 +235,20 @@ fn every_size_and_state_can_be_drawn() {
         true,
     );
     lost.now = Duration::MAX;
-    for model in [Model::default(), scene(), lost] {
+    let lost_panel = Model {
+        prefers_panel: true,
+        ..lost.clone()
+    };
+    for model in [
+        Model::default(),
+        scene(),
+        scene_with_panel(),
+        lost,
+        lost_panel,
+    ] {
         for looks in [COLOUR, ASCII] {
-            for width in (0..=24).chain([39, 40, 59, 60, 80, 200]) {
-                for height in (0..=21).chain([50]) {
+            for width in (0..=24).chain([39, 40, 59, 60, 63, 64, 80, 128, 200]) {
+                for height in (0..=26).chain([40, 50, 60]) {
                     let _ = drawn(&model, width, height, looks);
                 }
             }
@@ -191,6 +264,62 @@ fn values_lamp_and_connection_come_first() {
         for what in ["24.1", "26.5", "● on", "MQTT 5"] {
             assert!(shown.contains(what), "{what} in {height} lines:\n{shown}");
         }
+    }
+}
+
+/// The panel is cut off, or pushes the values away; or there is none where there is room.
+#[test]
+fn the_panel_is_there_as_a_whole_or_not_at_all() {
+    let in_all = |model: &Model, width, height| {
+        let shown = text(&drawn(model, width, height, COLOUR));
+        let picture = &model.sight.picture;
+        let has = |lines: Vec<String>| lines.iter().all(|line| shown.contains(line.trim_end()));
+        let braille = ['⠀', '⣿', '⠁'].iter().any(|dots| shown.contains(*dots));
+        match (has(picture.half_blocks()), has(picture.brailles())) {
+            (false, false) => {
+                assert!(!braille, "{width}x{height}:\n{shown}");
+                None
+            }
+            (half, _) => Some((half, shown)),
+        }
+    };
+    let (all, panel) = (scene(), scene_with_panel());
+    assert_eq!(in_all(&all, 80, 24), None);
+    for (model, width, height, half) in [
+        (&all, 80, 40, false),
+        (&all, 130, 56, true),
+        (&panel, 80, 24, false),
+        (&panel, 130, 40, true),
+    ] {
+        let (is_half, shown) = in_all(model, width, height).expect("a panel");
+        assert_eq!(is_half, half, "{width}x{height}");
+        for what in ["24.1", "26.5", "MQTT 5", "q quit"] {
+            assert!(shown.contains(what), "{what}:\n{shown}");
+        }
+    }
+    for height in 0..60 {
+        for width in [63, 64, 80, 127, 128] {
+            for model in [&all, &panel] {
+                let _ = in_all(model, width, height);
+            }
+        }
+    }
+    assert!(in_all(&panel, 64, 16).is_some());
+    assert_eq!(in_all(&panel, 63, 60), None);
+}
+
+/// The lamp calls for somebody, and the readout shows it dark.
+#[test]
+fn the_dot_is_the_light_and_the_word_is_the_state() {
+    let mut model = scene();
+    for (light, state, line) in [
+        (Lamp::On, Lamp::Off, "Lamp         ● off"),
+        (Lamp::Off, Lamp::On, "Lamp         ○ on"),
+    ] {
+        model.report(model.now, &Report::Lamp(state));
+        model.report(model.now, &Report::Light(light));
+        let shown = text(&drawn(&model, 80, 24, COLOUR));
+        assert!(shown.contains(line), "{shown}");
     }
 }
 
@@ -213,7 +342,7 @@ fn a_value_that_cannot_be_believed_is_not_shown() {
 /// The README shows what is no longer so.
 #[test]
 fn the_picture_in_the_readme_is_the_readout() {
-    assert_is_in("docs/demo.svg", &svg(&drawn(&scene(), 80, 24, COLOUR)));
+    assert_is_in("docs/demo.svg", &svg(&drawn(&scene(), 80, 41, COLOUR)));
 }
 
 const CELL_WIDTH: f64 = 8.4;
@@ -253,8 +382,46 @@ fn svg(buffer: &Buffer) -> String {
             words(&mut svg, first, &text, left, top);
         }
     }
-    svg.push_str("</g>\n</svg>\n");
+    svg.push_str("</g>\n");
+    pixels(&mut svg, buffer);
+    svg.push_str("</svg>\n");
     svg
+}
+
+/// The dots of a braille character, as a terminal's cell has them: two columns, four rows.
+fn dots(symbol: &str, column: usize, row: usize) -> bool {
+    const BITS: [[u32; 2]; 4] = [[0, 3], [1, 4], [2, 5], [6, 7]];
+    let dots = symbol.chars().next().map_or(0, u32::from);
+    (0x2800..0x2900).contains(&dots) && dots >> BITS[row][column] & 1 == 1
+}
+
+/// The panel: the dots of all braille characters, each row's neighbours as one.
+fn pixels(svg: &mut String, buffer: &Buffer) {
+    let (wide, high) = (CELL_WIDTH / 2.0, CELL_HEIGHT / 4.0);
+    let mut path = String::new();
+    for (y, cells) in rows(buffer).enumerate() {
+        for row in 0..4 {
+            let lit = |x: usize| {
+                let cell = cells.get(x / 2);
+                cell.is_some_and(|cell| dots(cell.symbol(), x % 2, row))
+            };
+            let mut x = 0;
+            while x < 2 * cells.len() {
+                let run = (x..).take_while(|x| lit(*x)).count();
+                if run > 0 {
+                    let left = MARGIN + x as f64 * wide;
+                    let top = MARGIN + (4 * y + row) as f64 * high;
+                    let width = run as f64 * wide;
+                    let _ = write!(
+                        path,
+                        "M{left:.1} {top:.1}h{width:.1}v{high:.1}h-{width:.1}z"
+                    );
+                }
+                x += run.max(1);
+            }
+        }
+    }
+    let _ = writeln!(svg, "<path fill=\"#e8f4ff\" d=\"{path}\"/>");
 }
 
 /// Every word where its cells are.
@@ -290,7 +457,11 @@ fn bar(symbol: &str) -> Option<u32> {
 }
 
 fn is_shape(symbol: &str) -> bool {
-    matches!(symbol, "─" | "●" | "○") || bar(symbol).is_some()
+    matches!(symbol, "─" | "●" | "○") || bar(symbol).is_some() || is_braille(symbol)
+}
+
+fn is_braille(symbol: &str) -> bool {
+    symbol.starts_with(|dots: char| ('\u{2800}'..'\u{2900}').contains(&dots))
 }
 
 fn shape(svg: &mut String, cell: &Cell, left: f64, top: f64) {
@@ -314,6 +485,8 @@ fn shape(svg: &mut String, cell: &Cell, left: f64, top: f64) {
             svg,
             "<circle cx=\"{centre:.1}\" cy=\"{middle:.1}\" r=\"3.5\" fill=\"none\" stroke=\"{INK}\"/>"
         ),
+        // All of them are drawn together.
+        (dots, _) if is_braille(dots) => Ok(()),
         _ => writeln!(
             svg,
             "<rect x=\"{left:.1}\" y=\"{middle:.1}\" width=\"{CELL_WIDTH:.1}\" height=\"1\"{ink}/>"

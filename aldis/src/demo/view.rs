@@ -10,14 +10,8 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 
 use super::model::{Entry, Model, State};
-
-/// What the terminal can show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Looks {
-    pub colour: bool,
-    /// Else ASCII alone.
-    pub unicode: bool,
-}
+use crate::panel::Size;
+use crate::terminal::Looks;
 
 /// From this height on everything has its heading, and the commands are shown.
 const FULL: u16 = 20;
@@ -32,6 +26,9 @@ const WIDE: u16 = 60;
 /// Up to this width there is no room for how long something lasts.
 const NARROW: u16 = 28;
 
+/// Messages that are shown at least, where the panel is.
+const ONE: usize = 1;
+
 /// Draws the model.
 pub fn draw(frame: &mut Frame<'_>, model: &Model, looks: Looks) {
     let area = frame.area();
@@ -42,6 +39,9 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, looks: Looks) {
     };
     let lines = match area.height {
         FULL.. => painter.full(area.height),
+        _ if model.prefers_panel && painter.panel_size(0, area.height.into()).is_some() => {
+            painter.with_panel(area.height.into())
+        }
         MEDIUM.. => painter.medium(area.height),
         height => painter.small(height),
     };
@@ -68,16 +68,61 @@ impl<'a> Painter<'a> {
             self.connection(),
             self.sensor(),
         ];
-        // Two headings and the keys.
-        let below = usize::from(height).saturating_sub(lines.len() + 3);
-        let commands = self.commands(below.saturating_sub(FEW));
-        let room = below - commands.len();
+        let height = usize::from(height);
+        // Two headings and the keys; and the panel's heading.
+        let commands = self.commands(height.saturating_sub(lines.len() + 3 + FEW));
+        let fixed = lines.len() + 3;
+        let size = self.panel_size(fixed + 1 + commands.len() + FEW, height);
+        if self.model.prefers_panel && self.panel_size(0, height) != size {
+            return self.with_panel(height);
+        }
+        if let Some(size) = size {
+            lines.push(self.heading("Screen"));
+            lines.extend(self.panel(size));
+        }
+        let room = height.saturating_sub(lines.len() + 3 + commands.len());
         lines.push(self.heading("Messages"));
         lines.extend(self.log(room));
         lines.push(self.heading("In another terminal"));
         lines.extend(commands);
         lines.push(self.keys());
         lines
+    }
+
+    /// The panel, and as much besides as there is room for.
+    fn with_panel(&self, height: usize) -> Vec<Line<'a>> {
+        let besides = [
+            self.title(),
+            self.temperature(),
+            self.humidity(),
+            self.lamp(),
+            self.connection(),
+        ];
+        let Some(size) = self
+            .panel_size(besides.len() + ONE + 1, height)
+            .or_else(|| self.panel_size(0, height))
+        else {
+            return Vec::new();
+        };
+        let mut left = height.saturating_sub(size.lines());
+        let keys = left.min(1);
+        left -= keys;
+        let mut lines: Vec<_> = besides.into_iter().take(left).collect();
+        left -= lines.len();
+        lines.extend(self.panel(size));
+        lines.extend(self.log(left));
+        lines.extend((keys == 1).then(|| self.keys()));
+        lines
+    }
+
+    /// The largest panel for which there is room with so many other lines.
+    fn panel_size(&self, others: usize, height: usize) -> Option<Size> {
+        let room = height.checked_sub(others)?;
+        Size::within(usize::from(self.width), room, self.looks)
+    }
+
+    fn panel(&self, size: Size) -> Vec<Line<'a>> {
+        self.model.sight.drawn(size, self.looks)
     }
 
     fn medium(&self, height: u16) -> Vec<Line<'a>> {
@@ -247,18 +292,22 @@ impl<'a> Painter<'a> {
     }
 
     fn lamp(&self) -> Line<'a> {
-        let (dot, text, style) = match self.model.lamp {
-            Some(Lamp::On) => (
-                self.dot(true),
-                "on",
-                self.colour(Color::Yellow).patch(self.bold()),
-            ),
-            Some(Lamp::Off) => (self.dot(false), "off", Style::new()),
-            None => (self.dot(false), "--", self.dim()),
+        let bright = self.colour(Color::Yellow).patch(self.bold());
+        let (text, style) = match self.model.lamp {
+            Some(Lamp::On) => ("on", bright),
+            Some(Lamp::Off) => ("off", Style::new()),
+            None => ("--", self.dim()),
+        };
+        // While it calls for somebody, or plays Morse code, that is not its state.
+        let (dot, light) = match self.model.light.or(self.model.lamp) {
+            Some(Lamp::On) => (self.dot(true), bright),
+            Some(Lamp::Off) => (self.dot(false), Style::new()),
+            None => (self.dot(false), self.dim()),
         };
         let mut line = Line::from(vec![
             self.label("Lamp", "Lamp"),
-            Span::styled(format!("{dot} {text:<3}"), style),
+            Span::styled(dot, light),
+            Span::styled(format!(" {text:<3}"), style),
         ]);
         if self.model.lamp.is_some() {
             line.push_span(self.since(self.model.lamp_since));
@@ -386,25 +435,25 @@ impl<'a> Painter<'a> {
     }
 
     fn keys(&self) -> Line<'a> {
-        let key = |name: &'static str| Span::styled(name, self.bold());
-        match self.width {
-            WIDE.. => Line::from(vec![
-                Span::raw(" "),
-                key("l"),
-                Span::raw(" or "),
-                key("space"),
-                Span::raw(" switches the lamp over MQTT   "),
-                key("q"),
-                Span::raw(" ends the demo"),
-            ]),
-            _ => Line::from(vec![
-                Span::raw(" "),
-                key("l"),
-                Span::raw(" lamp  "),
-                key("q"),
-                Span::raw(" quit"),
-            ]),
+        let keys: &[_] = match self.width {
+            WIDE.. => &[
+                ("l", "lamp"),
+                ("b", "button"),
+                ("r", "reply"),
+                ("p", "presets"),
+                ("s", "screen"),
+                ("q", "quit"),
+            ],
+            NARROW.. => &[("l", "lamp"), ("b", "button"), ("q", "quit")],
+            _ => &[("l", "lamp"), ("q", "quit")],
+        };
+        let mut line = Line::default();
+        for (key, what) in keys {
+            line.push_span(Span::raw(" "));
+            line.push_span(Span::styled(*key, self.bold()));
+            line.push_span(Span::raw(format!(" {what} ")));
         }
+        line
     }
 
     fn dot(&self, full: bool) -> &'static str {

@@ -4,7 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use aldis_flash::chip::{Role, Verdict};
-use aldis_flash::config::{Error, MAX_LEN, MAX_TEXT, Pins, Unfit, Wifi};
+use aldis_flash::config::{
+    Error, MAX_LEN, MAX_PRESETS, MAX_TEXT, Messages, Pins, Presets, Unfit, Wifi,
+};
 use aldis_mqtt::Versions;
 use aldis_pc::config::{self, Config, Remark};
 use aldis_pc::{BrokerUrl, Secret};
@@ -192,6 +194,11 @@ fn record(config: &Config) -> Result<Vec<u8>, (Place, String)> {
     let url = config.broker.url.as_ref();
     let (host, port) = url.map_or(("", 0), |url| (&url.host, url.port));
     let password = config.broker.password.as_ref().map(Secret::expose);
+    let presets = Presets::new(config.messages.presets.iter().map(String::as_str));
+    let presets = presets.ok_or_else(|| {
+        let what = format!("should be at most {MAX_PRESETS} texts");
+        (("messages", "presets"), what)
+    })?;
     let flash = aldis_flash::Config {
         id: config.id.as_deref(),
         prefix: &config.prefix,
@@ -217,6 +224,13 @@ fn record(config: &Config) -> Result<Vec<u8>, (Place, String)> {
         interval_s: config.readout.interval_s,
         confirm: config.readout.confirm,
         model: config.sensor,
+        messages: Messages {
+            reply: config.messages.reply.as_deref(),
+            presets,
+            peer: config.messages.peer.as_deref(),
+        },
+        morse: config.morse,
+        screen: config.screen,
         level: config.console,
         ..aldis_flash::Config::new(host, port)
     };
@@ -278,6 +292,9 @@ mod tests {
             pins = { led = 4, dht22 = 13, scl = 26, sda = 25, button = 27 }
             readout = { topic = false, command_topic = "b", interval_s = 7, confirm = true }
             sensor = { model = "dht11" }
+            messages = { reply = "Coming", peer = "attic", presets = ["Come down", "Ačiū"] }
+            morse = { wpm = 25 }
+            screen = { address = 0x3D, rotated = true }
             console = { level = "debug" }
         "#;
         let config = Config::parse("device.toml", text.as_bytes()).unwrap();
@@ -306,11 +323,55 @@ mod tests {
             interval_s: 7,
             confirm: true,
             model: aldis_device::dht::Model::Dht11,
+            messages: Messages {
+                reply: Some("Coming"),
+                presets: Presets::new(["Come down", "Ačiū"]).unwrap(),
+                peer: Some("attic"),
+            },
+            morse: config::Morse {
+                key: false,
+                wpm: 25,
+            },
+            screen: config::Screen {
+                address: 0x3d,
+                rotated: true,
+            },
             level: config::Level::Debug,
             ..aldis_flash::Config::new("hub", 1884)
         };
         assert_eq!(aldis_flash::Config::decode(&record), Ok(expected));
         assert_eq!(said(text, ESP32), Ok(vec![]));
+    }
+
+    /// The longest file that is right, and a board that has no room for it.
+    #[test]
+    fn everything_that_is_right_fits_into_a_board() {
+        let (text, name) = ("x".repeat(255), "x".repeat(64));
+        let label = "x".repeat(63);
+        let host = format!("{label}.{label}.{label}.{}", &label[..61]);
+        let presets: Vec<_> = (0..8).map(|_| format!("'{name}'")).collect();
+        let file = format!(
+            "id = '{name}'\nprefix = '{name}'\nwifi = {{ ssid = '{ssid}', password = '{wifi}', \
+             country = 'LT' }}\nbroker = {{ url = 'mqtt://{host}:65535', version = 4, \
+             username = '{text}', password = '{text}', keep_alive_s = 65535 }}\n\
+             pins = {{ led = 4, dht22 = 13, scl = 26, sda = 25, button = 27 }}\n\
+             readout = {{ topic = 'a{topic}', command_topic = 'b{topic}' }}\n\
+             messages = {{ reply = '{text}', peer = '{peer}', presets = [{presets}] }}\n\
+             morse = {{ key = false, wpm = 40 }}\nscreen = {{ address = 0x3D, rotated = true }}",
+            peer = "y".repeat(64),
+            ssid = "x".repeat(32),
+            wifi = "f".repeat(64),
+            topic = "x".repeat(aldis_protocol::topic::MAX_LEN - 1),
+            presets = presets.join(", "),
+        );
+        assert_eq!(said(&file, ESP32), Ok(vec![]));
+        let config = Config::parse("device.toml", file.as_bytes()).unwrap();
+        let record = record(&config).unwrap();
+        assert!(
+            record.len() > 2_150 && record.len() <= MAX_LEN,
+            "{}",
+            record.len()
+        );
     }
 
     /// A board that cannot do what its file says is found out at the board.
@@ -398,6 +459,15 @@ mod tests {
         assert_eq!(warnings.len(), 2);
         assert!(warnings[0].starts_with("device.toml:6: `led = 1` in [pins]: the console speaks"));
         assert!(warnings[1].contains("pull-up"));
+        // The button sends nothing.
+        let text = format!("{RIGHT}[messages]\nreply = 'yes'\n[morse]\nkey = true");
+        for target in [ESP32, Target::Virt] {
+            let warnings = said(&text, target).unwrap();
+            assert_eq!(warnings.len(), 1);
+            assert!(
+                warnings[0].starts_with("device.toml:6: `reply = \"yes\"` in [messages]: cannot")
+            );
+        }
         // A board resolves such names itself.
         let text = "[wifi]\nssid = 'a'\n[broker]\nurl = 'mqtt://hub.local'";
         assert!(said(text, ESP32).unwrap().is_empty());

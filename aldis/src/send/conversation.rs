@@ -14,6 +14,8 @@ use crate::client::{self, Broker, ClientLink, Contact, Failure};
 
 /// How much later than its time the last word about a message may come.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long after the broker took the message a device that says nothing is told as missing.
+const ABSENT: Duration = Duration::from_secs(2);
 
 /// A message on its way, and what is known of it.
 pub struct Conversation<'a> {
@@ -28,8 +30,10 @@ pub struct Conversation<'a> {
     /// The message is to be handed to the session.
     due: bool,
     under_way: Option<PublicationId>,
-    /// The broker took the message.
-    taken: bool,
+    /// When the broker first took the message.
+    taken: Option<Instant>,
+    /// A broker may have lost what the device said, and the device was not heard to come back.
+    in_doubt: bool,
     /// The latest state that the device told.
     state: Option<MessageState>,
     status: Option<Availability>,
@@ -52,7 +56,8 @@ impl<'a> Conversation<'a> {
             listening: false,
             due: true,
             under_way: None,
-            taken: false,
+            taken: None,
+            in_doubt: false,
             state: None,
             status: None,
             said_absent: false,
@@ -81,13 +86,8 @@ impl<'a> Conversation<'a> {
                 self.publish(link)?;
             }
             // A device that has the message tells its end itself.
-            let expiry = expiry.filter(|_| self.state.is_none());
-            let over = async {
-                match expiry {
-                    Some(at) => sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let over = at(expiry.filter(|_| self.state.is_none()));
+            let absent = at(self.absent_from());
             let (token, ended) = tokio::select! {
                 biased;
                 event = link.next() => {
@@ -98,6 +98,13 @@ impl<'a> Conversation<'a> {
                     (token, self.event(&event))
                 }
                 () = over => (None, Some(Err(self.expired()))),
+                () = absent => {
+                    self.say_absent(&format!(
+                        "No device {} is known at this broker ('{}' says nothing); waiting for it",
+                        self.outgoing.device, self.outgoing.status
+                    ));
+                    (None, None)
+                }
             };
             self.acknowledge(link, token);
             if let Some(ended) = ended {
@@ -152,7 +159,8 @@ impl<'a> Conversation<'a> {
                 // What the device said meanwhile is lost, and perhaps the message as well. The
                 // device knows it by its id, and says again what became of it.
                 self.listening = false;
-                self.due = self.due || self.taken;
+                self.due = true;
+                self.in_doubt = true;
             }
             Event::Disconnected {
                 cause: cause @ Cause::Refused(reason),
@@ -166,7 +174,7 @@ impl<'a> Conversation<'a> {
             }
             Event::Delivered { id, reason } if self.under_way == Some(*id) => {
                 self.under_way = None;
-                self.taken = true;
+                self.taken.get_or_insert_with(Instant::now);
                 return self.taken(*reason);
             }
             Event::Dropped { id, reason } if self.under_way == Some(*id) => {
@@ -190,33 +198,32 @@ impl<'a> Conversation<'a> {
         None
     }
 
-    /// The broker has the message.
-    fn taken(&mut self, reason: ReasonCode) -> Option<Result<u8, Failure>> {
+    /// The broker has the message: that may be all that was wanted.
+    fn taken(&self, reason: ReasonCode) -> Option<Result<u8, Failure>> {
         let device = self.outgoing.device;
-        if self.args.no_wait {
-            return Some(match reason {
-                ReasonCode::NO_MATCHING_SUBSCRIBERS => Err(Failure::failed(format!(
-                    "nobody at this broker takes messages for {device}: the message is lost. \
-                     Check the device's name, and that it was connected once"
-                ))),
-                _ => Ok(0),
-            });
+        match reason {
+            _ if !self.args.no_wait => None,
+            ReasonCode::NO_MATCHING_SUBSCRIBERS => Some(Err(Failure::failed(format!(
+                "nobody at this broker takes messages for {device}: the message is lost. Check \
+                 the device's name, and that it was connected once"
+            )))),
+            _ => Some(Ok(0)),
         }
-        // What the broker keeps came before this.
-        if self.status.is_none() && self.state.is_none() {
-            self.say_absent(&format!(
-                "No device {device} is known at this broker ('{}' says nothing); waiting for it",
-                self.outgoing.status
-            ));
-        }
-        None
+    }
+
+    /// When to say that nothing is known of the device.
+    fn absent_from(&self) -> Option<Instant> {
+        let unknown = self.status.is_none() && self.state.is_none() && !self.said_absent;
+        self.taken
+            .filter(|_| unknown)
+            .and_then(|taken| taken.checked_add(ABSENT))
     }
 
     fn message(&mut self, message: &Message<'_>) -> Option<Result<u8, Failure>> {
         let topic = message.topic.as_str();
         // A topic may be two of them: who sends to itself.
         if topic == self.outgoing.status {
-            self.status(message.payload);
+            self.status(message);
         }
         if topic == self.outgoing.replies && !message.retain {
             self.reply(message.payload)
@@ -227,21 +234,24 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    fn status(&mut self, payload: &[u8]) {
+    fn status(&mut self, message: &Message<'_>) {
         let device = self.outgoing.device;
-        let before = std::mem::replace(&mut self.status, Availability::decode(payload));
+        self.status = Availability::decode(message.payload);
         match self.status {
             Some(Availability::Offline) if self.state.is_none() => {
                 self.say_absent(&format!(
                     "{device} is offline; the message waits for it at the broker"
                 ));
             }
-            Some(Availability::Online) if before != self.status => {
-                if std::mem::take(&mut self.said_absent) && !self.args.broker.quiet {
+            Some(Availability::Online) => {
+                let was_absent = std::mem::take(&mut self.said_absent);
+                if was_absent && !self.args.broker.quiet {
                     eprintln!("{device} is online");
                 }
-                // The broker may have had nobody to keep it for.
-                self.due |= self.taken && self.state.is_none();
+                // It has just connected, and the broker may have had nobody to keep it for.
+                if was_absent || !message.retain {
+                    self.due |= std::mem::take(&mut self.in_doubt) || self.state.is_none();
+                }
             }
             _ => {}
         }
@@ -315,8 +325,8 @@ impl<'a> Conversation<'a> {
     fn expired(&self) -> Failure {
         let device = self.outgoing.device;
         let words = match self.taken {
-            true => format!("the message has expired: {device} has not answered in its time"),
-            false => "the message has expired before the broker took it".to_owned(),
+            Some(_) => format!("the message has expired: {device} has not answered in its time"),
+            None => "the message has expired before the broker took it".to_owned(),
         };
         Failure::new(EXPIRED, words)
     }
@@ -326,19 +336,27 @@ impl<'a> Conversation<'a> {
         let device = self.outgoing.device;
         let missing = self.args.wait.missing();
         let words = match (self.taken, self.state) {
-            (false, None) => "the broker has not taken the message".to_owned(),
+            (None, None) => "the broker has not taken the message".to_owned(),
             (_, Some(_)) => format!("{device} has the message, but {missing}"),
-            (true, None) if self.said_absent => format!(
+            (Some(_), None) if self.status != Some(Availability::Online) => format!(
                 "{device} is not there and has not answered. If it was connected to this broker \
                  before, the message waits for it"
             ),
-            (true, None) => format!("{device} has not answered"),
+            (Some(_), None) => format!("{device} has not answered"),
         };
         let waited = self.args.patience().unwrap_or_default();
         Failure::new(
             NO_ANSWER,
             format!("{words} (waited {})", humantime::format_duration(waited)),
         )
+    }
+}
+
+/// Waits until then; without a time, for ever.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -4,6 +4,8 @@
 #![allow(dead_code)]
 
 pub mod elf;
+#[cfg(unix)]
+pub mod terminal;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write as _};
@@ -336,6 +338,12 @@ impl Broker {
         while !self.run() {
             assert!(Instant::now() < until, "port {} stays taken", self.port);
         }
+    }
+
+    /// Starts it anew with other settings.
+    pub fn restart_with(&mut self, settings: &str) {
+        settings.clone_into(&mut self.settings);
+        self.restart();
     }
 
     pub fn url(&self) -> String {

@@ -7,6 +7,7 @@ mod common;
 mod configuration;
 mod conversation;
 mod machine;
+mod messages;
 mod namespace;
 mod networks;
 mod recorder;

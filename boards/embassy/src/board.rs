@@ -1,6 +1,6 @@
 //! A board as the device sees it: hardware, store and console.
 
-use aldis_device::{Board, Kept, Notice, Saved, Vitals};
+use aldis_device::{Board, Kept, Letter, Mark, Notice, Saved, Vitals};
 use aldis_flash::Store;
 use aldis_flash::config::{Config, Level};
 use aldis_flash::store::Error;
@@ -51,6 +51,13 @@ impl<'b, H: Hardware, F: NorFlash> EmbassyBoard<'b, H, F> {
         self.hardware.print(level, format_args!("{line}"));
     }
 
+    fn say_lamp(&mut self, lamp: Lamp) {
+        if self.lamp != Some(lamp) {
+            self.lamp = Some(lamp);
+            self.say(Level::Info, Line::Lamp(lamp));
+        }
+    }
+
     fn stored(&mut self, stored: Result<(), Error>) {
         match stored {
             Ok(()) => self.store_failed = false,
@@ -70,9 +77,9 @@ impl<H: Hardware, F: NorFlash> Board for EmbassyBoard<'_, H, F> {
 
     fn light(&mut self, lamp: Lamp) {
         self.hardware.light(lamp);
-        if self.lamp != Some(lamp) {
-            self.lamp = Some(lamp);
-            self.say(Level::Info, Line::Lamp(lamp));
+        // As it was before the start; later it may be lit to call for somebody.
+        if self.lamp.is_none() {
+            self.say_lamp(lamp);
         }
     }
 
@@ -93,6 +100,20 @@ impl<H: Hardware, F: NorFlash> Board for EmbassyBoard<'_, H, F> {
     fn done(&mut self, kept: &Kept) {
         if let Some(store) = &mut self.store {
             let stored = store.done(kept);
+            self.stored(stored);
+        }
+    }
+
+    fn keep_letter(&mut self, _place: usize, letter: &Letter) {
+        if let Some(store) = &mut self.store {
+            let stored = store.keep_letter(letter);
+            self.stored(stored);
+        }
+    }
+
+    fn mark_letter(&mut self, _place: usize, mark: &Mark) {
+        if let Some(store) = &mut self.store {
+            let stored = store.mark_letter(mark);
             self.stored(stored);
         }
     }
@@ -134,9 +155,15 @@ impl<H: Hardware, F: NorFlash> Board for EmbassyBoard<'_, H, F> {
             Notice::Refused { topic, reason } => {
                 self.say(Level::Warn, Line::Refused(topic, reason));
             }
-            // The lamp was told when it was lit, the command with it.
+            Notice::Lamp(lamp) => self.say_lamp(lamp),
+            Notice::Message { id, .. } => self.say(Level::Info, Line::Message(id)),
+            Notice::MessageState { id, state } => {
+                self.say(Level::Info, Line::MessageState(id, state));
+            }
+            Notice::Sending { to, .. } => self.say(Level::Info, Line::Sending(to)),
+            Notice::Heard { text, wpm } => self.say(Level::Info, Line::Heard(text, wpm)),
+            // The lamp tells of the command.
             Notice::Lost(_)
-            | Notice::Lamp(_)
             | Notice::Command { .. }
             | Notice::Published { .. }
             | Notice::Delivered { .. }

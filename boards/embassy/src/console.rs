@@ -5,7 +5,7 @@ use core::fmt;
 use core::net::Ipv4Addr;
 
 use aldis_mqtt::{Cause, Version};
-use aldis_protocol::{Lamp, Reading, ResetReason, SensorState};
+use aldis_protocol::{Lamp, MessageState, Reading, ResetReason, SensorState};
 
 /// A line of the console. Printed, it is that line.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +63,14 @@ pub enum Line<'a> {
     Lamp(Lamp),
     /// A measurement.
     Reading(Reading),
+    /// A message for the person at the device came: its id.
+    Message(&'a str),
+    /// What became of a message.
+    MessageState(&'a str, MessageState),
+    /// A message of the person at the device is on its way: to whom.
+    Sending(&'a str),
+    /// Somebody keyed this, at so many words a minute.
+    Heard(&'a str, u8),
     /// A message was not obeyed: its topic, and why.
     Ignored(&'a str, &'a str),
     /// The broker refused a topic: why.
@@ -123,6 +131,10 @@ impl fmt::Display for Line<'_> {
                 reading.temperature(),
                 reading.humidity()
             ),
+            Self::Message(id) => write!(f, "message: {id} received"),
+            Self::MessageState(id, state) => write!(f, "message: {id} {state}"),
+            Self::Sending(to) => write!(f, "message: sending to {to}"),
+            Self::Heard(text, wpm) => write!(f, "morse: {text} at {wpm} wpm"),
             Self::Ignored(topic, why) => write!(f, "ignored: {topic}: {why}"),
             Self::Refused(topic, reason) => write!(f, "refused: {topic}: {reason}"),
             Self::Order(order) => f.write_str(match order {
@@ -185,6 +197,13 @@ mod tests {
                 Line::Config(aldis_flash::config::Error::Damaged),
                 "config: damaged: write it again with `aldis flash --config-only`",
             ),
+            (Line::Message("7"), "message: 7 received"),
+            (
+                Line::MessageState("7", MessageState::Read),
+                "message: 7 read",
+            ),
+            (Line::Sending("hall"), "message: sending to hall"),
+            (Line::Heard("SOS", 12), "morse: SOS at 12 wpm"),
             (
                 Line::Reading(Reading { t: -78, h: 703 }),
                 "reading: -7.8C 70.3%",

@@ -21,6 +21,7 @@ pub mod radio;
 pub mod witness;
 
 mod board;
+mod display;
 mod network;
 mod run;
 mod signals;
@@ -32,6 +33,7 @@ pub use signals::{flashes, without_config};
 use core::fmt;
 
 use aldis_device::dht::Pulse;
+use aldis_device::screen::Wifi;
 use aldis_device::{Order, Radio, Vitals};
 use aldis_flash::config::Level;
 use aldis_protocol::Lamp;
@@ -43,6 +45,11 @@ pub trait Hardware {
 
     /// How the board is; the losses of addresses are counted here already.
     fn vitals(&mut self) -> Vitals;
+
+    /// How well the access point is heard, for the display.
+    fn wifi(&mut self) -> Wifi {
+        Wifi::Absent
+    }
 
     /// Feeds the watchdog.
     fn feed(&mut self);
@@ -63,6 +70,23 @@ pub trait Sensor {
     /// [`Device::MEASUREMENT_MS`](aldis_device::Device::MEASUREMENT_MS), whatever
     /// the wire does.
     fn measure(&mut self, pulses: &mut [Pulse]) -> impl Future<Output = usize>;
+}
+
+/// The button.
+pub trait Button {
+    /// Waits until the contact closes or opens, and says whether it is closed. Dropped
+    /// meanwhile, it loses nothing that the next call does not find.
+    fn edge(&mut self) -> impl Future<Output = bool>;
+}
+
+/// A board without a button.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoButton;
+
+impl Button for NoButton {
+    async fn edge(&mut self) -> bool {
+        core::future::pending().await
+    }
 }
 
 /// The most pulses of a measurement: an AM2301 sends 64 bits.

@@ -55,6 +55,11 @@ impl Address {
         })
     }
 
+    /// The address, while there is one.
+    pub const fn now(&self) -> Option<Ipv4Addr> {
+        self.now
+    }
+
     pub const fn is_up(&self) -> bool {
         self.now.is_some()
     }

@@ -3,27 +3,31 @@
 use core::cell::RefCell;
 
 use aldis_device::dht::Pulse;
-use aldis_device::{Backlog, Device, Mail, Saved, Supervisor};
+use aldis_device::screen::{Frame, Panel, Rotation, Screen};
+use aldis_device::{Backlog, Device, Facts, Mail, Saved, Supervisor};
 use aldis_flash::Store;
 use aldis_flash::config::{self, Config, Level};
 use aldis_flash::layout::Partition;
 use aldis_mqtt::link::embassy::{EmbassyClock, Lookup, TcpConnector};
 use aldis_mqtt::link::{Clock, Link};
 use aldis_mqtt::{Event, Instant, Network, Transport};
-use embassy_futures::join::join3;
+use embassy_futures::join::join5;
 use embassy_futures::poll_once;
-use embassy_futures::select::{Either3, select3};
+use embassy_futures::select::{Either4, select, select4};
 use embassy_net::Stack;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::channel::Channel;
 use embassy_sync::signal::Signal;
 use embassy_time::Timer;
+use embedded_hal_async::i2c::I2c;
 use embedded_storage_async::nor_flash::{NorFlash, ReadNorFlash};
 
 use crate::board::EmbassyBoard;
 use crate::console::Line;
+use crate::display::Glass;
 use crate::network::{Address, Change, addresses};
 use crate::witness::Seen;
-use crate::{Hardware, PULSES, Sensor};
+use crate::{Button, Hardware, PULSES, Sensor};
 
 /// The most readings that wait for delivery.
 const BACKLOG: usize = 512;
@@ -37,6 +41,7 @@ const SEGMENT: usize = 1_400;
 pub struct Memory {
     backlog: Backlog<BACKLOG>,
     mail: Mail,
+    frame: RefCell<Frame>,
     receive: [u8; 1_536],
     transmit: [u8; 2_048],
     segment: [u8; SEGMENT],
@@ -49,6 +54,7 @@ impl Memory {
         Self {
             backlog: Backlog::new(),
             mail: Mail::new(),
+            frame: RefCell::new(Frame::new()),
             receive: [0; 1_536],
             transmit: [0; 2_048],
             segment: [0; SEGMENT],
@@ -69,6 +75,9 @@ const LOOK_MS: u32 = 1_000;
 /// How often somebody is asked whether anything comes through, in milliseconds, while
 /// the broker does not show it.
 const ASK_MS: u32 = 5_000;
+
+/// Edges of the button that wait for the device.
+const EDGES: usize = 16;
 
 /// The length of the memory that a configuration is read into.
 pub const CONFIG_LEN: usize = config::MAX_LEN;
@@ -103,11 +112,15 @@ pub struct Start<'a> {
 }
 
 /// What it is made of.
-pub struct Parts<'p, H, S, F> {
+pub struct Parts<'p, H, S, F, I, B> {
     /// Lamp, watchdog, radio, console.
     pub hardware: &'p mut H,
     /// The climate sensor.
     pub sensor: &'p mut S,
+    /// The bus of the display; without it, there is none.
+    pub display: Option<I>,
+    /// The button.
+    pub button: B,
     /// Where it remembers; without it, it forgets.
     pub store: Option<&'p mut Store<F>>,
     /// The network stack. Its card is a [`Witness`](crate::witness::Witness).
@@ -124,13 +137,15 @@ pub struct Parts<'p, H, S, F> {
 ///
 /// Gives up if the configuration cannot work. It was checked when it was read, so what
 /// is left is a PC's mistake.
-pub async fn run<H: Hardware, S: Sensor, F: NorFlash>(
+pub async fn run<H: Hardware, S: Sensor, F: NorFlash, I: I2c, B: Button>(
     start: &Start<'_>,
-    parts: Parts<'_, H, S, F>,
+    parts: Parts<'_, H, S, F, I, B>,
 ) -> config::Error {
     let Parts {
         hardware,
         sensor,
+        display,
+        mut button,
         store,
         stack,
         seen,
@@ -157,13 +172,21 @@ pub async fn run<H: Hardware, S: Sensor, F: NorFlash>(
             reset: vitals.reset,
         },
     );
-    let mut device = Device::new(settings, start.saved, &mut memory.backlog, &mut memory.mail, now, &mut board);
+    let mut device = Device::new(
+        settings,
+        start.saved,
+        &mut memory.backlog,
+        &mut memory.mail,
+        now,
+        &mut board,
+    );
     let mut safe = device.is_safe();
     if safe {
         board.say(Level::Warn, Line::Safe);
     }
     if let Some(store) = &mut board.store {
         store.recall(BACKLOG, |reading| device.recall(reading));
+        store.recall_letters(|place, letter, mark| device.recall_letter(place, letter, mark));
     }
     let Ok(mut session) = session_memory.session(&settings, start.seed, now) else {
         return config::Error::Entry("broker");
@@ -187,6 +210,30 @@ pub async fn run<H: Hardware, S: Sensor, F: NorFlash>(
         wifi_losses: None,
         look_at: now,
         ask_at: now,
+    };
+
+    let glass = Glass::new(&memory.frame);
+    glass.safe.set(safe);
+    let screen = Screen::new(&memory.frame);
+    let mut draw_at = now;
+    let network = start.config.wifi.map(|wifi| wifi.ssid);
+    let edges = Channel::<NoopRawMutex, bool, EDGES>::new();
+    let pressing = async {
+        loop {
+            let pressed = button.edge().await;
+            edges.send(pressed).await;
+        }
+    };
+    let showing = async {
+        if let Some(bus) = display {
+            let screen = start.config.screen;
+            let rotation = match screen.rotated {
+                true => Rotation::Half,
+                false => Rotation::Upright,
+            };
+            let mut panel = Panel::new(bus, screen.address, rotation);
+            glass.run(&mut panel).await;
+        }
     };
 
     let begin = Signal::<NoopRawMutex, ()>::new();
@@ -220,9 +267,21 @@ pub async fn run<H: Hardware, S: Sensor, F: NorFlash>(
             }
             if safe && !device.is_safe() {
                 safe = false;
+                glass.safe.set(false);
+                glass.changed.signal(());
                 board.say(Level::Warn, Line::SafeEnds);
             }
-            let deadline = deadline.min(contact.look_at);
+            if device.has_changed() || draw_at <= now {
+                let facts = Facts {
+                    wifi: board.hardware.wifi(),
+                    network: network.unwrap_or_default(),
+                    address: contact.address.now(),
+                    broker: host,
+                };
+                draw_at = screen.draw(&device.view(&facts, now), now);
+                glass.changed.signal(());
+            }
+            let deadline = deadline.min(contact.look_at).min(draw_at);
             open |= session.transport() != Transport::Closed;
             // Without an address an attempt would fail, and the next one wait longer.
             let drive = contact.address.is_up() || open;
@@ -233,23 +292,28 @@ pub async fn run<H: Hardware, S: Sensor, F: NorFlash>(
                 }
             };
             let timer = Timer::at(embassy_time::Instant::from_millis(deadline.as_millis()));
-            match select3(event, ended.wait(), timer).await {
-                Either3::First(event) => {
+            let timer = select(timer, glass.drawn.wait());
+            match select4(event, ended.wait(), edges.receive(), timer).await {
+                Either4::First(event) => {
                     open &= !matches!(event, Event::Disconnected { .. });
                     let reaction = device.event(&event, EmbassyClock.now(), &mut board);
                     let (session, _) = link.parts();
                     device.react(reaction, session, &mut board);
                 }
-                Either3::Second(len) => {
+                Either4::Second(len) => {
                     let pulses = pulses.borrow();
                     let pulses = pulses.get(..len).unwrap_or(&[]);
                     device.measured(pulses, EmbassyClock.now(), &mut board);
                 }
-                Either3::Third(()) => {}
+                Either4::Third(pressed) => device.button(pressed, EmbassyClock.now()),
+                Either4::Fourth(embassy_futures::select::Either::First(())) => {}
+                Either4::Fourth(embassy_futures::select::Either::Second(())) => {
+                    device.drawn(EmbassyClock.now());
+                }
             }
         }
     };
-    let ((), never, _) = join3(measuring, living, lookup.run()).await;
+    let ((), never, _, (), ()) = join5(measuring, living, lookup.run(), pressing, showing).await;
     never
 }
 

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use aldis_device::screen::Wifi;
 use aldis_device::{Order, Radio, Vitals};
 use aldis_embassy::{Hardware, radio};
 use aldis_flash::config::Level;
@@ -52,6 +53,13 @@ impl Hardware for Board {
             free_min: Some(heap.least),
             wifi_losses: Some(self.radio.losses()),
             dhcp_losses: None,
+        }
+    }
+
+    fn wifi(&mut self) -> Wifi {
+        match self.radio.look().joined {
+            true => Wifi::Joined(self.radio.rssi_dbm().unwrap_or(i8::MIN)),
+            false => Wifi::Lost,
         }
     }
 

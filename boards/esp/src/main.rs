@@ -10,7 +10,9 @@
 
 mod board;
 mod brownout;
+mod button;
 mod console;
+mod display;
 mod flash;
 mod lamp;
 mod memory;
@@ -40,6 +42,8 @@ use esp_radio::wifi::Interface;
 use static_cell::{ConstStaticCell, StaticCell};
 
 use board::Board;
+use button::Button;
+use display::Display;
 use pins::CHIP;
 use sensor::Sensor;
 use watchdog::Watchdog;
@@ -146,6 +150,8 @@ async fn main(spawner: Spawner) {
     let parts = Parts {
         hardware: &mut board,
         sensor: &mut sensor,
+        display: Some(Display::new(peripherals.I2C0, pins.scl, pins.sda)),
+        button: Button::new(pins.button),
         store: store.as_mut(),
         stack,
         seen: &RADIO.seen,
@@ -173,7 +179,7 @@ fn network_of(config: &Config<'static>) -> Result<Named, config::Error> {
 }
 
 /// What is on a pin, or nothing and a line about it: contact matters more.
-fn tell<T>(what: &str, pin: u8, found: Result<T, pins::Unusable>) -> Option<T> {
+pub(crate) fn tell<T>(what: &str, pin: u8, found: Result<T, pins::Unusable>) -> Option<T> {
     if let Err(why) = &found {
         console::error(format_args!("{what}: GPIO{pin}: {why}"));
     }

@@ -15,9 +15,10 @@ mod tests;
 
 use core::fmt;
 
-use aldis_device::Settings;
 use aldis_device::dht::Model;
+use aldis_device::{Settings, morse};
 use aldis_mqtt::{Version, Versions};
+use aldis_protocol::Message;
 use aldis_protocol::topic::{self, DEFAULT_COMMAND, DEFAULT_PREFIX, DEFAULT_READOUT};
 
 use crate::crc::crc32;
@@ -29,10 +30,14 @@ const VERSION: u16 = 1;
 const HEADER_LEN: usize = 12;
 
 /// No record is longer than this.
-pub const MAX_LEN: usize = 1_536;
+pub const MAX_LEN: usize = 2_304;
 
-/// The longest text of an entry, such as a password, in bytes.
+/// The longest text of an entry, such as a password or the reply, in bytes.
 pub const MAX_TEXT: usize = 255;
+/// The longest preset, in bytes.
+pub const MAX_PRESET: usize = 64;
+/// The most presets.
+pub const MAX_PRESETS: usize = 8;
 
 /// How much the console says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,6 +93,12 @@ pub struct Config<'a> {
     pub confirm: bool,
     /// Which sensor is connected.
     pub model: Model,
+    /// What the device sends to others.
+    pub messages: Messages<'a>,
+    /// The button and the lamp as a Morse key and light.
+    pub morse: Morse,
+    /// The display.
+    pub screen: Screen,
     /// How much the console says.
     pub level: Level,
 }
@@ -116,6 +127,111 @@ pub struct Pins {
     pub sda: Option<u8>,
     /// The button.
     pub button: Option<u8>,
+}
+
+/// What the device sends to others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Messages<'a> {
+    /// What a long press sends to the sender of a message.
+    pub reply: Option<&'a str>,
+    /// What can be chosen to be sent.
+    pub presets: Presets<'a>,
+    /// The device to which these go; without it they go to the sender of the message
+    /// from which the list was opened.
+    pub peer: Option<&'a str>,
+}
+
+/// Texts to be chosen from, at most [`MAX_PRESETS`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Presets<'a> {
+    texts: [&'a str; MAX_PRESETS],
+    len: usize,
+}
+
+impl<'a> Presets<'a> {
+    /// None.
+    pub const NONE: Self = Self {
+        texts: [""; MAX_PRESETS],
+        len: 0,
+    };
+
+    /// These, if they are not too many.
+    pub fn new(texts: impl IntoIterator<Item = &'a str>) -> Option<Self> {
+        let mut presets = Self::NONE;
+        for text in texts {
+            presets.push(text)?;
+        }
+        Some(presets)
+    }
+
+    fn push(&mut self, text: &'a str) -> Option<()> {
+        *self.texts.get_mut(self.len)? = text;
+        self.len = self.len.saturating_add(1);
+        Some(())
+    }
+
+    /// The texts, in their order.
+    pub fn as_slice(&self) -> &[&'a str] {
+        self.texts.get(..self.len).unwrap_or(&[])
+    }
+}
+
+/// Whether a device can send this and another one shows it on one line: not empty, not
+/// longer than `max` bytes, and without control characters.
+pub fn is_sendable(text: &str, max: usize) -> bool {
+    let message = Message {
+        text,
+        ..Message::default()
+    };
+    text.len() <= max && !text.contains(char::is_control) && message.check().is_ok()
+}
+
+/// The button and the lamp as a Morse key and light.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Morse {
+    /// The button is a key.
+    pub key: bool,
+    /// How fast the lamp plays, in words a minute, unless it is told.
+    pub wpm: u8,
+}
+
+impl Morse {
+    /// What is meant where nothing is said.
+    pub const DEFAULT: Self = Self {
+        key: false,
+        wpm: 12,
+    };
+}
+
+impl Default for Morse {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// The display.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Screen {
+    /// Its address on the bus, one of [`Self::ADDRESSES`].
+    pub address: u8,
+    /// It is mounted upside down.
+    pub rotated: bool,
+}
+
+impl Screen {
+    /// The addresses that a display can have.
+    pub const ADDRESSES: [u8; 2] = [0x3c, 0x3d];
+    /// What is meant where nothing is said.
+    pub const DEFAULT: Self = Self {
+        address: 0x3c,
+        rotated: false,
+    };
+}
+
+impl Default for Screen {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
 }
 
 impl Pins {
@@ -254,6 +370,13 @@ tags! {
     Confirm = 20 "readout.confirm",
     Model = 21 "sensor.model",
     Level = 22 "console.level",
+    Reply = 23 "messages.reply",
+    Preset = 24 "messages.presets",
+    Peer = 25 "messages.peer",
+    MorseKey = 26 "morse.key",
+    MorseWpm = 27 "morse.wpm",
+    ScreenAddress = 28 "screen.address",
+    ScreenRotated = 29 "screen.rotated",
 }
 
 impl<'a> Config<'a> {
@@ -281,6 +404,13 @@ impl<'a> Config<'a> {
             interval_s: 5,
             confirm: false,
             model: Model::Auto,
+            messages: Messages {
+                reply: None,
+                presets: Presets::NONE,
+                peer: None,
+            },
+            morse: Morse::DEFAULT,
+            screen: Screen::DEFAULT,
             level: Level::Info,
         }
     }
@@ -336,6 +466,25 @@ impl<'a> Config<'a> {
         };
         entries.put(Tag::Model, Some(&[model]))?;
         entries.put(Tag::Level, Some(&[self.level as u8]))?;
+        entries.text(Tag::Reply, self.messages.reply)?;
+        for text in self.messages.presets.as_slice() {
+            entries.text(Tag::Preset, Some(text))?;
+        }
+        entries.text(Tag::Peer, self.messages.peer)?;
+        // Those that are not said are the defaults, as in a record of an older program.
+        let (morse, screen) = (Morse::DEFAULT, Screen::DEFAULT);
+        for (tag, value, default) in [
+            (Tag::MorseKey, self.morse.key.into(), morse.key.into()),
+            (Tag::MorseWpm, self.morse.wpm, morse.wpm),
+            (Tag::ScreenAddress, self.screen.address, screen.address),
+            (
+                Tag::ScreenRotated,
+                self.screen.rotated.into(),
+                screen.rotated.into(),
+            ),
+        ] {
+            entries.put(tag, (value != default).then_some(&[value]))?;
+        }
         let len = entries.len;
         seal(header, entries.body, len).ok_or(Unfit::Record)?;
         HEADER_LEN.checked_add(len).ok_or(Unfit::Record)
@@ -413,6 +562,13 @@ impl<'a> Config<'a> {
                     let level = Level::ALL.get(usize::from(byte()?));
                     config.level = *level.ok_or_else(wrong)?;
                 }
+                Tag::Reply => config.messages.reply = Some(text()?),
+                Tag::Preset => config.messages.presets.push(text()?).ok_or_else(wrong)?,
+                Tag::Peer => config.messages.peer = Some(text()?),
+                Tag::MorseKey => config.morse.key = byte()? != 0,
+                Tag::MorseWpm => config.morse.wpm = byte()?,
+                Tag::ScreenAddress => config.screen.address = byte()?,
+                Tag::ScreenRotated => config.screen.rotated = byte()? != 0,
             }
         }
         if !rest.is_empty() {
@@ -452,6 +608,29 @@ impl<'a> Config<'a> {
                 tag,
             )?;
         }
+        let messages = &self.messages;
+        fine(
+            messages
+                .reply
+                .is_none_or(|reply| is_sendable(reply, MAX_TEXT)),
+            Tag::Reply,
+        )?;
+        let mut presets = messages.presets.as_slice().iter();
+        fine(
+            presets.all(|text| is_sendable(text, MAX_PRESET)),
+            Tag::Preset,
+        )?;
+        fine(
+            messages
+                .peer
+                .is_none_or(|peer| topic::check_id(peer).is_ok()),
+            Tag::Peer,
+        )?;
+        fine(morse::WPM.contains(&self.morse.wpm), Tag::MorseWpm)?;
+        fine(
+            Screen::ADDRESSES.contains(&self.screen.address),
+            Tag::ScreenAddress,
+        )?;
         if let Some(wifi) = self.wifi {
             fine((1..=32).contains(&wifi.ssid.len()), Tag::Ssid)?;
             let password = wifi.password.unwrap_or("no password");
@@ -467,7 +646,7 @@ impl<'a> Config<'a> {
     ///
     /// # Errors
     /// If the id cannot stand in a topic.
-    pub fn settings(&self, id: &'a str, version: &'a str) -> Result<Settings<'a>, Error> {
+    pub fn settings<'s>(&'s self, id: &'s str, version: &'s str) -> Result<Settings<'s>, Error> {
         let id = self.id.unwrap_or(id);
         let settings = Settings::new(self.prefix, id).map_err(|_| Error::Entry(Tag::Id.name()))?;
         Ok(Settings {
@@ -476,6 +655,11 @@ impl<'a> Config<'a> {
             interval_ms: self.interval_s.saturating_mul(1_000),
             confirm: self.confirm,
             model: self.model,
+            reply: self.messages.reply,
+            presets: self.messages.presets.as_slice(),
+            peer: self.messages.peer,
+            morse_key: self.morse.key,
+            morse_wpm: self.morse.wpm,
             version,
             versions: self.versions,
             username: self.username,

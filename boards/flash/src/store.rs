@@ -2,21 +2,29 @@
 //! not yet delivered.
 //!
 //! A power cut at any moment leaves the state before a call or the one after it;
-//! `sequential-storage` sees to that. The lamp and the numbers are a map's one
-//! entry, written when the lamp changes, at each start and after each command that
-//! has an id. Messages are a map of their own, with an entry for each and one for
-//! what became of it. Readings are a log, the
-//! oldest page of which is erased when room is needed. Each also says up to which
+//! `sequential-storage` sees to that. The lamp, the numbers and the newest commands
+//! are a map's one entry, written when the lamp changes, at each start and after
+//! each command that has an id. Messages are a map of their own, with an entry for
+//! each and one for what became of it. Where its pages have no room for sixteen of
+//! the longest, it keeps as many of the newest as certainly fit. Readings are a log,
+//! the oldest page of which is erased when room is needed. Each also says up to which
 //! number all before it were done, and, being the newest, what the next number is:
 //! so a reading costs one write, and its delivery none.
 //!
 //! # How long the flash lasts
 //!
-//! A record takes 28 bytes, so 146 fit on a page of 4 KiB. At the default interval
-//! of 5 s there are 17,280 readings in a day and, after an outage, at most one
-//! notice more for each 16 of them: 18,360 records, 126 pages. Of the chips' store
-//! of 48 pages 40 are the log's, so each is erased 3.15 times a day, and 11,500
-//! times in ten years. The flash of the ESP32's modules is made for 100,000
+//! The chips' store has 48 pages of 4 KiB: 20 for the lamp, numbers and commands, 4
+//! for messages and 24 for readings. In a day there are, and in ten years each page
+//! is erased:
+//!
+//! | What | Bytes | On a page | A day | Pages filled | Ten years |
+//! |---|---|---|---|---|---|
+//! | a command with an id each 10 s | 156 | 26 | 8,640 | 332 | 60,700 times |
+//! | 100 messages, the longest, with two marks each | 428 | 9 | 100 | 11 | 10,200 times |
+//! | a reading each 5 s, and at most a notice for each 16 | 28 | 146 | 18,360 | 126 | 19,200 times |
+//!
+//! Messages that are still kept when their page's turn comes are written once more:
+//! that is in the last column. The flash of the ESP32's modules is made for 100,000
 //! (W25Q32JV data sheet, section 8.3; GD25Q32 and others alike).
 
 use core::ops::Range;
@@ -33,9 +41,7 @@ use sequential_storage::map::{MapConfig, MapStorage};
 use sequential_storage::queue::{QueueConfig, QueueStorage};
 
 /// The most pages that the log uses.
-const LOG_PAGES: usize = 40;
-/// The pages of both maps are this part of all.
-const MAPS_SHARE: u32 = 6;
+const LOG_PAGES: usize = 24;
 
 /// How often the next number is saved in the map as well, in case the log is damaged.
 const SAVE_EACH: u32 = 128;
@@ -45,6 +51,8 @@ const SAVED: u8 = 1;
 /// The version of the map's entry; the first one ends after the numbers.
 const SAVED_VERSION: u8 = 2;
 const SAVED_LEN: usize = 16 + 8 * Recent::LEN;
+/// How often an entry is written that cannot be read back.
+const TRIES: u32 = 3;
 /// The keys of messages, and of what became of them.
 const LETTERS: u8 = 0x20;
 const MARKS: u8 = 0x40;
@@ -52,6 +60,13 @@ const MARKS: u8 = 0x40;
 const LETTER_HEAD: usize = 12;
 const LETTER_LEN: usize = LETTER_HEAD + 36 + 64 + 256;
 const MARK_LEN: usize = 12;
+/// What entries take of a page, with their keys and the headers of
+/// `sequential-storage`, in whole words.
+const SAVED_ROOM: u32 = 8 + (SAVED_LEN as u32 + 1).next_multiple_of(4);
+const LETTER_ROOM: u32 = 8 + (LETTER_LEN as u32 + 1).next_multiple_of(4);
+const MARK_ROOM: u32 = 8 + (MARK_LEN as u32 + 1).next_multiple_of(4);
+/// What the state of a page takes of it.
+const PAGE_STATE: u32 = 8;
 /// The length of a record of the log. It begins with its kind.
 const RECORD_LEN: usize = 20;
 const READING: u8 = 1;
@@ -72,8 +87,8 @@ type LogCache = Cache<CalculatedPageStates, ArrayPagePointers<LOG_PAGES>, Uncach
 /// Why something could not be kept or read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// The part of the flash has fewer than four pages, or does not begin or end
-    /// where a page does.
+    /// The part of the flash has fewer than four pages, or too small ones, or does not
+    /// begin or end where a page does.
     Geometry,
     /// The flash refused.
     Flash,
@@ -98,7 +113,7 @@ pub struct Store<F> {
     flash: F,
     map: Range<u32>,
     /// Where there is room for messages.
-    letters: Option<Range<u32>>,
+    letters: Option<Letters>,
     log: Range<u32>,
     cache: Option<LogCache>,
     /// The newest record of the log, once it was looked for.
@@ -177,46 +192,79 @@ impl<F: NorFlash> Store<F> {
         self.put(self.map.clone(), SAVED, &entry)
     }
 
-    /// Keeps a message in this place.
+    /// Keeps a message, in the place of the oldest where there is no other.
     ///
     /// # Errors
     /// If the flash refused, or is too small for messages.
-    pub fn keep_letter(&mut self, place: usize, letter: &Letter) -> Result<(), Error> {
+    pub fn keep_letter(&mut self, letter: &Letter) -> Result<(), Error> {
+        let (part, slot) = self.slot(letter.number)?;
+        // The number was another message's, which the flash has lost.
+        if self
+            .mark(slot)
+            .is_some_and(|mark| mark.number == letter.number)
+        {
+            let mark = encode_mark(&Mark {
+                number: letter.number,
+                state: MessageState::Received,
+                told: false,
+                age_ms: 0,
+            });
+            self.put(part.clone(), MARKS.saturating_add(slot), &mark)?;
+        }
         let mut entry = [0; LETTER_LEN];
         let len = encode_letter(letter, &mut entry).ok_or(Error::Flash)?;
         let entry = entry.get(..len).unwrap_or(&[]);
-        self.put_letter(LETTERS, place, entry)
+        self.put(part, LETTERS.saturating_add(slot), entry)
     }
 
-    /// Keeps what became of the message in this place.
+    /// Keeps what became of a message. If a newer message has its place, there is
+    /// nothing to keep.
     ///
     /// # Errors
     /// If the flash refused, or is too small for messages.
-    pub fn mark_letter(&mut self, place: usize, mark: &Mark) -> Result<(), Error> {
-        self.put_letter(MARKS, place, &encode_mark(mark))
+    pub fn mark_letter(&mut self, mark: &Mark) -> Result<(), Error> {
+        let (part, slot) = self.slot(mark.number)?;
+        let letter = self.letter(slot);
+        if letter.is_none_or(|letter| letter.number != mark.number) {
+            return Ok(());
+        }
+        self.put(part, MARKS.saturating_add(slot), &encode_mark(mark))
     }
 
-    /// The messages that are kept, and what is known of each.
+    /// The messages that are kept, each in a place of its own, and what is known of
+    /// each.
     pub fn recall_letters(&mut self, mut recall: impl FnMut(usize, Letter, Option<Mark>)) {
-        let Some(part) = self.letters.clone() else {
-            return;
-        };
-        for place in 0..Mail::PLACES {
-            let mut buffer = Buffer::<{ LETTER_LEN + 16 }>::new();
-            let key = |first: u8| first.saturating_add(u8::try_from(place).unwrap_or(0));
-            let letter = self.get(part.clone(), key(LETTERS), &mut buffer.0);
-            let Some(letter) = letter.and_then(decode_letter) else {
+        let places = self.letters.as_ref().map_or(0, |letters| letters.places);
+        for place in 0..places {
+            let Some(letter) = self.letter(place) else {
                 continue;
             };
-            let mark = self.get(part.clone(), key(MARKS), &mut buffer.0);
-            recall(place, letter, mark.and_then(decode_mark));
+            let mark = self.mark(place);
+            let mark = mark.filter(|mark| mark.number == letter.number);
+            recall(place.into(), letter, mark);
         }
     }
 
-    fn put_letter(&mut self, first: u8, place: usize, entry: &[u8]) -> Result<(), Error> {
-        let part = self.letters.clone().ok_or(Error::Geometry)?;
-        let place = u8::try_from(place).map_err(|_| Error::Geometry)?;
-        self.put(part, first.saturating_add(place), entry)
+    /// Where the message with this number is, if it is kept.
+    fn slot(&self, number: u32) -> Result<(Range<u32>, u8), Error> {
+        let letters = self.letters.as_ref().ok_or(Error::Geometry)?;
+        let slot = number.checked_rem(letters.places.into());
+        let slot = slot.and_then(|slot| u8::try_from(slot).ok());
+        Ok((letters.part.clone(), slot.ok_or(Error::Geometry)?))
+    }
+
+    fn letter(&mut self, slot: u8) -> Option<Letter> {
+        let mut buffer = Buffer::<{ LETTER_LEN + 16 }>::new();
+        let part = self.letters.as_ref()?.part.clone();
+        self.get(part, LETTERS.saturating_add(slot), &mut buffer.0)
+            .and_then(decode_letter)
+    }
+
+    fn mark(&mut self, slot: u8) -> Option<Mark> {
+        let mut buffer = Buffer::<{ LETTER_LEN + 16 }>::new();
+        let part = self.letters.as_ref()?.part.clone();
+        self.get(part, MARKS.saturating_add(slot), &mut buffer.0)
+            .and_then(decode_mark)
     }
 
     /// Stores an entry of a map.
@@ -225,14 +273,22 @@ impl<F: NorFlash> Store<F> {
         let config = MapConfig::<&mut F>::try_new(part).ok();
         let config = config.ok_or(Error::Geometry)?;
         let mut map = MapStorage::new(&mut self.flash, config, Cache::new_uncached());
-        let stored = done(map.store_item(&mut buffer.0, &key, &entry));
-        if stored.is_ok() {
-            return Ok(());
+        for _ in 0..TRIES {
+            match done(map.store_item(&mut buffer.0, &key, &entry)) {
+                Ok(()) => {}
+                Err(Some(sequential_storage::Error::Storage { .. }) | None) => {
+                    return Err(Error::Flash);
+                }
+                Err(_) => break,
+            }
+            // A byte that was not erased any more stays what it was.
+            let there = done(map.fetch_item::<&[u8]>(&mut buffer.0, &key));
+            if there.is_ok_and(|there| there == Some(entry)) {
+                return Ok(());
+            }
         }
         // Whatever is in the way: what is new is more than what cannot be read.
-        if !matches!(stored, Err(Some(sequential_storage::Error::Storage { .. }))) {
-            done(map.erase_all()).map_err(|_| Error::Flash)?;
-        }
+        done(map.erase_all()).map_err(|_| Error::Flash)?;
         done(map.store_item(&mut buffer.0, &key, &entry)).map_err(|_| Error::Flash)
     }
 
@@ -446,27 +502,57 @@ fn log_pages<F: NorFlash>(log: &Range<u32>) -> usize {
     len.checked_div(F::ERASE_SIZE).unwrap_or(0)
 }
 
+/// The pages of messages.
+#[derive(Debug)]
+struct Letters {
+    part: Range<u32>,
+    /// So many of the longest fit, whatever became of others.
+    places: u8,
+}
+
+impl Letters {
+    /// If there is room for one at least.
+    fn new(part: Range<u32>, page: u32) -> Option<Self> {
+        let pages = part.end.checked_sub(part.start)?.checked_div(page)?;
+        // A page is always free, and at the end of the others is what the longest
+        // does not fit into.
+        let room = page.checked_sub(PAGE_STATE.checked_add(LETTER_ROOM)?)?;
+        let room = room.checked_mul(pages.checked_sub(1)?)?;
+        let places = room.checked_div(LETTER_ROOM.checked_add(MARK_ROOM)?)?;
+        let places = u8::try_from(places.min(Mail::PLACES as u32)).ok()?;
+        (places > 0).then_some(Self { part, places })
+    }
+}
+
 /// Which pages hold what.
 struct Parts {
     map: Range<u32>,
-    letters: Option<Range<u32>>,
+    letters: Option<Letters>,
     log: Range<u32>,
 }
 
-/// Most are the log's; messages have pages only where there are six at least.
+/// Where there are many, the map has most of what the log does not need; messages
+/// have pages only where there are six at least.
 fn split<F: NorFlash>(part: &Range<u32>) -> Option<Parts> {
     let page = u32::try_from(F::ERASE_SIZE).ok()?;
     let len = part.end.checked_sub(part.start)?;
     if part.start.checked_rem(page)? != 0 || len.checked_rem(page)? != 0 {
         return None;
     }
+    // The new entry must find room beside the old one.
+    if page
+        < PAGE_STATE
+            .checked_add(SAVED_ROOM)?
+            .checked_add(SAVED_ROOM)?
+    {
+        return None;
+    }
     let pages = len.checked_div(page)?;
-    let maps = pages.checked_div(MAPS_SHARE)?;
-    let (map, letters) = match maps {
-        0 => (2, 0),
-        1 => (2, 2),
-        2..=5 => (2, 3),
-        _ => (3, maps.checked_sub(3)?),
+    let (map, letters) = match pages {
+        0..=5 => (2, 0),
+        6..=11 => (2, 2),
+        12..=23 => (2, 3),
+        _ => (pages.checked_mul(5)?.checked_div(12)?, 4),
     };
     let log = pages.checked_sub(map)?.checked_sub(letters)?;
     let log = log.min(LOG_PAGES as u32);
@@ -478,7 +564,7 @@ fn split<F: NorFlash>(part: &Range<u32>) -> Option<Parts> {
     let end = second.checked_add(log.checked_mul(page)?)?;
     Some(Parts {
         map: part.start..first,
-        letters: (letters > 0).then_some(first..second),
+        letters: Letters::new(first..second, page),
         log: second..end,
     })
 }
@@ -560,7 +646,9 @@ fn encode_letter(letter: &Letter, entry: &mut [u8; LETTER_LEN]) -> Option<usize>
 fn decode_letter(entry: &[u8]) -> Option<Letter> {
     let (number_, rest) = number(entry)?;
     let (expires_s, rest) = number(rest)?;
-    let ([priority, id, from, _], rest) = rest.split_first_chunk()?;
+    let ([priority, id, from, 0], rest) = rest.split_first_chunk()? else {
+        return None;
+    };
     let (id, rest) = rest.split_at_checked((*id).into())?;
     let (from, text) = rest.split_at_checked((*from).into())?;
     Some(Letter {

@@ -13,7 +13,9 @@ use std::fs;
 use std::path::Path;
 
 use aldis_device::dht::Model;
-pub use aldis_flash::config::Level;
+use aldis_device::morse;
+pub use aldis_flash::config::{Level, Morse, Screen};
+use aldis_flash::config::{MAX_PRESET, MAX_PRESETS, MAX_TEXT, is_sendable};
 use aldis_protocol::topic::{self, DEFAULT_COMMAND, DEFAULT_PREFIX, DEFAULT_READOUT, Topic};
 
 use crate::broker_url::mask_user;
@@ -117,44 +119,9 @@ pub struct Messages {
     pub reply: Option<String>,
     /// What can be chosen to be sent.
     pub presets: Vec<String>,
-    /// The device to which these go.
+    /// The device to which these go; without it they go to the sender of the message from which
+    /// the list was opened.
     pub peer: Option<String>,
-}
-
-/// The button and the lamp as a Morse key and light.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Morse {
-    /// The button is a key.
-    pub key: bool,
-    /// How fast the lamp plays, in words a minute, unless it is told.
-    pub wpm: u8,
-}
-
-/// The display.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Screen {
-    /// Its address: 0x3C or 0x3D.
-    pub address: u8,
-    /// It is mounted upside down.
-    pub rotated: bool,
-}
-
-impl Default for Morse {
-    fn default() -> Self {
-        Self {
-            key: false,
-            wpm: 12,
-        }
-    }
-}
-
-impl Default for Screen {
-    fn default() -> Self {
-        Self {
-            address: 0x3C,
-            rotated: false,
-        }
-    }
 }
 
 impl Default for Config {
@@ -222,11 +189,25 @@ const SENSOR: Section = Section {
     name: "sensor",
     keys: &["model"],
 };
+const MESSAGES: Section = Section {
+    name: "messages",
+    keys: &["reply", "peer", "presets"],
+};
+const MORSE: Section = Section {
+    name: "morse",
+    keys: &["key", "wpm"],
+};
+const SCREEN: Section = Section {
+    name: "screen",
+    keys: &["address", "rotated"],
+};
 const CONSOLE: Section = Section {
     name: "console",
     keys: &["level"],
 };
-const SECTIONS: [Section; 7] = [TOP, WIFI, BROKER, PINS, READOUT, SENSOR, CONSOLE];
+const SECTIONS: [Section; 10] = [
+    TOP, WIFI, BROKER, PINS, READOUT, SENSOR, MESSAGES, MORSE, SCREEN, CONSOLE,
+];
 
 /// The longest user name or password that MQTT can carry.
 const MAX_CREDENTIAL: usize = 65_535;
@@ -308,22 +289,125 @@ impl Config {
             }
         });
         let prefix = prefix.map_or(default.prefix, Found::into_value);
+        let id = id.map(Found::into_value);
+        let messages = messages(&mut document, id.as_deref());
         let config = Self {
-            id: id.map(Found::into_value),
+            id,
             wifi: wifi(&mut document),
             broker: broker(&mut document),
             pins: pins(&mut document),
             readout: readout(&mut document, &prefix),
             prefix,
             sensor: model.map_or(default.sensor, Found::into_value),
-            messages: default.messages,
-            morse: default.morse,
-            screen: default.screen,
+            messages,
+            morse: morse(&mut document),
+            screen: screen(&mut document),
             console: level.map_or(default.console, Found::into_value),
         };
-        let warnings = document.remark(remarks(&config));
+        let mut said = config.remarks();
+        said.extend(remarks(&config));
+        let warnings = document.remark(said);
         document.finish()?;
         Ok((config, warnings))
+    }
+
+    /// What can be and is of no use, on every device.
+    fn remarks(&self) -> Vec<Remark> {
+        let Messages {
+            reply,
+            presets,
+            peer,
+        } = &self.messages;
+        let mut remarks = Vec::new();
+        if self.morse.key {
+            const KEY: &str = "cannot be sent: with `key = true` in [morse] the button is a Morse \
+                               key, and sends no messages";
+            if reply.is_some() {
+                remarks.push(Remark::warning("messages", "reply", KEY));
+            }
+            if !presets.is_empty() {
+                remarks.push(Remark::warning("messages", "presets", KEY));
+            }
+        } else if peer.is_some() && presets.is_empty() {
+            const NONE: &str = "nothing is sent to it: write what can be chosen in `presets`, such \
+                                as `presets = [\"Call me\"]`";
+            remarks.push(Remark::warning("messages", "peer", NONE).with("presets"));
+        }
+        remarks
+    }
+}
+
+fn messages(document: &mut Document<'_>, id: Option<&str>) -> Messages {
+    let line = |max| {
+        format!(
+            "should be one line of 1 to {max} bytes, without control characters and not of spaces \
+             alone"
+        )
+    };
+    let reply = document.get(&MESSAGES, "reply", |value| {
+        let reply = value.text("text in quotes")?;
+        match is_sendable(reply, MAX_TEXT) {
+            true => Ok(reply.to_owned()),
+            false => Err(line(MAX_TEXT)),
+        }
+    });
+    let peer = document.get(&MESSAGES, "peer", |value| {
+        let peer = value.text("the id of a device in quotes")?;
+        topic::check_id(peer).map_err(|error| error.to_string())?;
+        Ok(peer.to_owned())
+    });
+    document.check(&peer, |peer| {
+        (id == Some(peer.as_str())).then_some("is this device itself: name another one")
+    });
+    const TEXTS: &str = "texts in quotes, such as [\"Come down\", \"Call me\"]";
+    let presets = document.get_texts(&MESSAGES, "presets", TEXTS, |text| {
+        match is_sendable(text, MAX_PRESET) {
+            true => Ok(text.to_owned()),
+            false => Err(line(MAX_PRESET)),
+        }
+    });
+    document.check(&presets, |presets| {
+        let many = presets.len();
+        (many > MAX_PRESETS)
+            .then(|| format!("should be at most {MAX_PRESETS} texts, and these are {many}"))
+    });
+    Messages {
+        reply: reply.map(Found::into_value),
+        presets: presets.map_or_else(Vec::new, Found::into_value),
+        peer: peer.map(Found::into_value),
+    }
+}
+
+fn morse(document: &mut Document<'_>) -> Morse {
+    let key = document.get(&MORSE, "key", |value| value.truth());
+    let wpm = document.get(&MORSE, "wpm", |value| {
+        let (from, to) = (*morse::WPM.start(), *morse::WPM.end());
+        let right = format!("a whole number of words a minute from {from} to {to}");
+        value
+            .number(&right, from.into()..=to.into())
+            .map(|wpm| wpm as u8)
+    });
+    let default = Morse::default();
+    Morse {
+        key: key.map_or(default.key, Found::into_value),
+        wpm: wpm.map_or(default.wpm, Found::into_value),
+    }
+}
+
+fn screen(document: &mut Document<'_>) -> Screen {
+    let address = document.get(&SCREEN, "address", |value| {
+        const RIGHT: &str = "0x3C or 0x3D; 0x78 and 0x7A, as printed on some displays, are the \
+                             same, written differently";
+        let [low, high] = Screen::ADDRESSES;
+        value
+            .number(RIGHT, low.into()..=high.into())
+            .map(|address| address as u8)
+    });
+    let rotated = document.get(&SCREEN, "rotated", |value| value.truth());
+    let default = Screen::default();
+    Screen {
+        address: address.map_or(default.address, Found::into_value),
+        rotated: rotated.map_or(default.rotated, Found::into_value),
     }
 }
 

@@ -6,6 +6,7 @@ use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::task::Poll;
@@ -20,17 +21,18 @@ use aldis_device::{
 use aldis_mqtt::link::tokio::{TcpConnector, Tls, TlsError, TokioClock};
 use aldis_mqtt::link::{Clock, Link};
 use aldis_mqtt::{
-    Backoff, Cause, Instant, Network, OptionsError, ReasonCode, SubscribeError, Timeouts, Version, Versions,
+    Backoff, Cause, Instant, Network, OptionsError, ReasonCode, SubscribeError, Timeouts, Version,
+    Versions,
 };
+use aldis_panel::{Shared, Ssd1306};
 use aldis_protocol::topic::InvalidName;
-use aldis_panel::Shared;
 use aldis_protocol::{Lamp, LampCommand, MessageState, Reading, SensorState};
 use embassy_futures::poll_once;
 use tokio::time::sleep;
 
+use crate::button::Button;
 use crate::config;
 use crate::sensor::{Choice, PulseSource, RecordingError};
-use crate::button::Button;
 use crate::state::{Letters, StateDir, StateError};
 use crate::{BrokerUrl, Config, Secret};
 
@@ -58,7 +60,11 @@ pub enum Report {
     /// The display shows something else.
     Drawn,
     /// A message for the person at the device came.
-    Message { id: String, from: Option<String>, text: String },
+    Message {
+        id: String,
+        from: Option<String>,
+        text: String,
+    },
     /// What became of a message.
     MessageState { id: String, state: MessageState },
     /// A message of the person at the device is on its way.
@@ -177,13 +183,14 @@ impl VirtualDevice {
     /// A device of this configuration at a broker, with a synthetic sensor and
     /// without memory.
     pub fn new(config: Config, broker: BrokerUrl) -> Self {
+        let panel = Shared::new(Ssd1306::at(config.screen.address));
         Self {
             config,
             broker,
             ca_file: None,
             sensor: Choice::Synthetic,
             state: None,
-            panel: Shared::default(),
+            panel,
             button: Button::default(),
             seed: fastrand::u64(..),
             timeouts: Timeouts::default(),
@@ -206,6 +213,23 @@ impl VirtualDevice {
         let theirs = config.username.as_ref().is_none_or(|user| user == username);
         let configured = config.password.as_ref().filter(|_| theirs);
         (Some(username), url.password.as_ref().or(configured))
+    }
+
+    /// The address that this machine has on the way to the broker; where a name has to be
+    /// asked for first, on the way to anybody.
+    fn own_address(&self) -> Ipv4Addr {
+        // Nothing is sent: connecting only chooses the way.
+        let towards = |host: &str| {
+            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+            socket.connect((host.parse::<Ipv4Addr>().ok()?, 9)).ok()?;
+            match socket.local_addr().ok()?.ip() {
+                IpAddr::V4(address) => Some(address),
+                IpAddr::V6(_) => None,
+            }
+        };
+        // TEST-NET-1 is nowhere.
+        let way = towards(&self.broker.host).or_else(|| towards("192.0.2.1"));
+        way.unwrap_or(Ipv4Addr::LOCALHOST)
     }
 
     /// Runs until `stop` is ready, then says `offline` and ends, within [`Self::STOP_LIMIT`].
@@ -269,8 +293,16 @@ impl VirtualDevice {
             }
             None => Saved::default(),
         };
-        let letters = state.as_ref().map(StateDir::load_letters);
-        let letters = letters.unwrap_or_default();
+        let letters = match &state {
+            Some(state) => {
+                let (letters, warning) = state.load_letters().map_err(DeviceError::State)?;
+                if let Some(warning) = warning {
+                    report(Report::Warning(warning));
+                }
+                letters
+            }
+            None => Letters::new(),
+        };
         let mut connector = TcpConnector::new(self.broker.host.as_str(), self.broker.port);
         if self.broker.tls {
             let tls = match &self.ca_file {
@@ -296,7 +328,8 @@ impl VirtualDevice {
         };
         let mut backlog = Box::new(Backlog::new());
         let mut mail = Box::new(Mail::new());
-        let mut device: Device<'_> = Device::new(settings, saved, &mut backlog, &mut mail, now, &mut board);
+        let mut device: Device<'_> =
+            Device::new(settings, saved, &mut backlog, &mut mail, now, &mut board);
         (board.report)(Report::Lamp(device.lamp()));
         for (place, (letter, mark)) in letters {
             device.recall_letter(place, letter, mark);
@@ -321,11 +354,21 @@ impl VirtualDevice {
             step_at: now,
             facts: Facts {
                 broker: &self.broker.host,
+                address: Some(self.own_address()),
                 ..Facts::default()
             },
         };
         let button = &self.button;
-        run(&mut device, &mut link, &mut board, sensor, &mut display, button, stop).await;
+        run(
+            &mut device,
+            &mut link,
+            &mut board,
+            sensor,
+            &mut display,
+            button,
+            stop,
+        )
+        .await;
         let waiting = device.backlog();
         (board.report)(Report::Stopped { waiting });
         Ok(())

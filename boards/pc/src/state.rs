@@ -1,4 +1,4 @@
-//! What a virtual device remembers over restarts: one small file.
+//! What a virtual device remembers over restarts: two small files.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -17,6 +17,8 @@ const LETTERS: &str = "messages.toml";
 
 /// The messages that are kept, each in its place, and what is known of it.
 pub type Letters = BTreeMap<usize, (Letter, Option<Mark>)>;
+/// One of them.
+type Placed = (usize, (Letter, Option<Mark>));
 
 /// A folder in which one device keeps its state.
 #[derive(Debug)]
@@ -80,35 +82,57 @@ impl StateDir {
     /// # Errors
     /// If the file is there and the operating system does not give it.
     pub fn load(&self) -> Result<(Saved, Option<String>), StateError> {
-        let path = self.path.join(FILE);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok((Saved::default(), None));
-            }
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => String::new(),
-            Err(error) => return Err(StateError::Io(self.path.clone(), error)),
+        let Some(text) = self.read(FILE)? else {
+            return Ok((Saved::default(), None));
         };
         if let Some(saved) = parse(&text) {
             return Ok((saved, None));
         }
-        let aside = self.path.join("state.damaged");
-        fs::rename(&path, &aside).map_err(|error| StateError::Io(self.path.clone(), error))?;
-        let warning = format!(
-            "the state in {} was damaged: it was set aside as {}, and the device starts anew",
-            path.display(),
-            aside.display()
-        );
+        let warning = self.set_aside(FILE, "state", "the device starts anew")?;
         Ok((Saved::default(), Some(warning)))
     }
 
-    /// The messages that are kept. Those that cannot be read are none.
-    pub fn load_letters(&self) -> Letters {
-        let text = fs::read_to_string(self.path.join(LETTERS)).unwrap_or_default();
-        let table: Table = text.parse().unwrap_or_default();
-        let letters = table.get("message").and_then(Value::as_array);
-        let letters = letters.into_iter().flatten().filter_map(parse_letter);
-        letters.filter(|(place, _)| *place < Mail::PLACES).collect()
+    /// The messages that are kept. A file in which anything cannot be read is set
+    /// aside; the others in it are given all the same, and the second value says so.
+    ///
+    /// # Errors
+    /// If the file is there and the operating system does not give it.
+    pub fn load_letters(&self) -> Result<(Letters, Option<String>), StateError> {
+        let Some(text) = self.read(LETTERS)? else {
+            return Ok((Letters::new(), None));
+        };
+        let entries = parse_letters(&text);
+        let whole = entries
+            .as_ref()
+            .is_some_and(|all| all.iter().all(Option::is_some));
+        let letters = entries.into_iter().flatten().flatten().collect();
+        if whole {
+            return Ok((letters, None));
+        }
+        let warning = self.set_aside(LETTERS, "messages", "what cannot be read is forgotten")?;
+        Ok((letters, Some(warning)))
+    }
+
+    /// The text of a file, if there is one; one that is no text is empty.
+    fn read(&self, name: &str) -> Result<Option<String>, StateError> {
+        match fs::read_to_string(self.path.join(name)) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(Some(String::new())),
+            Err(error) => Err(StateError::Io(self.path.clone(), error)),
+        }
+    }
+
+    /// Renames a damaged file, and says what that means.
+    fn set_aside(&self, name: &str, what: &str, then: &str) -> Result<String, StateError> {
+        let path = self.path.join(name);
+        let aside = path.with_extension("damaged");
+        fs::rename(&path, &aside).map_err(|error| StateError::Io(self.path.clone(), error))?;
+        let (path, aside) = (path.display(), aside.display());
+        let verb = if what.ends_with('s') { "were" } else { "was" };
+        Ok(format!(
+            "the {what} in {path} {verb} damaged: the file was set aside as {aside}, and {then}"
+        ))
     }
 
     /// Keeps the messages, as [`Self::save`] does.
@@ -178,7 +202,10 @@ fn parse(text: &str) -> Option<Saved> {
         // A program is started and stopped as its user likes.
         unstable: 0,
         // Files of earlier versions have none.
-        recent: table.get("commands").and_then(parse_recent).unwrap_or_default(),
+        recent: table
+            .get("commands")
+            .and_then(parse_recent)
+            .unwrap_or_default(),
     })
 }
 
@@ -193,11 +220,18 @@ fn parse_recent(commands: &Value) -> Option<Recent> {
     Some(recent)
 }
 
+/// All entries of a file of messages, those that can be read and those that cannot.
+fn parse_letters(text: &str) -> Option<Vec<Option<Placed>>> {
+    let table: Table = text.parse().ok()?;
+    let entries = table.get("message")?.as_array()?;
+    Some(entries.iter().map(parse_letter).collect())
+}
+
 fn number(number: impl TryInto<i64>) -> Value {
     Value::Integer(number.try_into().unwrap_or(i64::MAX))
 }
 
-fn parse_letter(entry: &Value) -> Option<(usize, (Letter, Option<Mark>))> {
+fn parse_letter(entry: &Value) -> Option<Placed> {
     let text = |key: &str| entry.get(key)?.as_str();
     let number = |key: &str| entry.get(key)?.as_integer();
     let letter = Letter {
@@ -216,7 +250,8 @@ fn parse_letter(entry: &Value) -> Option<(usize, (Letter, Option<Mark>))> {
             age_ms: number("age_ms")?.try_into().ok()?,
         })
     });
-    Some((number("place")?.try_into().ok()?, (letter, mark)))
+    let place = number("place")?.try_into().ok()?;
+    (place < Mail::PLACES).then_some((place, (letter, mark)))
 }
 
 #[cfg(test)]
@@ -239,6 +274,35 @@ mod tests {
         }
     }
 
+    fn recent() -> Recent {
+        let mut recent = Recent::default();
+        recent.ids.fill(u64::MAX);
+        recent.ids[3] = 7;
+        recent.next = 4;
+        recent.failed = 0b1010;
+        recent
+    }
+
+    fn letter(number: u32, text: &str) -> Letter {
+        Letter {
+            number,
+            id: "7".try_into().unwrap(),
+            from: "hall".try_into().unwrap(),
+            text: text.try_into().unwrap(),
+            priority: Priority::High,
+            expires_s: Some(u32::MAX),
+        }
+    }
+
+    fn mark(number: u32) -> Mark {
+        Mark {
+            number,
+            state: MessageState::Read,
+            told: true,
+            age_ms: 60_000,
+        }
+    }
+
     /// A lamp that was on would be off after a restart, or a number given twice.
     #[test]
     fn what_was_saved_is_found_again() {
@@ -250,6 +314,7 @@ mod tests {
             boot: 7,
             seq: u32::MAX,
             unstable: 0,
+            recent: recent(),
         };
         state.save(&saved).unwrap();
         drop(state);
@@ -274,6 +339,105 @@ mod tests {
             assert!(warning.unwrap().contains("state.damaged"));
             assert_eq!(fs::read(folder.0.join("state.damaged")).unwrap(), damage);
         }
+    }
+
+    /// The file of an earlier version would be set aside, and the numbers given twice.
+    #[test]
+    fn a_file_without_commands_is_read() {
+        let folder = Folder::new("earlier");
+        let state = StateDir::open(&folder.0).unwrap();
+        fs::write(folder.0.join(FILE), "lamp = \"on\"\nboot = 3\nseq = 9\n").unwrap();
+        let (saved, warning) = state.load().unwrap();
+        assert_eq!((saved.boot, saved.seq, warning), (3, 9, None));
+        assert_eq!(saved.recent, Recent::default());
+    }
+
+    /// A message would be another one after a restart, or be gone.
+    #[test]
+    fn messages_that_were_saved_are_found_again() {
+        let folder = Folder::new("messages");
+        let state = StateDir::open(&folder.0).unwrap();
+        assert_eq!(state.load_letters().unwrap(), (Letters::new(), None));
+        let longest = "ž".repeat(128);
+        let texts = [
+            "",
+            "dinner is ready",
+            "she said \"no\", he said 'yes'\n\"\"\"\n'''",
+            "C:\\new\\table \t \r\n",
+            "ąčęėįšųūž ÄÖÜß łżźć 火",
+            "\u{7f}\u{1b}[2J\0\u{85}",
+            &"\u{1}".repeat(256),
+            "[[message]]\nplace = 3",
+            &longest,
+        ];
+        let mut letters = Letters::new();
+        for (place, text) in texts.iter().enumerate() {
+            let number = u32::try_from(place).unwrap();
+            let mark = (place % 2 == 0).then(|| mark(number));
+            letters.insert(place, (letter(number, text), mark));
+        }
+        let plain = Letter {
+            id: "".try_into().unwrap(),
+            from: "".try_into().unwrap(),
+            priority: Priority::Low,
+            expires_s: None,
+            ..letter(u32::MAX, "last")
+        };
+        letters.insert(Mail::PLACES - 1, (plain, None));
+        state.save_letters(&letters).unwrap();
+        drop(state);
+        let state = StateDir::open(&folder.0).unwrap();
+        assert_eq!(state.load_letters().unwrap(), (letters, None));
+        assert_eq!(state.load().unwrap(), (Saved::default(), None));
+        state.save_letters(&Letters::new()).unwrap();
+        assert_eq!(state.load_letters().unwrap(), (Letters::new(), None));
+    }
+
+    /// What was known of the message before it in this place would be said of this one.
+    #[test]
+    fn what_is_known_of_another_message_is_not_saved() {
+        let folder = Folder::new("mark");
+        let state = StateDir::open(&folder.0).unwrap();
+        let letters = Letters::from([(2, (letter(5, "new"), Some(mark(4))))]);
+        state.save_letters(&letters).unwrap();
+        let (found, _) = state.load_letters().unwrap();
+        assert_eq!(found, Letters::from([(2, (letter(5, "new"), None))]));
+    }
+
+    /// A damaged file would end the device, or take all messages with it without a word.
+    #[test]
+    fn damaged_messages_are_told_and_set_aside() {
+        let folder = Folder::new("damaged-messages");
+        let state = StateDir::open(&folder.0).unwrap();
+        let path = folder.0.join(LETTERS);
+        let first = (letter(1, "first"), Some(mark(1)));
+        let letters = Letters::from([(0, first.clone()), (1, (letter(2, "second"), None))]);
+        state.save_letters(&letters).unwrap();
+        let good = fs::read_to_string(&path).unwrap();
+        let one = Letters::from([(0, first)]);
+        let none = Letters::new();
+        let too_high = format!("place = {}", Mail::PLACES);
+        for (damage, left) in [
+            (String::new(), &none),
+            ("message = 7\n".into(), &none),
+            (good[..good.len() - 30].into(), &none),
+            (good.replace("second", &"x".repeat(257)), &one),
+            (good.replace("place = 1", &too_high), &one),
+            (good.replace("place = 1", "place = -1"), &one),
+            (good.replace("number = 2", "number = 4294967296"), &one),
+            (good.replace("\"second\"", "2"), &one),
+        ] {
+            assert_ne!(damage, good);
+            fs::write(&path, &damage).unwrap();
+            let (found, warning) = state.load_letters().unwrap();
+            assert_eq!(&found, left, "{damage}");
+            assert!(warning.unwrap().contains("messages.damaged"));
+            let aside = fs::read_to_string(folder.0.join("messages.damaged")).unwrap();
+            assert_eq!(aside, damage);
+            assert_eq!(state.load_letters().unwrap(), (Letters::new(), None));
+        }
+        fs::write(&path, b"\xff\xfe").unwrap();
+        assert!(state.load_letters().unwrap().1.is_some());
     }
 
     /// Two devices on one state would give the same numbers to different readings.

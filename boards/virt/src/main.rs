@@ -1,20 +1,23 @@
 //! The device on the `virt` machine.
 //!
 //! What a person would do to a real board is done by lines on the UART: `sensor
-//! absent`, `restart`, `panic`, `hang`, `off`, `memory`.
+//! absent`, `restart`, `panic`, `hang`, `off`, `memory`; `button down` and `button up`
+//! (or `button 200`, for so many milliseconds); `screen` for what the display shows,
+//! and `panel absent`, `panel held` and `panel back` for what becomes of it.
 #![no_std]
 #![no_main]
 
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 use core::fmt;
 
 use aldis_device::{Order, Radio, Vitals};
 use aldis_embassy::witness::{Seen, Witness};
 use aldis_embassy::{
-    CONFIG_LEN, Hardware, Memory, Parts, SOCKETS, Start, dhcp, read_config, run, without_config,
+    Button, CONFIG_LEN, Hardware, Memory, Parts, SOCKETS, Start, dhcp, read_config, run, without_config,
 };
 use aldis_flash::config::{Config, Level};
 use aldis_flash::{Store, layout};
+use aldis_panel::{Ssd1306, Wired};
 use aldis_protocol::{Lamp, ResetReason};
 use aldis_virt::flash::Flash;
 use aldis_virt::net::Net;
@@ -23,7 +26,9 @@ use aldis_virt::uart::Lines;
 use aldis_virt::{clock, console, reset, rng, stack};
 use embassy_executor::{Executor, Spawner};
 use embassy_net::{Runner, StackResources};
-use embassy_time::{Duration, block_for};
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::channel::Channel;
+use embassy_time::{Duration, Timer, block_for};
 use static_cell::{ConstStaticCell, StaticCell};
 
 /// The firmware's version.
@@ -112,8 +117,12 @@ async fn device(spawner: Spawner, reset: ResetReason) {
         turns: 0,
     };
     board.feed();
+    static PANEL: StaticCell<RefCell<Ssd1306>> = StaticCell::new();
+    static CONTACT: StaticCell<Contact> = StaticCell::new();
     let wire: &Cell<Wire> = WIRE.take();
-    if let Ok(token) = person(wire) {
+    let panel: &RefCell<Ssd1306> = PANEL.init_with(|| RefCell::new(Ssd1306::new()));
+    let contact: &Contact = CONTACT.init_with(Contact::new);
+    if let Ok(token) = person(wire, panel, contact) {
         spawner.spawn(token);
     }
     let mut flash = Flash::new();
@@ -160,6 +169,8 @@ async fn device(spawner: Spawner, reset: ResetReason) {
     let parts = Parts {
         hardware: &mut board,
         sensor: &mut sensor,
+        display: Some(Wired(panel)),
+        button: Finger(contact),
         store: store.as_mut(),
         stack,
         seen: &SEEN,
@@ -185,9 +196,59 @@ async fn network(mut runner: Runner<'static, Witness<'static, Net>>) {
     runner.run().await
 }
 
+/// What the finger on the button did: pressed it, or let it go.
+type Contact = Channel<NoopRawMutex, bool, 8>;
+
+/// The button.
+struct Finger(&'static Contact);
+
+impl Button for Finger {
+    async fn edge(&mut self) -> bool {
+        self.0.receive().await
+    }
+}
+
+/// Prints what a person sees on the display.
+fn print_screen(panel: &Ssd1306) {
+    struct Row<'p>(&'p aldis_panel::Picture, u8);
+
+    impl fmt::Display for Row<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            let Self(picture, row) = *self;
+            (0..64).try_for_each(|column| fmt::Write::write_char(f, picture.braille(column, row)))
+        }
+    }
+
+    let picture = panel.picture();
+    for row in 0..16 {
+        console!("screen: {}", Row(&picture, row));
+    }
+}
+
+/// Does to the button what a line says after `button `.
+async fn press(what: &[u8], contact: &Contact) {
+    match what {
+        b"down" => contact.send(true).await,
+        b"up" => contact.send(false).await,
+        digits => {
+            let ms = core::str::from_utf8(digits).ok();
+            let Some(ms) = ms.and_then(|ms| ms.parse().ok()) else {
+                return console!("not known: button down, up or milliseconds");
+            };
+            contact.send(true).await;
+            Timer::after_millis(ms).await;
+            contact.send(false).await;
+        }
+    }
+}
+
 /// Does what a person would do to the board.
 #[embassy_executor::task]
-async fn person(wire: &'static Cell<Wire>) {
+async fn person(
+    wire: &'static Cell<Wire>,
+    panel: &'static RefCell<Ssd1306>,
+    contact: &'static Contact,
+) {
     let mut lines = Lines::<64>::new();
     loop {
         let line = lines.next().await;
@@ -197,13 +258,24 @@ async fn person(wire: &'static Cell<Wire>) {
             wire.set(found);
             continue;
         }
+        if let Some(what) = line.strip_prefix(b"button ") {
+            press(what, contact).await;
+            continue;
+        }
         match line {
+            b"screen" => print_screen(&panel.borrow()),
+            b"panel absent" => panel.borrow_mut().unplug(),
+            b"panel held" => panel.borrow_mut().hold_low(true),
+            b"panel back" => {
+                panel.borrow_mut().hold_low(false);
+                panel.borrow_mut().replug();
+            }
             b"memory" => report_memory(),
             b"restart" => reset::restart(ResetReason::Software),
             b"off" => reset::power_off(),
             b"panic" => panic!("as somebody wished"),
             b"hang" => block_for(Duration::from_secs(1_000)),
-            _ => console!("not known: sensor WHAT, memory, restart, off, panic or hang"),
+            _ => console!("not known: sensor WHAT, button WHAT, screen, panel WHAT, memory, restart, off, panic or hang"),
         }
     }
 }

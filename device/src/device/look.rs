@@ -5,8 +5,10 @@ use core::net::Ipv4Addr;
 use aldis_mqtt::Instant;
 
 use super::Device;
+use crate::morse::Heard;
 use crate::screen::{
-    Boot, Contact, Message, Notice, Page as Shown, Presets, Readings, Status, View, Waiting, Wifi,
+    Boot, Contact, Message, Morse, Notice, Page as Shown, Presets, Readings, Status, View, Waiting,
+    Wifi,
 };
 use crate::ui::{Page, Told};
 
@@ -88,6 +90,14 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
                     high: entry.is_urgent(),
                     read: entry.is_read(),
                     shown_ms: self.ui.shown_ms(now),
+                })
+            }
+            Page::Morse => {
+                let heard = self.last_heard.as_ref();
+                Shown::Morse(Morse {
+                    text: heard.map_or("", Heard::text),
+                    keyed: if self.button.is_pressed() { "-" } else { "" },
+                    wpm: heard.map(Heard::wpm),
                 })
             }
             Page::Presets(selected) => Shown::Presets(Presets {

@@ -28,8 +28,8 @@ use crate::ui::{Told as Said, Ui};
 use crate::{Board, GivenUp, Kept, Letter, Mark, Notice, Recalled, Saved, Settings};
 
 pub use look::Facts;
-pub use obey::Reaction;
 use obey::Playing;
+pub use obey::Reaction;
 use person::Outgoing;
 use publish::Told;
 use stop::Stopping;
@@ -86,6 +86,7 @@ pub struct Device<'a, const BACKLOG: usize = 512> {
     reading: bool,
     /// What was keyed and not yet published.
     heard: Deque<Heard, 4>,
+    last_heard: Option<Heard>,
     ui: Ui,
     /// What is to be seen has changed.
     seen: bool,
@@ -193,6 +194,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             receiver: Receiver::new(),
             reading: false,
             heard: Deque::new(),
+            last_heard: None,
             ui: Ui::new(now),
             seen: true,
             outgoing: Deque::new(),

@@ -330,13 +330,7 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
         }
     }
 
-    fn obey(
-        &mut self,
-        command: LampCommand,
-        asker: &Asker,
-        now: Instant,
-        board: &mut impl Board,
-    ) {
+    fn obey(&mut self, command: LampCommand, asker: &Asker, now: Instant, board: &mut impl Board) {
         let hash = asker.id.as_ref().map(|id| Recent::hash("led", id));
         if hash.is_some_and(|hash| self.saved.recent.outcome(hash).is_some()) {
             // It was done, and is not done again.
@@ -378,5 +372,4 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
             });
         }
     }
-
 }

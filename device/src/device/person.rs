@@ -60,21 +60,28 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             let reading = self.reading;
             self.reading = reading && pressed;
             if !reading {
+                if pressed {
+                    self.ui.keyed(now);
+                    self.seen = true;
+                }
                 let heard = self.receiver.key(pressed, now);
-                self.heard(heard, board);
+                self.heard(heard, now, board);
             }
         }
         let heard = self.receiver.run(now);
-        self.heard(heard, board);
+        self.heard(heard, now, board);
     }
 
     /// Something was keyed: it is published when there is contact.
-    fn heard(&mut self, heard: Option<Heard>, board: &mut impl Board) {
+    fn heard(&mut self, heard: Option<Heard>, now: Instant, board: &mut impl Board) {
         let Some(heard) = heard else { return };
         board.notice(Notice::Heard {
             text: heard.text(),
             wpm: heard.wpm(),
         });
+        self.ui.keyed(now);
+        self.seen = true;
+        self.last_heard = Some(heard.clone());
         if self.heard.is_full() {
             let _ = self.heard.pop_front();
             self.counters.gave_up(GivenUp::Full);
@@ -167,7 +174,10 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
                 ..Message::default()
             };
             let mut payload = [0; 1_024];
-            let payload = message.encode(&mut payload).ok().and_then(|len| payload.get(..len));
+            let payload = message
+                .encode(&mut payload)
+                .ok()
+                .and_then(|len| payload.get(..len));
             let (Some(topic), Some(payload)) = (topic, payload) else {
                 let _ = self.outgoing.pop_front();
                 self.ui.tell(Told::Refused, now);

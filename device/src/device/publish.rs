@@ -1,9 +1,7 @@
 //! What the broker is told.
 
 use aldis_mqtt::wire::{Properties, Property};
-use aldis_mqtt::{
-    Instant, Publication, PublicationId, PublishError, QoS, ReasonCode, Session,
-};
+use aldis_mqtt::{Instant, Publication, PublicationId, PublishError, QoS, ReasonCode, Session};
 use aldis_protocol::topic::MAX_LEN;
 use aldis_protocol::{
     Answer, Availability, Climate, Diag, MessageReport, Mode, MorseHeard, Topic, encode_readout,
@@ -57,7 +55,12 @@ impl Told {
 
 impl<const BACKLOG: usize> Device<'_, BACKLOG> {
     /// Gives the newest reading its number, to be published now or later.
-    pub(super) fn record(&mut self, session: &mut Session<'_>, now: Instant, board: &mut impl Board) {
+    pub(super) fn record(
+        &mut self,
+        session: &mut Session<'_>,
+        now: Instant,
+        board: &mut impl Board,
+    ) {
         let Some((reading, taken)) = self.sensor.take() else {
             return;
         };
@@ -85,7 +88,12 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
     }
 
     /// Tells the broker what it does not know, as far as there is room.
-    pub(super) fn publish(&mut self, session: &mut Session<'_>, now: Instant, board: &mut impl Board) {
+    pub(super) fn publish(
+        &mut self,
+        session: &mut Session<'_>,
+        now: Instant,
+        board: &mut impl Board,
+    ) {
         let mut name = [0; MAX_LEN];
         // Most of the time there is nothing to tell, and no topic to be written.
         if self.stopping == Stopping::No && self.status.waits() {
@@ -188,12 +196,11 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
     }
 
     /// What became of messages and commands.
-    fn publish_reports(
-        &mut self,
-        session: &mut Session<'_>,
-        now: Instant,
-        board: &mut impl Board,
-    ) {
+    fn publish_reports(&mut self, session: &mut Session<'_>, now: Instant, board: &mut impl Board) {
+        if self.sending.is_some() {
+            // Whoever waits until a message was read gets the reply before that.
+            return;
+        }
         let tray = &self.mail.tray;
         let mut free = REPORTS
             .saturating_sub(self.mail.letters.under_way())

@@ -4,7 +4,7 @@ use aldis_mqtt::{Instant, PublicationId};
 use aldis_protocol::message::{MAX_MESSAGE_ID_LEN, MAX_TEXT_LEN};
 use aldis_protocol::topic::MAX_ID_LEN;
 use aldis_protocol::{Message, MessageState, Priority};
-use heapless::String;
+use heapless::{String, Vec};
 
 /// A message as a board keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,7 +107,9 @@ impl Entry {
     pub fn mark(&self, now: Instant) -> Mark {
         Mark {
             number: self.letter.number,
-            state: self.ended.map_or(MessageState::Received, |(state, _)| state),
+            state: self
+                .ended
+                .map_or(MessageState::Received, |(state, _)| state),
             told: self.ended.is_some() && self.told >= ENDED,
             age_ms: u32::try_from(self.age_ms(now)).unwrap_or(u32::MAX),
         }
@@ -132,10 +134,11 @@ pub(crate) struct Gone {
     pub at: Instant,
 }
 
-/// The messages.
+/// The messages, each with its place. While there are none it is all zeros, as
+/// [`Backlog`](crate::Backlog) is.
 #[derive(Debug)]
 pub(crate) struct Letters {
-    places: [Option<Entry>; Letters::PLACES],
+    entries: Vec<(usize, Entry), { Letters::PLACES }>,
 }
 
 impl Letters {
@@ -144,26 +147,40 @@ impl Letters {
 
     pub const fn new() -> Self {
         Self {
-            places: [const { None }; Self::PLACES],
+            entries: Vec::new(),
         }
     }
 
     pub fn get(&self, place: usize) -> Option<&Entry> {
-        self.places.get(place)?.as_ref()
+        self.iter()
+            .find(|(at, _)| *at == place)
+            .map(|(_, entry)| entry)
     }
 
     fn get_mut(&mut self, place: usize) -> Option<&mut Entry> {
-        self.places.get_mut(place)?.as_mut()
+        self.iter_mut()
+            .find(|(at, _)| *at == place)
+            .map(|(_, entry)| entry)
     }
 
     fn iter(&self) -> impl Iterator<Item = (usize, &Entry)> {
-        let places = self.places.iter().enumerate();
-        places.filter_map(|(place, entry)| Some((place, entry.as_ref()?)))
+        self.entries.iter().map(|(place, entry)| (*place, entry))
     }
 
     fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut Entry)> {
-        let places = self.places.iter_mut().enumerate();
-        places.filter_map(|(place, entry)| Some((place, entry.as_mut()?)))
+        self.entries
+            .iter_mut()
+            .map(|(place, entry)| (*place, entry))
+    }
+
+    /// Puts a message into this place. Gives the one that was there.
+    fn put(&mut self, place: usize, entry: Entry) -> Option<Entry> {
+        if let Some(at) = self.get_mut(place) {
+            return Some(core::mem::replace(at, entry));
+        }
+        // There are no more places than room.
+        let _ = self.entries.push((place, entry));
+        None
     }
 
     /// The greatest number there is.
@@ -204,13 +221,13 @@ impl Letters {
             under_way: None,
             again: false,
         };
-        let free = self.places.iter().position(Option::is_none);
+        let free = (0..Self::PLACES).find(|place| self.get(*place).is_none());
         let place = free.or_else(|| {
             let oldest = self.iter().min_by_key(|(_, entry)| entry.letter.number);
             oldest.map(|(place, _)| place)
         });
         let place = place.unwrap_or(0);
-        let old = self.places.get_mut(place).and_then(|at| at.replace(entry));
+        let old = self.put(place, entry);
         let gone = old.and_then(|old| {
             let (state, at) = match old.ended {
                 Some(_) if old.told >= ENDED => return None,
@@ -241,8 +258,8 @@ impl Letters {
             under_way: None,
             again: false,
         };
-        if let Some(at) = self.places.get_mut(place) {
-            *at = Some(entry);
+        if place < Self::PLACES {
+            self.put(place, entry);
         }
     }
 
@@ -380,9 +397,11 @@ impl Letters {
     /// The end of a publication came. If it was one of these, gives the place of its
     /// message where it told its last state.
     pub fn told(&mut self, id: PublicationId) -> Option<Option<usize>> {
-        let (place, entry) = self
-            .iter_mut()
-            .find(|(_, entry)| entry.under_way.is_some_and(|(under_way, _)| under_way == id))?;
+        let (place, entry) = self.iter_mut().find(|(_, entry)| {
+            entry
+                .under_way
+                .is_some_and(|(under_way, _)| under_way == id)
+        })?;
         let (_, level) = entry.under_way.take()?;
         if !core::mem::take(&mut entry.again) {
             entry.told = level;

@@ -6,7 +6,7 @@ use heapless::Deque;
 #[derive(Debug)]
 enum Way {
     Waiting,
-    UnderWay(PublicationId),
+    Going(PublicationId),
     Done,
 }
 
@@ -40,7 +40,7 @@ impl<T, const N: usize> Queue<T, N> {
     }
 
     pub fn under_way(&self) -> usize {
-        let under_way = |parcel: &&Parcel<T>| matches!(parcel.way, Way::UnderWay(_));
+        let under_way = |parcel: &&Parcel<T>| matches!(parcel.way, Way::Going(_));
         self.parcels.iter().filter(under_way).count()
     }
 
@@ -55,14 +55,14 @@ impl<T, const N: usize> Queue<T, N> {
     pub fn sent(&mut self, id: Option<PublicationId>) {
         let mut parcels = self.parcels.iter_mut();
         if let Some(parcel) = parcels.find(|parcel| matches!(parcel.way, Way::Waiting)) {
-            parcel.way = id.map_or(Way::Done, Way::UnderWay);
+            parcel.way = id.map_or(Way::Done, Way::Going);
         }
         self.trim();
     }
 
     /// The end of a publication came. Says whether it was one of these.
     pub fn ended(&mut self, id: PublicationId) -> bool {
-        let ours = |parcel: &&mut Parcel<T>| matches!(parcel.way, Way::UnderWay(of) if of == id);
+        let ours = |parcel: &&mut Parcel<T>| matches!(parcel.way, Way::Going(of) if of == id);
         let Some(parcel) = self.parcels.iter_mut().find(ours) else {
             return false;
         };
@@ -74,7 +74,7 @@ impl<T, const N: usize> Queue<T, N> {
     /// The connection is gone: what is under way goes on the next one.
     pub fn take_back(&mut self, mut withdraw: impl FnMut(PublicationId) -> bool) {
         for parcel in &mut self.parcels {
-            if let Way::UnderWay(id) = parcel.way
+            if let Way::Going(id) = parcel.way
                 && withdraw(id)
             {
                 parcel.way = Way::Waiting;
@@ -83,7 +83,10 @@ impl<T, const N: usize> Queue<T, N> {
     }
 
     fn trim(&mut self) {
-        while matches!(self.parcels.front().map(|parcel| &parcel.way), Some(Way::Done)) {
+        while matches!(
+            self.parcels.front().map(|parcel| &parcel.way),
+            Some(Way::Done)
+        ) {
             let _ = self.parcels.pop_front();
         }
     }

@@ -155,3 +155,32 @@ impl DrawTarget for Canvas<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is too large for a page would be seen at some places of the picture, and not
+    /// at others.
+    #[test]
+    fn nothing_is_drawn_beyond_the_canvas() {
+        for place in [(0, 0), (1, 2), (2, 2)] {
+            let mut frame = Frame::new();
+            let mut canvas = Canvas::new(&mut frame, place);
+            canvas.fill((0, 0), (500, 500));
+            canvas.invert((120, 60), (50, 50));
+            canvas.invert((120, 60), (50, 50));
+            let bitmap = Bitmap {
+                width: 16,
+                rows: &[0xFFFF; 16],
+            };
+            canvas.bitmap((120, 56), &bitmap, 1);
+            canvas.text((100, 70), Font::Large, "WW");
+            for (x, y) in (0..WIDTH).flat_map(|x| (0..HEIGHT).map(move |y| (x, y))) {
+                let inside = (place.0..place.0 + Canvas::WIDTH).contains(&x)
+                    && (place.1..place.1 + Canvas::HEIGHT).contains(&y);
+                assert_eq!(frame.point(x, y), inside, "({x}, {y}) at {place:?}");
+            }
+        }
+    }
+}

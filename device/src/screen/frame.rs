@@ -342,6 +342,16 @@ mod tests {
     }
 
     #[test]
+    fn a_part_says_nothing_of_the_rest_of_a_page() {
+        let mut frame = settled();
+        frame.set(5, 5, true);
+        let chunk = frame.next().expect("a point");
+        frame.forget();
+        frame.sent(&chunk);
+        assert_eq!(settle(&mut frame), 8);
+    }
+
+    #[test]
     fn areas_are_filled_to_their_edges_and_cut_at_the_panels() {
         let on = BinaryColor::On;
         for (x, y, w, h) in [

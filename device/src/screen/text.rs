@@ -349,7 +349,7 @@ impl<'a> Iterator for Lines<'a> {
         // Where this line could end, and the next one begin.
         let mut bend: Option<(usize, usize)> = None;
         let (mut used, mut at) = (0_usize, 0_usize);
-        let (mut blank, mut word, mut letter) = (false, false, false);
+        let (mut word, mut letter) = (false, false);
         let mut end = (text.len(), text.len());
         for (sign, bytes) in signs {
             let after = at.saturating_add(bytes);
@@ -360,12 +360,7 @@ impl<'a> Iterator for Lines<'a> {
             used = used.saturating_add(sign.advance(self.font));
             if sign == Sign::Blank {
                 if word {
-                    // A row of blanks is one place to break at.
-                    let from = match bend {
-                        Some((from, _)) if blank => from,
-                        _ => at,
-                    };
-                    bend = Some((from, after));
+                    bend = Some((at, after));
                 }
             } else if used > self.width && at > 0 {
                 end = bend.unwrap_or((at, at));
@@ -376,7 +371,6 @@ impl<'a> Iterator for Lines<'a> {
                 }
                 word = true;
             }
-            blank = sign == Sign::Blank;
             letter = matches!(sign, Sign::Glyph(c, _) if c.is_alphanumeric());
             at = after;
         }

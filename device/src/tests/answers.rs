@@ -6,6 +6,7 @@ use aldis_world::broker::codec::Qos;
 use aldis_world::broker::{Accepted, Message};
 
 use super::rig::{Act, Rig, rig};
+use crate::Saved;
 
 const SET: &str = "aldis/kitchen/led/set";
 const MORSE: &str = "aldis/kitchen/morse/set";
@@ -35,15 +36,15 @@ fn a_repeated_id_is_answered_and_not_done_again() {
         assert_eq!(rig.device().lamp(), Lamp::On);
         let id = &command[7..8];
         let done = format!(r#"{{"id":"{id}","done":true}}"#);
-        assert_eq!(rig.news("answer"), [done.clone()]);
+        assert_eq!(rig.news("answer"), [&*done]);
         let lit = rig.lights().len();
         rig.publish(topic, command, Qos::AtLeastOnce);
-        assert_eq!(rig.news("answer"), [done.clone()]);
+        assert_eq!(rig.news("answer"), [&*done]);
         // Over a restart, however it ended.
         rig.boot();
         rig.until_connected();
         rig.publish(topic, command, Qos::AtLeastOnce);
-        assert_eq!(rig.news("answer"), [done]);
+        assert_eq!(rig.news("answer"), [&*done]);
         assert_eq!(rig.device().lamp(), Lamp::On);
         // The start lights it once, the repetitions do not.
         assert_eq!(rig.lights().len(), lit + 1);
@@ -61,11 +62,11 @@ fn deed_and_note_are_saved_together() {
         _ => None,
     });
     let saves: Vec<_> = saves.collect();
-    let known = |n: usize| saves[n].recent.ids[0] != 0;
-    for n in 0..saves.len() {
-        assert_eq!(known(n), saves[n].lamp == Lamp::On);
+    let known = |saved: &Saved| saved.recent.ids[0] != 0;
+    for saved in &saves {
+        assert_eq!(known(saved), saved.lamp == Lamp::On);
     }
-    assert!(known(saves.len() - 1));
+    assert!(saves.last().is_some_and(|saved| known(saved)));
 }
 
 /// An answer that its sender cannot tell from another's.
@@ -75,20 +76,26 @@ fn mqtt_5_answers_go_where_they_are_wanted() {
     rig.until_connected();
     assert_eq!(rig.session().version(), Version::V5);
     let now = rig.now;
-    rig.broker.publish(asking(SET, "toggle", "pc/answers", b"abc"), now);
+    rig.broker
+        .publish(asking(SET, "toggle", "pc/answers", b"abc"), now);
     rig.settle();
     let answers = on(&rig, "pc/answers");
     assert_eq!(answers.len(), 1);
     assert_eq!(answers[0].payload, br#"{"id":"abc","done":true}"#);
-    assert_eq!(answers[0].properties.correlation_data, Some(b"abc".to_vec()));
+    assert_eq!(
+        answers[0].properties.correlation_data,
+        Some(b"abc".to_vec())
+    );
     assert_eq!(rig.device().lamp(), Lamp::On);
     // The same again is answered, and not done.
-    rig.broker.publish(asking(SET, "toggle", "pc/answers", b"abc"), now);
+    rig.broker
+        .publish(asking(SET, "toggle", "pc/answers", b"abc"), now);
     rig.settle();
     assert_eq!(on(&rig, "pc/answers").len(), 2);
     assert_eq!(rig.device().lamp(), Lamp::On);
     // Bytes that are no text are an id all the same.
-    rig.broker.publish(asking(SET, "dim", "pc/answers", &[0, 255]), now);
+    rig.broker
+        .publish(asking(SET, "dim", "pc/answers", &[0, 255]), now);
     rig.settle();
     let answers = on(&rig, "pc/answers");
     let refused = br#"{"id":"00ff","done":false,"reason":"neither on, off nor toggle"}"#;
@@ -111,14 +118,23 @@ fn a_strange_response_topic_does_no_harm() {
     let mut rig = rig();
     rig.until_connected();
     let now = rig.now;
-    for topic in ["$SYS/a", " ", &"t".repeat(500), SET, "aldis/kitchen/message/set"] {
+    for topic in [
+        "$SYS/a",
+        " ",
+        &"t".repeat(500),
+        SET,
+        "aldis/kitchen/message/set",
+    ] {
         rig.broker.publish(asking(SET, "on", topic, b"1"), now);
         rig.settle();
         rig.wait(1_000);
     }
     rig.publish(SET, r#"{"id":"2","command":"off"}"#, Qos::AtLeastOnce);
     rig.wait(1_000);
-    assert_eq!(rig.news("answer").last().unwrap(), r#"{"id":"2","done":true}"#);
+    assert_eq!(
+        rig.news("answer").last().unwrap(),
+        r#"{"id":"2","done":true}"#
+    );
     assert!(rig.session().is_connected());
 }
 
@@ -167,12 +183,20 @@ fn morse_is_answered_when_it_was_played() {
     rig.publish(MORSE, e, Qos::ExactlyOnce);
     assert_eq!(rig.news("answer"), [r#"{"id":"7","done":true}"#]);
     // Another text ends it, and so does nothing.
-    rig.publish(MORSE, r#"{"id":"8","text":"PARIS PARIS"}"#, Qos::ExactlyOnce);
+    rig.publish(
+        MORSE,
+        r#"{"id":"8","text":"PARIS PARIS"}"#,
+        Qos::ExactlyOnce,
+    );
     rig.wait(1_000);
     rig.publish(MORSE, "SOS", Qos::ExactlyOnce);
     let interrupted = r#"{"id":"8","done":false,"reason":"interrupted"}"#;
     assert_eq!(rig.news("answer"), [interrupted]);
-    rig.publish(MORSE, r#"{"id":"8","text":"PARIS PARIS"}"#, Qos::ExactlyOnce);
+    rig.publish(
+        MORSE,
+        r#"{"id":"8","text":"PARIS PARIS"}"#,
+        Qos::ExactlyOnce,
+    );
     assert_eq!(rig.news("answer"), [interrupted]);
     rig.wait(300);
     rig.command("output", "on");
@@ -186,5 +210,8 @@ fn morse_is_answered_when_it_was_played() {
     // What cannot be sent is said.
     rig.publish(MORSE, r#"{"id":"10","text":"дым"}"#, Qos::ExactlyOnce);
     let refused = rig.news("answer");
-    assert!(refused[0].starts_with(r#"{"id":"10","done":false,"reason":"#), "{refused:?}");
+    assert!(
+        refused[0].starts_with(r#"{"id":"10","done":false,"reason":"#),
+        "{refused:?}"
+    );
 }

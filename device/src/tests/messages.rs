@@ -6,7 +6,6 @@ use aldis_world::broker::codec::Qos;
 use aldis_world::broker::{Config, Keep, Message};
 
 use super::rig::{Rig, rig, settings};
-use crate::screen::Page;
 use crate::{Facts, Mail, Settings};
 use MessageState::{Expired, Read, Received, Refused, Replaced, Shown};
 
@@ -30,25 +29,18 @@ fn news(rig: &mut Rig) -> Vec<(String, MessageState)> {
 
 fn own(states: &[(&str, MessageState)]) -> Vec<(String, MessageState)> {
     let states = states.iter();
-    states.map(|(id, state)| ((*id).to_owned(), *state)).collect()
+    states
+        .map(|(id, state)| ((*id).to_owned(), *state))
+        .collect()
 }
 
-/// The page that is shown, in a word or two; what is shown is seen.
+/// The page that is shown, and seen.
 fn page(rig: &mut Rig) -> String {
+    let page = rig.page();
     let now = rig.instant();
-    let device = rig.device();
-    let word = match device.view(&Facts::default(), now).page {
-        Page::Message(message) => format!("{}: {}", message.from, message.text),
-        Page::Readings(_) => "readings".into(),
-        Page::Contact(_) => "contact".into(),
-        Page::Boot(_) => "boot".into(),
-        Page::Presets(presets) => format!("{}? {}", presets.to, presets.texts[presets.selected]),
-        Page::Notice(notice) => notice.title.into(),
-        Page::Morse(_) => "morse".into(),
-    };
-    device.drawn(now);
+    rig.device().drawn(now);
     rig.wait(5);
-    word
+    page
 }
 
 fn sent(id: &str, text: &str) -> String {
@@ -114,15 +106,23 @@ fn what_is_not_understood_is_refused_with_a_reason() {
         (b"", "1-2", "no text"),
         (b"{\"text\":\"x\"", "1-3", "malformed JSON"),
         (br#"{"id":"q","text":""}"#, "q", "no text"),
-        (br#"{"id":"r","text":"x","priority":"now"}"#, "r", "priority"),
+        (
+            br#"{"id":"r","text":"x","priority":"now"}"#,
+            "r",
+            "priority",
+        ),
         (br#"{"id":"s","text":"x","from":"a/b"}"#, "s", "from"),
         (long.as_bytes(), "1-4", "longer than 256 bytes"),
     ];
     for (payload, id, why) in wrong {
-        rig.broker.publish(Message::new(SET, payload, Qos::ExactlyOnce), rig.now);
+        rig.broker
+            .publish(Message::new(SET, payload, Qos::ExactlyOnce), rig.now);
         rig.settle();
         let report = rig.news("message/state").pop().unwrap();
-        assert!(report.starts_with(&format!(r#"{{"id":"{id}","state":"refused""#)), "{report}");
+        assert!(
+            report.starts_with(&format!(r#"{{"id":"{id}","state":"refused""#)),
+            "{report}"
+        );
         assert!(report.contains(why), "{report}");
     }
     assert_eq!(page(&mut rig), "readings");
@@ -216,7 +216,11 @@ fn what_is_of_no_interest_any_more_expires() {
     assert_eq!(news(&mut rig), own(&[("1", Expired)]));
     assert_eq!(page(&mut rig), "readings");
     // On arrival; and the time at the broker counts.
-    rig.publish(SET, r#"{"id":"2","text":"x","expires_s":0}"#, Qos::AtLeastOnce);
+    rig.publish(
+        SET,
+        r#"{"id":"2","text":"x","expires_s":0}"#,
+        Qos::AtLeastOnce,
+    );
     assert_eq!(news(&mut rig), own(&[("2", Expired)]));
     let mut message = Message::new(SET, br#"{"id":"3","text":"x"}"#, Qos::AtLeastOnce);
     message.properties.message_expiry_interval = Some(30);
@@ -247,7 +251,10 @@ fn the_newest_sixteen_are_kept() {
     rig.wait(1_000);
     let states = news(&mut rig);
     for n in 0..20 {
-        let of: Vec<_> = states.iter().filter(|(id, _)| *id == n.to_string()).collect();
+        let of: Vec<_> = states
+            .iter()
+            .filter(|(id, _)| *id == n.to_string())
+            .collect();
         let expected = if n < 4 { Replaced } else { Received };
         assert_eq!(of.last().unwrap().1, expected, "{n}");
         assert_eq!(of[0].1, Received);
@@ -289,7 +296,8 @@ fn a_flood_leaves_none_without_a_state() {
             rig.until_connected();
             rig.latency = latency;
             for n in 0..1_000 {
-                let message = Message::new(SET, sent(&n.to_string(), "x").as_bytes(), Qos::ExactlyOnce);
+                let message =
+                    Message::new(SET, sent(&n.to_string(), "x").as_bytes(), Qos::ExactlyOnce);
                 rig.broker.publish(message, rig.now);
             }
             let mut known = vec![None; 1_000];
@@ -307,7 +315,11 @@ fn a_flood_leaves_none_without_a_state() {
                 known[id.parse::<usize>().unwrap()] = Some(state);
             }
             let replaced = known.iter().filter(|state| **state == Some(Replaced));
-            assert_eq!(replaced.count(), 1_000 - Mail::PLACES, "{version:?} {latency}");
+            assert_eq!(
+                replaced.count(),
+                1_000 - Mail::PLACES,
+                "{version:?} {latency}"
+            );
             assert!(known[984..].iter().all(|state| *state == Some(Received)));
             let lost = rig.diag(|diag| diag.dropped.unwrap().full);
             assert_eq!(lost, Some(0));

@@ -9,9 +9,10 @@ use aldis_world::broker::codec::Qos;
 use aldis_world::broker::{Accepted, Broker, Config, ConnId, Message};
 
 use crate::dht::{Frame, Pulse, Wave};
+use crate::screen::Page;
 use crate::{
-    Backlog, Board, Device, Kept, Letter, Mail, Mark, Memory, Notice, Recalled, Saved, Settings,
-    Vitals,
+    Backlog, Board, Device, Facts, Kept, Letter, Mail, Mark, Memory, Notice, Recalled, Saved,
+    Settings, Vitals,
 };
 
 /// What the sensor does when it is asked.
@@ -395,6 +396,22 @@ impl<const N: usize> Rig<N> {
     pub fn instant(&self) -> Instant {
         let running = self.running.as_ref().unwrap();
         Instant::from_millis(self.now - running.booted_at)
+    }
+
+    /// The page that is shown, in a word or two.
+    pub fn page(&mut self) -> String {
+        let now = self.instant();
+        match self.device().view(&Facts::default(), now).page {
+            Page::Message(message) => format!("{}: {}", message.from, message.text),
+            Page::Readings(_) => "readings".into(),
+            Page::Contact(_) => "contact".into(),
+            Page::Boot(_) => "boot".into(),
+            Page::Presets(presets) => {
+                format!("{}? {}", presets.to, presets.texts[presets.selected])
+            }
+            Page::Notice(notice) => notice.title.into(),
+            Page::Morse(_) => "morse".into(),
+        }
     }
 
     /// Holds the button for so long.

@@ -10,7 +10,7 @@ use aldis_device::screen::{
 };
 use aldis_mqtt::Instant;
 use aldis_panel::{Ssd1306, Wired};
-use embassy_futures::{block_on, poll_once};
+use embassy_futures::{block_on, poll_once, yield_now};
 use embedded_hal_async::i2c::{ErrorType, I2c, Operation};
 
 use crate::rig::{Rig, now};
@@ -238,35 +238,101 @@ fn a_refresh_is_not_seen() {
     assert_eq!(steps, 10, "set-up, eight pages, light");
 }
 
-/// Another program was cut off in the middle of a command before us.
+/// Another program has left the panel in a state of its own, and was cut off in the
+/// middle of a command.
 #[test]
-fn a_command_that_waits_for_arguments_swallows_nothing() {
-    for command in [
+fn what_others_have_left_is_not_seen() {
+    let left: &[&[u8]] = &[
+        &[0x8D, 0x14, 0xAF],
+        &[0xA7, 0xA5, 0x40 | 17, 0xD3, 9, 0xA8, 31, 0xDA, 0x02],
+        &[0x20, 0x01, 0x21, 5, 9, 0x22, 1, 2],
+        &[0x27, 0, 0, 0, 7, 0, 0xFF, 0x2F],
+    ];
+    for cut in [
         0x20, 0x21, 0x22, 0x26, 0x29, 0x81, 0x8D, 0xA3, 0xA8, 0xD3, 0xD5, 0xD9, 0xDA, 0xDB,
     ] {
         let rig = Rig::new();
         let mut bus = Wired(&rig.model);
-        block_on(bus.write(Ssd1306::ADDRESS, &[0x00, command])).expect("it is there");
-        assert!(rig.model.borrow().awaits().is_some(), "{command:02x}");
+        for commands in left.iter().copied().chain([[cut].as_slice()]) {
+            let bytes = [&[0x00], commands].concat();
+            block_on(bus.write(Ssd1306::ADDRESS, &bytes)).expect("it is there");
+        }
+        assert!(rig.model.borrow().awaits().is_some(), "{cut:02x}");
         rig.model.borrow_mut().take_bus_bits();
         rig.draw(&view("here"));
         rig.settle(&mut rig.panel(), now(0));
-        assert!(rig.seen() == rig.wanted(), "{command:02x}");
+        assert!(rig.seen() == rig.wanted(), "{cut:02x}:\n{}", rig.seen());
+        assert!(!rig.model.borrow().scrolling(), "{cut:02x}");
     }
+}
+
+/// A bus that lets others go on at each transfer.
+struct Leisurely<'a>(Wired<'a>);
+
+impl ErrorType for Leisurely<'_> {
+    type Error = aldis_panel::Error;
+}
+
+impl I2c for Leisurely<'_> {
+    async fn transaction(
+        &mut self,
+        address: u8,
+        operations: &mut [Operation<'_>],
+    ) -> Result<(), aldis_panel::Error> {
+        yield_now().await;
+        self.0.transaction(address, operations).await
+    }
+}
+
+/// What is drawn while a transfer is under way is shown as well, and what was under way
+/// is not taken for it.
+#[test]
+fn drawn_while_a_transfer_is_under_way() {
+    let rig = Rig::new();
+    let mut panel = Panel::new(
+        Leisurely(Wired(&rig.model)),
+        Driver::ADDRESS,
+        Rotation::Upright,
+    );
+    let (mut drawings, mut steps) = (0, 0);
+    loop {
+        let mut step = pin!(panel.step(&rig.frame, now(0)));
+        let step = loop {
+            match poll_once(step.as_mut()) {
+                Poll::Ready(step) => break step.expect("it is there"),
+                Poll::Pending if drawings < 500 => {
+                    drawings += 1;
+                    rig.draw(&view(&format!("{drawings} {}", drawings * 7_919 % 1_000)));
+                }
+                Poll::Pending => {}
+            }
+        };
+        if let Step::Idle(_) = step {
+            break;
+        }
+        steps += 1;
+        assert!(steps < 1_000, "it has always something to send");
+    }
+    assert_eq!(drawings, 500);
+    rig.assert_shown();
 }
 
 /// Random drawings, lights, pauses and faults: when the panel is there and everything
 /// was sent, a person sees the picture.
 #[test]
 fn whatever_happens_the_panel_shows_the_picture_in_the_end() {
-    let runs = 60;
-    let first = std::env::var("ALDIS_SCREEN_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
-    for seed in first.map_or(0..runs, |seed: u64| seed..seed + 1) {
+    let (first, runs) = match number("ALDIS_SCREEN_SEED") {
+        Some(seed) => (seed, 1),
+        None => (0, number("ALDIS_SCREEN_RUNS").unwrap_or(60)),
+    };
+    for seed in first..first + runs {
         println!("repeat with ALDIS_SCREEN_SEED={seed}");
         wild(seed);
     }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
 }
 
 fn wild(seed: u64) {

@@ -332,20 +332,25 @@ fn no_keep_alive_means_no_ping() {
 
 #[test]
 fn an_assigned_client_id_is_used_again() {
-    let mut raw = Raw::new(Options {
-        client_id: "",
-        ..options(Version::V5)
-    });
-    let first = raw.connect(&[0x20, 9, 0, 0, 6, 0x12, 0, 3, b'a', b'b', b'c']);
-    assert!(first.ends_with(&[0, 0]));
-    raw.cut();
-    let second = raw.connect(&[0x20, 3, 1, 0, 0]);
-    assert!(second.ends_with(&[0, 3, b'a', b'b', b'c']), "{second:x?}");
-    assert_eq!(flags(&second) & 2, 0, "and the session resumed");
-    assert!(raw.session.is_connected());
-    // It does not count as a publication.
-    assert_eq!(raw.session.pending(), 0);
-    assert_eq!(raw.sent(), []);
+    for id in [&b"abc"[..], b"a"] {
+        let mut raw = Raw::new(Options {
+            client_id: "",
+            ..options(Version::V5)
+        });
+        let len = id.len() as u8;
+        let connack = [&[0x20, 6 + len, 0, 0, 3 + len, 0x12, 0, len], id].concat();
+        let first = raw.connect(&connack);
+        assert!(first.ends_with(&[0, 0]));
+        raw.cut();
+        let second = raw.connect(&[0x20, 3, 1, 0, 0]);
+        let expected = [&[0, len], id].concat();
+        assert!(second.ends_with(&expected), "{second:x?}");
+        assert_eq!(flags(&second) & 2, 0, "and the session resumed");
+        assert!(raw.session.is_connected());
+        // It does not count as a publication.
+        assert_eq!(raw.session.pending(), 0);
+        assert_eq!(raw.sent(), []);
+    }
 }
 
 #[test]

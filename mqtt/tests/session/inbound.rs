@@ -307,6 +307,25 @@ fn oversized_messages_are_skipped_in_3_1_1_without_losing_step() {
     }
 }
 
+/// What is there of it so far is taken for the whole, and its topic cut in the middle.
+#[test]
+fn an_oversized_message_may_come_in_pieces() {
+    for piece in [1, 2, 7, 100] {
+        let mut raw = Raw::connected(Version::V4);
+        let mut large = vec![0x32, 0xb0, 2, 0, 5, b't', b'o', b'p', b'i', b'c', 0, 2];
+        large.resize(3 + 304, b'x');
+        let mut seen = Vec::new();
+        let mut answers = Vec::new();
+        for piece in large.chunks(piece) {
+            let (happened, answered) = raw.converse(piece);
+            seen.extend(happened);
+            answers.extend(answered);
+        }
+        assert_eq!(seen, [Seen::Oversized("topic".into(), 307)], "{piece}");
+        assert_eq!(answers, [0x40, 2, 0, 2]);
+    }
+}
+
 #[test]
 fn an_oversized_message_of_3_1_1_does_not_come_again() {
     for qos in [One, Two] {

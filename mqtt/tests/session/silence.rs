@@ -691,3 +691,21 @@ fn a_slow_network_carries_many_at_once() {
     assert_eq!(path.delivered(), path.accepted);
     assert_eq!(path.losses(), []);
 }
+
+/// The first half of a packet is all that ever comes.
+#[test]
+fn a_packet_that_does_not_end_is_silence() {
+    for version in BOTH {
+        let mut raw = Raw::connected(version);
+        let mut publish = vec![0x30, 100, 0, 1, b't'];
+        publish.resize(50, 0);
+        raw.receive(&publish);
+        raw.wait(given_up_ms(&options(version)) + 1);
+        let lost = raw.seen.iter().map(|(_, seen)| seen);
+        assert!(
+            lost.clone()
+                .any(|seen| *seen == Seen::Disconnected(Cause::Silent)),
+            "{version:?}"
+        );
+    }
+}

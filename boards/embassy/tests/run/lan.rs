@@ -11,9 +11,10 @@ use std::task::{Context, Waker};
 use aldis_device::dht::{Frame, Pulse, Wave};
 use aldis_device::{Order, Radio, Saved, Vitals};
 use aldis_embassy::witness::{Seen, Witness};
-use aldis_embassy::{Hardware, Memory, Parts, Sensor, Start, dhcp};
+use aldis_embassy::{Button, Hardware, Memory, Parts, Sensor, Start, dhcp};
 use aldis_flash::Store;
 use aldis_flash::config::{Config, Level};
+use aldis_panel::{Shared, Ssd1306};
 use aldis_protocol::{Lamp, Reading};
 use aldis_world::broker::codec::Qos;
 use aldis_world::broker::{Accepted, Broker, Keep, Message};
@@ -24,6 +25,7 @@ use embassy_net::tcp::TcpSocket;
 use embassy_net::udp::{PacketMetadata, UdpSocket};
 use embassy_net::{ConfigV4, Ipv4Cidr, Stack, StackResources, StaticConfigV4};
 use embassy_time::{Duration, Timer, with_timeout};
+use embedded_hal_async::i2c::{ErrorType, I2c, Operation};
 
 use crate::time::{Task, now, run};
 
@@ -277,6 +279,13 @@ pub struct Lan {
     pub broker_restarts: u64,
     /// What the device remembers.
     pub saved: Saved,
+    /// Messages, and at which second.
+    pub messages: Vec<(u64, &'static str)>,
+    /// When the button is pressed, for how long, in milliseconds.
+    pub presses: Vec<(u64, u64)>,
+    pub bus: Bus,
+    /// What is done to the display, and at which second.
+    pub hands: Vec<(u64, Hand)>,
 }
 
 /// What does not happen.
@@ -299,6 +308,10 @@ impl Lan {
             addresses: Vec::new(),
             broker_restarts: NEVER,
             saved: Saved::default(),
+            messages: Vec::new(),
+            presses: Vec::new(),
+            bus: Bus::default(),
+            hands: Vec::new(),
         }
     }
 
@@ -352,6 +365,8 @@ impl Lan {
         let parts = Parts {
             hardware: &mut board,
             sensor: &mut Good(&life),
+            display: Some(self.bus.clone()),
+            button: Presses(self.presses.iter().copied().collect()),
             store,
             stack,
             seen: &seen,
@@ -403,6 +418,14 @@ impl Lan {
                 let message = Message::new("output", command.as_bytes(), Qos::AtLeastOnce);
                 broker.borrow_mut().publish(message, now());
             }
+            for (_, text) in self.messages.iter().filter(|(at, _)| *at == second) {
+                let topic = "aldis/dev/message/set";
+                let message = Message::new(topic, text.as_bytes(), Qos::ExactlyOnce);
+                broker.borrow_mut().publish(message, now());
+            }
+            for (_, hand) in self.hands.iter().filter(|(at, _)| *at == second) {
+                hand(&self.bus);
+            }
             for (_, host) in self.addresses.iter().filter(|(at, _)| *at == second) {
                 device.set_config_v4(match host {
                     Some(host) => fixed(address(*host), self.gateway, &self.names).ipv4,
@@ -414,6 +437,58 @@ impl Lan {
             }
             Timer::after_secs(1).await;
         }
+    }
+}
+
+/// Something that is done to a display.
+pub type Hand = fn(&Bus);
+
+/// The bus of a display.
+#[derive(Clone, Default)]
+pub struct Bus {
+    pub panel: Shared,
+    /// A transfer never ends.
+    pub hangs: Rc<Cell<bool>>,
+}
+
+impl ErrorType for Bus {
+    type Error = aldis_panel::Error;
+}
+
+impl I2c for Bus {
+    async fn transaction(
+        &mut self,
+        address: u8,
+        operations: &mut [Operation<'_>],
+    ) -> Result<(), Self::Error> {
+        if self.hangs.get() {
+            std::future::pending::<()>().await;
+        }
+        I2c::transaction(&mut self.panel, address, operations).await
+    }
+}
+
+impl Bus {
+    pub fn panel(&self) -> std::sync::MutexGuard<'_, Ssd1306> {
+        self.panel.lock()
+    }
+}
+
+/// A button, and when it is pressed for how long, in milliseconds.
+struct Presses(VecDeque<(u64, u64)>);
+
+impl Button for Presses {
+    async fn edge(&mut self) -> bool {
+        let Some((at, hold)) = self.0.front().copied() else {
+            return std::future::pending().await;
+        };
+        if now() < at {
+            Timer::after_millis(at - now()).await;
+            return true;
+        }
+        Timer::after_millis((at + hold).saturating_sub(now())).await;
+        self.0.pop_front();
+        false
     }
 }
 

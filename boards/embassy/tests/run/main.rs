@@ -8,7 +8,7 @@ use aldis_device::{Order, Saved};
 use aldis_flash::Store;
 use aldis_protocol::{Diag, Lamp};
 use aldis_world::flash::Flash;
-use lan::{Lan, NAMES, NEVER, NOBODY};
+use lan::{Hand, Lan, NAMES, NEVER, NOBODY};
 
 /// On the local network, and anywhere else: in both places there is nobody.
 const ABSENT: [&str; 2] = ["10.0.0.200", "192.0.2.1"];
@@ -178,7 +178,7 @@ fn the_device_sleeps_most_of_the_time() {
     for host in ["10.0.0.3", ABSENT[0], ABSENT[1], "broker.test"] {
         let life = Lan::new(host).live(3_600);
         let polls = life.polls.get() / 3_600;
-        assert!((1..=8).contains(&polls), "{host}: {polls} times a second");
+        assert!((1..=12).contains(&polls), "{host}: {polls} times a second");
     }
 }
 
@@ -377,4 +377,95 @@ fn addresses_come_and_go() {
     let diags = life.on("aldis/dev/diag");
     let diag = Diag::decode(diags.last().unwrap().as_bytes()).unwrap();
     assert_eq!(diag.reconnects.unwrap().dhcp, Some(3));
+}
+
+/// Everything that a person reads is on the panel, and it is told when it is there.
+#[test]
+fn the_display_shows_what_there_is() {
+    let lan = Lan {
+        messages: vec![(20, r#"{"id":"7","from":"hall","text":"dinner"}"#)],
+        presses: vec![(40_000, 100)],
+        ..Lan::new("10.0.0.3")
+    };
+    let life = lan.live(60);
+    assert!(lan.bus.panel().is_on());
+    assert_eq!(lan.bus.panel().unknown(), 0);
+    let states = life.on("aldis/dev/message/state");
+    let told: Vec<_> = states.iter().map(|state| &state[..24]).collect();
+    assert_eq!(
+        told,
+        [
+            r#"{"id":"7","state":"recei"#,
+            r#"{"id":"7","state":"shown"#,
+            r#"{"id":"7","state":"read""#
+        ]
+    );
+    let lines = life.lines();
+    assert!(lines.contains(&"message: 7 received".into()), "{lines:?}");
+    assert!(lines.contains(&"message: 7 read".into()), "{lines:?}");
+}
+
+/// A display that is pulled out, or holds the bus, stops something else.
+#[test]
+fn a_display_that_fails_harms_nothing_else() {
+    let faults: [(Hand, Hand); 3] = [
+        (
+            |bus| bus.panel().unplug_after(300),
+            |bus| bus.panel().replug(),
+        ),
+        (
+            |bus| bus.panel().hold_low(true),
+            |bus| bus.panel().hold_low(false),
+        ),
+        (|bus| bus.hangs.set(true), |bus| bus.hangs.set(false)),
+    ];
+    let well = Lan::new("10.0.0.3");
+    let readings = well.live(130).on("aldis/dev/climate").len();
+    let picture = well.bus.panel().picture();
+    for (breaks, mends) in faults {
+        let lan = Lan {
+            commands: vec![(60, "on"), (70, "off")],
+            hands: vec![(0, breaks), (80, mends)],
+            ..Lan::new("10.0.0.3")
+        };
+        let life = lan.live(130);
+        assert_eq!(life.on("aldis/dev/climate").len(), readings);
+        assert_eq!(*life.lit.borrow(), [Lamp::Off, Lamp::On, Lamp::Off]);
+        assert_eq!(lan.bus.panel().picture(), picture);
+    }
+    // Without one, nothing is said either.
+    let lan = Lan {
+        hands: vec![(0, |bus| bus.panel().unplug())],
+        ..Lan::new("10.0.0.3")
+    };
+    let life = lan.live(130);
+    assert_eq!(life.on("aldis/dev/climate").len(), readings);
+    assert!(life.lines().iter().all(|line| !line.contains("display")));
+}
+
+/// Messages that a restart forgets.
+#[test]
+fn messages_are_kept_in_the_flash() {
+    let mut store = Store::new(Flash::<4096>::new(48), 0..48 * 4096).unwrap();
+    let lan = Lan {
+        messages: vec![
+            (20, r#"{"id":"7","text":"one"}"#),
+            (21, r#"{"id":"8","text":"two"}"#),
+        ],
+        presses: vec![(30_000, 100)],
+        ..Lan::new("10.0.0.3")
+    };
+    lan.live_with(60, Some(&mut store));
+    let lan = Lan {
+        saved: store.saved(),
+        presses: vec![(30_000, 100)],
+        ..Lan::new("10.0.0.3")
+    };
+    let life = lan.live_with(60, Some(&mut store));
+    let states = life.on("aldis/dev/message/state");
+    assert!(
+        states.iter().all(|state| state.contains(r#""id":"8""#)),
+        "{states:?}"
+    );
+    assert!(states.last().unwrap().contains("read"), "{states:?}");
 }

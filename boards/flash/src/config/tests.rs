@@ -32,6 +32,16 @@ fn full() -> Config<'static> {
         interval_s: 86_400,
         confirm: true,
         model: Model::Dht11,
+        messages: Messages {
+            reply: Some("Coming"),
+            presets: Presets::new(["Come down", "Ačiū"]).unwrap(),
+            peer: Some("attic"),
+        },
+        morse: Morse { key: true, wpm: 20 },
+        screen: Screen {
+            address: 0x3d,
+            rotated: true,
+        },
         level: Level::Debug,
         ..Config::new("hub.local", 1884)
     }
@@ -71,6 +81,104 @@ fn the_record_is_what_it_was() {
         "414c44530100330017e66cac0205616c64697306016807025b070b020f00110874657374696e6372\
          12066f7574707574130405000000140100150100160103"
     );
+    // What is behind the entries of above is only there where it differs.
+    let told = Config {
+        messages: full().messages,
+        morse: full().morse,
+        screen: full().screen,
+        ..Config::new("h", 1883)
+    };
+    let record = encode(&told);
+    let hex: String = record[63..]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    assert_eq!(
+        hex,
+        "1706436f6d696e671809436f6d6520646f776e180641c48d69c5ab190561747469631a01011b01141c013d\
+         1d0101"
+    );
+}
+
+/// A configuration that `aldis image` makes and no board has room for.
+#[test]
+fn the_longest_record_fits() {
+    let text = "x".repeat(MAX_TEXT);
+    let (name, topic) = ("x".repeat(topic::MAX_ID_LEN), "x".repeat(topic::MAX_LEN));
+    let preset = "\u{17e}".repeat(MAX_PRESET / 2);
+    let longest = Config {
+        id: Some(&name),
+        prefix: &"x".repeat(topic::MAX_PREFIX_LEN),
+        wifi: Some(Wifi {
+            ssid: &"x".repeat(32),
+            password: Some(&"f".repeat(64)),
+            country: Some(*b"LT"),
+        }),
+        username: Some(&text),
+        password: Some(text.as_bytes()),
+        readout_topic: Some(&topic),
+        command_topic: Some(&topic),
+        messages: Messages {
+            reply: Some(&text),
+            presets: Presets::new([&*preset; MAX_PRESETS]).unwrap(),
+            peer: Some(&name),
+        },
+        ..Config {
+            host: &text,
+            ..full()
+        }
+    };
+    let record = encode(&longest);
+    assert_eq!(Config::decode(&record), Ok(longest));
+    // All that is longer is refused, or has no entry.
+    assert!(
+        (MAX_LEN - 100..=MAX_LEN).contains(&record.len()),
+        "{}",
+        record.len()
+    );
+}
+
+/// One more would push another one out, or be forgotten.
+#[test]
+fn there_are_so_many_presets_and_no_more() {
+    let texts: Vec<String> = (0..=MAX_PRESETS)
+        .map(|number| format!("{number}"))
+        .collect();
+    for many in 0..=MAX_PRESETS {
+        let texts = texts[..many].iter().map(String::as_str);
+        let presets = Presets::new(texts.clone()).unwrap();
+        assert!(presets.as_slice().iter().copied().eq(texts));
+        let config = Config {
+            messages: Messages {
+                presets,
+                ..Messages::default()
+            },
+            ..Config::new("h", 1)
+        };
+        assert_eq!(Config::decode(&encode(&config)), Ok(config));
+    }
+    assert_eq!(Presets::new(texts.iter().map(String::as_str)), None);
+    let entries = [24, 1, b'x'].repeat(MAX_PRESETS + 1);
+    assert_eq!(
+        Config::decode(&sealed(1, &[HOST, &entries].concat())),
+        Err(Error::Entry("messages.presets"))
+    );
+}
+
+/// A text that the other device refuses, or that breaks a line of the list.
+#[test]
+fn texts_can_be_sent() {
+    for text in [
+        "", " ", "a\nb", "a\tb", "a\0", "a\r", "\u{7f}", "\u{85}", "12345",
+    ] {
+        assert!(!is_sendable(text, 4), "{text:?}");
+    }
+    for text in ["a", " a ", "1234", "\u{17e}\u{17e}", "\u{1f600}"] {
+        assert!(is_sendable(text, 4), "{text:?}");
+    }
+    assert!(is_sendable(&"x".repeat(MAX_TEXT), MAX_TEXT));
+    // The protocol's limit counts as well.
+    assert!(!is_sendable(&"x".repeat(257), 300));
 }
 
 /// An open network would be joined with the password of another, or not at all.
@@ -156,6 +264,23 @@ fn impossible_values_are_named() {
         (&[19, 1, 5], "readout.interval_s"),
         (&[21, 1, 3], "sensor.model"),
         (&[22, 1, 5], "console.level"),
+        (&[23, 0], "messages.reply"),
+        (&[23, 1, 0xff], "messages.reply"),
+        (&[23, 2, b'a', b'\n'], "messages.reply"),
+        (&[24, 0], "messages.presets"),
+        (&[24, 1, 0xff], "messages.presets"),
+        (&[24, 1, b'a', 24, 1, b' '], "messages.presets"),
+        (&[25, 0], "messages.peer"),
+        (&[25, 1, b'/'], "messages.peer"),
+        (&[25, 1, 0xff], "messages.peer"),
+        (&[26, 0], "morse.key"),
+        (&[27, 1, 4], "morse.wpm"),
+        (&[27, 1, 41], "morse.wpm"),
+        (&[27, 2, 12, 0], "morse.wpm"),
+        (&[28, 1, 0x3b], "screen.address"),
+        (&[28, 1, 0x78], "screen.address"),
+        (&[28, 0], "screen.address"),
+        (&[29, 2, 1, 0], "screen.rotated"),
     ] {
         let record = sealed(1, &[HOST, entry].concat());
         assert_eq!(
@@ -171,6 +296,15 @@ fn impossible_values_are_named() {
     assert_eq!(
         Config::decode(&sealed(1, &[HOST, &long].concat())),
         Err(Error::Entry("wifi.password"))
+    );
+    let mut long = vec![24, MAX_PRESET as u8];
+    long.extend([b'p'; MAX_PRESET]);
+    assert!(Config::decode(&sealed(1, &[HOST, &long].concat())).is_ok());
+    long[1] += 1;
+    long.push(b'p');
+    assert_eq!(
+        Config::decode(&sealed(1, &[HOST, &long].concat())),
+        Err(Error::Entry("messages.presets"))
     );
     assert_eq!(
         Config::decode(&sealed(1, &[])),
@@ -210,18 +344,64 @@ fn the_device_is_told_all_of_it() {
     assert_eq!(settings.interval_ms, 86_400_000);
     assert!(settings.confirm);
     assert_eq!(settings.model, Model::Dht11);
+    assert_eq!(settings.reply, Some("Coming"));
+    assert_eq!(settings.presets, ["Come down", "Ačiū"]);
+    assert_eq!(settings.peer, Some("attic"));
+    assert!(settings.morse_key);
+    assert_eq!(settings.morse_wpm, 20);
     assert_eq!(settings.versions, Versions::Only(Version::V4));
     assert_eq!(settings.username, Some("kitchen"));
     assert_eq!(settings.password, Some(&b"battery staple"[..]));
     assert_eq!(settings.keep_alive_s, 30);
     assert_eq!(settings.version, "1.2");
     let config = Config::new("h", 1);
-    assert_eq!(config.settings("esp-1", "").unwrap().topics.id(), "esp-1");
+    let settings = config.settings("esp-1", "").unwrap();
+    assert_eq!(settings.topics.id(), "esp-1");
+    let defaults = Settings::new("aldis", "esp-1").unwrap();
+    assert_eq!(settings.morse_wpm, defaults.morse_wpm);
+    assert_eq!(settings.morse_key, defaults.morse_key);
+    assert!(settings.reply.is_none() && settings.presets.is_empty() && settings.peer.is_none());
     assert!(config.settings("a/b", "").is_err());
     assert!(!format!("{:?}", full()).contains("horse"));
 }
 
 proptest! {
+    /// A reply that is not the one that was written.
+    #[test]
+    fn what_can_be_sent_is_kept(
+        reply in proptest::option::of("\\PC{1,80}"),
+        texts in proptest::collection::vec("\\PC{1,20}", 0..=MAX_PRESETS),
+        peer in proptest::option::of("[a-z0-9-]{1,64}"),
+        morse in (any::<bool>(), any::<u8>()),
+        screen in (any::<u8>(), any::<bool>()),
+    ) {
+        let config = Config {
+            messages: Messages {
+                reply: reply.as_deref(),
+                presets: Presets::new(texts.iter().map(String::as_str)).unwrap(),
+                peer: peer.as_deref(),
+            },
+            morse: Morse { key: morse.0, wpm: morse.1 },
+            screen: Screen { address: screen.0, rotated: screen.1 },
+            ..Config::new("h", 1)
+        };
+        let mut record = [0; MAX_LEN];
+        let Ok(len) = config.encode(&mut record) else {
+            prop_assert!(reply.as_deref().is_some_and(|reply| reply.len() > MAX_TEXT));
+            return Ok(());
+        };
+        let message = |text: &str, max| text.len() <= max && !text.trim().is_empty();
+        let right = reply.as_deref().is_none_or(|reply| message(reply, MAX_TEXT))
+            && texts.iter().all(|text| message(text, MAX_PRESET))
+            && (5..=40).contains(&morse.1)
+            && (screen.0 == 0x3c || screen.0 == 0x3d);
+        let decoded = Config::decode(&record[..len]);
+        prop_assert_eq!(decoded.is_ok(), right);
+        if right {
+            prop_assert_eq!(decoded, Ok(config));
+        }
+    }
+
     /// Whatever the flash holds.
     #[test]
     fn garbage_is_refused(bytes: Vec<u8>, body in proptest::collection::vec(any::<u8>(), 0..80)) {

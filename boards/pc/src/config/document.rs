@@ -237,6 +237,48 @@ impl<'i> Document<'i> {
         }
     }
 
+    /// Takes a list of texts if its key is there, and notes what the closure says against each of
+    /// them, in its line. `right` says what the value should be.
+    pub fn get_texts<T>(
+        &mut self,
+        section: &Section,
+        key: &'static str,
+        right: &str,
+        mut take: impl FnMut(&str) -> Result<T, String>,
+    ) -> Option<Found<Vec<T>>> {
+        let mut wrong = Vec::new();
+        let found = self.get(section, key, |value| {
+            let list = value.0.as_array();
+            let list = list.ok_or_else(|| format!("should be a list of {right}"))?;
+            let mut taken = Vec::new();
+            for (number, item) in list.iter().enumerate() {
+                let value = Value(item.get_ref());
+                let text = value.text("text in quotes");
+                match text.and_then(&mut take) {
+                    Ok(text) => taken.push(text),
+                    Err(what) => {
+                        let shown = value.shown(str::to_owned);
+                        let what = format!("number {}, {shown}, {what}", number + 1);
+                        wrong.push((item.span().start, what));
+                    }
+                }
+            }
+            Ok(taken)
+        })?;
+        if wrong.is_empty() {
+            return Some(found);
+        }
+        for (at, what) in wrong {
+            let line = self.line(at);
+            if let Some(entry) = self.entries.get_mut(found.entry) {
+                entry.is_wrong = true;
+                self.errors
+                    .push((Some(line), format!("{}: {what}", entry.shown)));
+            }
+        }
+        None
+    }
+
     /// Notes what is wrong about an entry.
     fn object(&mut self, entry: usize, wrong: &str) {
         if let Some(entry) = self.entries.get_mut(entry) {

@@ -28,6 +28,16 @@ interval_s = 7
 confirm = true
 [sensor]
 model = "dht22"
+[messages]
+reply = "Coming"
+peer = "attic"
+presets = ["Come down", "Call me"]
+[morse]
+key = false
+wpm = 20
+[screen]
+address = 0x3D
+rotated = true
 [console]
 level = "warn"
 "#;
@@ -74,6 +84,19 @@ fn every_key_is_taken() {
             confirm: true,
         },
         sensor: Model::Dht22,
+        messages: Messages {
+            reply: Some("Coming".into()),
+            presets: vec!["Come down".into(), "Call me".into()],
+            peer: Some("attic".into()),
+        },
+        morse: Morse {
+            key: false,
+            wpm: 20,
+        },
+        screen: Screen {
+            address: 0x3d,
+            rotated: true,
+        },
         console: Level::Warn,
     };
     assert_eq!(parse(FULL), expected);
@@ -98,6 +121,14 @@ fn every_key_may_be_left_out() {
         confirm = false
         [sensor]
         model = "auto"
+        [messages]
+        presets = []
+        [morse]
+        key = false
+        wpm = 12
+        [screen]
+        address = 0x3C
+        rotated = false
         [console]
         level = "info"
     "#;
@@ -117,6 +148,8 @@ fn every_key_may_be_left_out() {
         match row.split(' ').next() {
             Some("ssid") => assert!(errors(&without).contains("`ssid`")),
             Some("username") => assert!(errors(&without).contains("`username`")),
+            // Said, and the default.
+            Some("key") => assert_eq!(parse(&without), parse(FULL)),
             _ => assert_ne!(parse(&without), parse(FULL), "{row}"),
         }
     }
@@ -183,6 +216,23 @@ id = "late"
 model = "dht21"
 [console]
 level = "trace"
+[messages]
+reply = ""
+peer = "a b"
+presets = ["Call me", "a\nb",
+  3,
+  " "]
+presents = 1
+[morse]
+key = 1
+wpm = 4
+speed = 12
+[screen]
+address = 0x78
+rotated = "no"
+adress = 0x3C
+[mesages]
+wpm = 12
 "##;
     let expected = r#"device.toml:1: `id = "a/b"`: a device id has 1 to 64 bytes, without `/`, `+`, `#`, spaces and control characters, and is not `.` or `..`
 device.toml:2: `prefix = 3`: should be text in quotes
@@ -207,7 +257,20 @@ device.toml:24: `interval_s = 0` in [readout]: should be a whole number of secon
 device.toml:25: `confirm = "yes"` in [readout]: should be true or false
 device.toml:26: unknown key `id` in [readout]: it should stand at the top, before the first [table]
 device.toml:28: `model = "dht21"` in [sensor]: should be "auto", "dht22" or "dht11"
-device.toml:30: `level = "trace"` in [console]: should be "off", "error", "warn", "info" or "debug""#;
+device.toml:30: `level = "trace"` in [console]: should be "off", "error", "warn", "info" or "debug"
+device.toml:32: `reply = ""` in [messages]: should be one line of 1 to 255 bytes, without control characters and not of spaces alone
+device.toml:33: `peer = "a b"` in [messages]: a device id has 1 to 64 bytes, without `/`, `+`, `#`, spaces and control characters, and is not `.` or `..`
+device.toml:34: `presets = [...]` in [messages]: number 2, "a\nb", should be one line of 1 to 64 bytes, without control characters and not of spaces alone
+device.toml:35: `presets = [...]` in [messages]: number 3, 3, should be text in quotes
+device.toml:36: `presets = [...]` in [messages]: number 4, " ", should be one line of 1 to 64 bytes, without control characters and not of spaces alone
+device.toml:37: unknown key `presents` in [messages]: did you mean `presets`?
+device.toml:39: `key = 1` in [morse]: should be true or false
+device.toml:40: `wpm = 4` in [morse]: should be a whole number of words a minute from 5 to 40
+device.toml:41: unknown key `speed` in [morse]: known are `key` and `wpm`
+device.toml:43: `address = 0x78` in [screen]: should be 0x3C or 0x3D; 0x78 and 0x7A, as printed on some displays, are the same, written differently
+device.toml:44: `rotated = "no"` in [screen]: should be true or false
+device.toml:45: unknown key `adress` in [screen]: did you mean `address`?
+device.toml:46: unknown table [mesages]: did you mean [messages]?"#;
     assert_eq!(errors(text), expected);
 }
 
@@ -253,7 +316,7 @@ fn contradictions_are_explained() {
         ),
         (
             "[readout]\ntopic = 'a/#'",
-            "device.toml:2: `topic = \"a/#\"` in [readout]: a topic has 1 to 141 bytes, without \
+            "device.toml:2: `topic = \"a/#\"` in [readout]: a topic has 1 to 143 bytes, without \
              `+`, `#` and control characters, and does not begin with `$`",
         ),
         (
@@ -275,11 +338,86 @@ fn contradictions_are_explained() {
              line of its own\n\
              device.toml:2: `pins = [...]`: should be a table, with `[pins]` on a line of its own\n\
              device.toml:4: unknown table [radio]: known are [wifi], [broker], [pins], [readout], \
-             [sensor] and [console]",
+             [sensor], [messages], [morse], [screen] and [console]",
+        ),
+        (
+            "id = 'hall'\n[messages]\npeer = 'hall'\npresets = 'Call me'",
+            "device.toml:3: `peer = \"hall\"` in [messages]: is this device itself: name another \
+             one\n\
+             device.toml:4: `presets = \"Call me\"` in [messages]: should be a list of texts in \
+             quotes, such as [\"Come down\", \"Call me\"]",
+        ),
+        (
+            "[messages]\npresets = ['1', '2', '3', '4', '5', '6', '7', '8', '9']",
+            "device.toml:2: `presets = [...]` in [messages]: should be at most 8 texts, and these \
+             are 9",
+        ),
+        (
+            "[messages]\npeer = 'a/b'\n[morse]\nkey = true\nwpm = 41",
+            "device.toml:2: `peer = \"a/b\"` in [messages]: a device id has 1 to 64 bytes, without \
+             `/`, `+`, `#`, spaces and control characters, and is not `.` or `..`\n\
+             device.toml:5: `wpm = 41` in [morse]: should be a whole number of words a minute from \
+             5 to 40",
         ),
     ] {
         assert_eq!(errors(text), expected, "{text}");
     }
+}
+
+/// A text that is too long by one byte is taken, or one that fits is refused.
+#[test]
+fn texts_may_be_as_long_as_promised() {
+    for (most, key) in [(255, "reply = 'X'"), (64, "presets = ['a', 'X']")] {
+        let with = |text: &str| format!("[messages]\n{}", key.replace('X', text));
+        for text in ["x".repeat(most), "\u{17e}".repeat(most / 2)] {
+            parse(&with(&text));
+        }
+        for text in ["x".repeat(most + 1), "\u{17e}".repeat(most / 2 + 1)] {
+            let said = errors(&with(&text));
+            assert!(said.contains(&format!("1 to {most} bytes")), "{said}");
+        }
+    }
+    let eight = parse("messages.presets = ['1', '2', '3', '4', '5', '6', '7', '8']");
+    assert_eq!(eight.messages.presets.len(), 8);
+    // They go to the sender of the message that was on the screen.
+    assert_eq!(eight.messages.peer, None);
+}
+
+/// Texts for a button that sends none, without a word.
+#[test]
+fn what_is_never_sent_is_warned_about() {
+    let warnings = |text: &str| {
+        let parsed = Config::parse_with("device.toml", text.as_bytes(), |_| Vec::new());
+        parsed.unwrap_or_else(|error| panic!("{error}")).1
+    };
+    assert_eq!(
+        warnings(
+            "[messages]\nreply = 'yes'\npresets = ['no']\npeer = 'attic'\n[morse]\nkey = true"
+        ),
+        [
+            "device.toml:2: `reply = \"yes\"` in [messages]: cannot be sent: with `key = true` in \
+             [morse] the button is a Morse key, and sends no messages",
+            "device.toml:3: `presets = [...]` in [messages]: cannot be sent: with `key = true` in \
+             [morse] the button is a Morse key, and sends no messages",
+        ]
+    );
+    assert_eq!(
+        warnings("[messages]\nreply = 'yes'\npeer = 'attic'"),
+        [
+            "device.toml:3: `peer = \"attic\"` in [messages]: nothing is sent to it: write what can \
+             be chosen in `presets`, such as `presets = [\"Call me\"]`"
+        ]
+    );
+    for fine in [
+        FULL,
+        "messages.presets = ['no']",
+        "messages.reply = 'yes'",
+        "morse.key = true",
+    ] {
+        assert_eq!(warnings(fine), [""; 0], "{fine}");
+    }
+    // What is wrong about the list is said, and no more.
+    assert!(!errors("[messages]\npeer = 'attic'\npresets = 1").contains("nothing is sent"));
 }
 
 /// The levels are other ones than the message says.

@@ -1,12 +1,12 @@
-//! The terminal: drawn by one thread, read by another, so that neither a slow terminal nor one
+//! A picture on the terminal: drawn by one thread, read by another, so that neither a slow terminal nor one
 //! that has vanished keeps the device waiting.
 
-use std::io::{self, Stdout, stdout};
+use std::io::{self, IsTerminal, Stdout, Write, stdin, stdout};
 use std::panic;
 use std::sync::mpsc::{self, SyncSender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
@@ -18,8 +18,9 @@ use ratatui::crossterm::terminal::{
 use ratatui::{Frame, Terminal};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::model::Model;
-use super::view::{self, Looks};
+use crate::device::colour_or_plain;
+use crate::fingers::Gesture;
+use crate::words::Style;
 
 /// The present is shown anew this often, even if nothing happens. That also finds out that the
 /// terminal has vanished, which reading from it does not.
@@ -38,42 +39,84 @@ static OURS: Mutex<bool> = Mutex::new(false);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wish {
     Quit,
+    /// Switch the lamp.
     Toggle,
+    /// Show the other view.
+    View,
+    /// Use the device's button.
+    Button(Gesture),
     /// Nobody is there any more.
     Gone,
     /// Drawing has panicked.
     Broken,
 }
 
-/// A terminal that shows the readout.
+/// What the terminal can show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Looks {
+    pub colour: bool,
+    /// Else ASCII alone.
+    pub unicode: bool,
+}
+
+impl Looks {
+    /// As far as the environment tells.
+    pub fn here() -> Self {
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+            .iter()
+            .filter_map(|name| std::env::var(name).ok())
+            .find(|value| !value.is_empty())
+            .unwrap_or_default()
+            .to_lowercase();
+        Self {
+            colour: colour_or_plain() == Style::Colour,
+            unicode: cfg!(windows) || locale.contains("utf-8") || locale.contains("utf8"),
+        }
+    }
+}
+
+/// Whether there is a terminal on which a picture can be drawn.
+pub fn can_draw() -> bool {
+    stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// A terminal that shows a picture.
 pub struct Screen {
     wake: SyncSender<()>,
 }
 
 impl Screen {
-    /// Takes the terminal and shows the model until the end.
+    /// Takes the terminal and draws on it until the end. Keys are read where standard input is
+    /// a terminal; `keys` knows characters that mean something besides those that all pictures
+    /// have.
     pub fn start(
-        model: Arc<Mutex<Model>>,
-        start: Instant,
-        looks: Looks,
+        draw: impl FnMut(&mut Frame<'_>) + Send + 'static,
+        keys: fn(char) -> Option<Wish>,
         wishes: UnboundedSender<Wish>,
     ) -> io::Result<Self> {
         restore_on_panic();
-        let terminal = take()?;
+        let has_keys = stdin().is_terminal();
+        let terminal = take(has_keys)?;
         let (wake, woken) = mpsc::sync_channel(1);
         let gone = Gone(wishes.clone());
         let drawing = thread::Builder::new().name(SCREEN.into()).spawn(move || {
             let _gone = gone;
-            draw(terminal, &woken, &model, start, looks);
+            draw_all(terminal, &woken, draw);
         });
-        let waker = wake.clone();
-        let reading = thread::Builder::new().name("keys".into()).spawn(move || {
-            read(&wishes, || {
-                let _ = waker.try_send(());
-            });
-        });
-        match drawing.and(reading) {
-            Ok(_) => Ok(Self { wake }),
+        let started = match (drawing, has_keys) {
+            (Ok(_), true) => {
+                let waker = wake.clone();
+                let resized = move || {
+                    let _ = waker.try_send(());
+                };
+                let reading = thread::Builder::new().name("keys".into());
+                let reading = reading.spawn(move || read(&wishes, keys, resized));
+                reading.map(drop)
+            }
+            (drawing, _) => drawing.map(drop),
+        };
+        match started {
+            Ok(()) => Ok(Self { wake }),
             Err(error) => {
                 restore();
                 Err(error)
@@ -102,8 +145,8 @@ impl Screen {
     }
 }
 
-/// The model, whatever happened to another thread.
-pub fn lock(model: &Mutex<Model>) -> MutexGuard<'_, Model> {
+/// The model of a picture, whatever happened to another thread.
+pub fn lock<T>(model: &Mutex<T>) -> MutexGuard<'_, T> {
     model.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -119,20 +162,15 @@ impl Drop for Gone {
     }
 }
 
-fn draw(
+fn draw_all(
     mut terminal: Terminal<CrosstermBackend<Stdout>>,
     woken: &mpsc::Receiver<()>,
-    model: &Mutex<Model>,
-    start: Instant,
-    looks: Looks,
+    mut draw: impl FnMut(&mut Frame<'_>),
 ) {
     loop {
-        let mut picture = lock(model).clone();
-        picture.now = start.elapsed();
         {
             let ours = OURS.lock().unwrap_or_else(PoisonError::into_inner);
-            let draw = |frame: &mut Frame<'_>| view::draw(frame, &picture, looks);
-            if !*ours || terminal.draw(draw).is_err() {
+            if !*ours || terminal.draw(&mut draw).is_err() {
                 return;
             }
         }
@@ -143,11 +181,13 @@ fn draw(
     }
 }
 
-fn read(wishes: &UnboundedSender<Wish>, resized: impl Fn()) {
+fn read(wishes: &UnboundedSender<Wish>, keys: fn(char) -> Option<Wish>, resized: impl Fn()) {
     while let Ok(event) = event::read() {
         match event {
             Event::Key(key) if key.kind == KeyEventKind::Press => {
-                let Some(wish) = wish(key) else { continue };
+                let Some(wish) = wish(key, keys) else {
+                    continue;
+                };
                 if wishes.send(wish).is_err() {
                     return;
                 }
@@ -159,19 +199,31 @@ fn read(wishes: &UnboundedSender<Wish>, resized: impl Fn()) {
 }
 
 /// What a key means.
-fn wish(key: KeyEvent) -> Option<Wish> {
+fn wish(key: KeyEvent, keys: fn(char) -> Option<Wish>) -> Option<Wish> {
     let control = key.modifiers.contains(KeyModifiers::CONTROL);
     match key.code {
         KeyCode::Char('c' | 'd') if control => Some(Wish::Quit),
         _ if control => None,
         KeyCode::Char('q' | 'Q') | KeyCode::Esc => Some(Wish::Quit),
-        KeyCode::Char(' ' | 'l' | 'L') => Some(Wish::Toggle),
+        KeyCode::Char(character) => keys(character.to_ascii_lowercase()),
         _ => None,
     }
 }
 
-fn take() -> io::Result<Terminal<CrosstermBackend<Stdout>>> {
-    enable_raw_mode()?;
+/// What stands for the button where it is no Morse key.
+pub fn button(key: char) -> Option<Wish> {
+    Some(Wish::Button(match key {
+        'b' => Gesture::Short,
+        'r' => Gesture::Long,
+        'p' => Gesture::Double,
+        _ => return None,
+    }))
+}
+
+fn take(has_keys: bool) -> io::Result<Terminal<CrosstermBackend<Stdout>>> {
+    if has_keys {
+        enable_raw_mode()?;
+    }
     *OURS.lock().unwrap_or_else(PoisonError::into_inner) = true;
     let taken = execute!(stdout(), EnterAlternateScreen)
         .and_then(|()| Terminal::new(CrosstermBackend::new(stdout())));
@@ -187,6 +239,21 @@ fn restore() {
     let mut ours = OURS.lock().unwrap_or_else(PoisonError::into_inner);
     if std::mem::take(&mut *ours) {
         let _ = execute!(stdout(), LeaveAlternateScreen, Show);
+    }
+}
+
+/// What is written to it becomes the lines of a picture: those on standard error would run
+/// through it.
+pub struct Notes<F>(pub F);
+
+impl<F: FnMut(String)> Write for Notes<F> {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        (self.0)(String::from_utf8_lossy(text).trim().to_owned());
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -215,19 +282,24 @@ fn restore_on_panic() {
 mod tests {
     use super::*;
 
-    /// The way out that the readout names, or that everybody tries, would not be one.
+    /// The way out that the picture names, or that everybody tries, would not be one.
     #[test]
-    fn keys_do_what_the_readout_says() {
-        let key = |code, modifiers| wish(KeyEvent::new(code, modifiers));
+    fn keys_do_what_the_picture_says() {
+        let key = |code, modifiers| wish(KeyEvent::new(code, modifiers), button);
         for code in [KeyCode::Char('q'), KeyCode::Esc] {
             assert_eq!(key(code, KeyModifiers::NONE), Some(Wish::Quit));
         }
         let control_c = key(KeyCode::Char('c'), KeyModifiers::CONTROL);
         assert_eq!(control_c, Some(Wish::Quit));
-        for code in [KeyCode::Char(' '), KeyCode::Char('l')] {
-            assert_eq!(key(code, KeyModifiers::NONE), Some(Wish::Toggle));
+        for (character, gesture) in [
+            ('b', Gesture::Short),
+            ('R', Gesture::Long),
+            ('p', Gesture::Double),
+        ] {
+            let pressed = key(KeyCode::Char(character), KeyModifiers::NONE);
+            assert_eq!(pressed, Some(Wish::Button(gesture)));
         }
-        assert_eq!(key(KeyCode::Char('l'), KeyModifiers::CONTROL), None);
+        assert_eq!(key(KeyCode::Char('b'), KeyModifiers::CONTROL), None);
         assert_eq!(key(KeyCode::Char('x'), KeyModifiers::NONE), None);
     }
 }
