@@ -424,24 +424,28 @@ impl Board for WorldBoard {
     }
 
     fn keep_letter(&mut self, place: usize, letter: &Letter) {
-        let done = self
-            .store
-            .as_mut()
-            .is_some_and(|store| store.keep_letter(place, letter).is_ok());
+        let mut done = false;
+        let mut slot = None;
+        if let Some(store) = &mut self.store {
+            done = store.keep_letter(letter).is_ok();
+            slot = (letter.number as usize).checked_rem(store.letter_places());
+        }
         let power = self.has_power();
         let witness = &mut self.env.side.borrow_mut().witness;
-        witness.keeps_letter(place, letter, done, power);
+        witness.keeps_letter(place, slot, letter, done, power);
         witness.powered &= power;
     }
 
-    fn mark_letter(&mut self, place: usize, mark: &Mark) {
-        let done = self
-            .store
-            .as_mut()
-            .is_some_and(|store| store.mark_letter(place, mark).is_ok());
+    fn mark_letter(&mut self, _place: usize, mark: &Mark) {
+        let mut done = false;
+        let mut slot = None;
+        if let Some(store) = &mut self.store {
+            done = store.mark_letter(mark).is_ok();
+            slot = (mark.number as usize).checked_rem(store.letter_places());
+        }
         let power = self.has_power();
         let witness = &mut self.env.side.borrow_mut().witness;
-        witness.marks_letter(place, mark, done, power);
+        witness.marks_letter(slot, mark, done, power);
         witness.powered &= power;
     }
 

@@ -429,9 +429,9 @@ impl Witness {
             doing.saved = Some(kept && power);
         }
         if kept && power {
-            for done in &mut self.ids.done {
+            // One that may have been forgotten at a start is not in it.
+            for done in self.ids.done.iter_mut().filter(|done| !done.doubtful) {
                 done.saved = Some(true);
-                done.doubtful = false;
             }
         }
         if !power {

@@ -396,22 +396,28 @@ impl Witness {
     }
 
     /// The flash is to keep a message in the place of another one.
-    pub fn keeps_letter(&mut self, place: usize, letter: &Letter, done: bool, power: bool) {
+    pub fn keeps_letter(
+        &mut self,
+        place: usize,
+        slot: Option<usize>,
+        letter: &Letter,
+        done: bool,
+        power: bool,
+    ) {
         if !self.powered {
             return;
         }
         if let Some(Arrived::Message { kept, .. }) = self.messages.current() {
             *kept = true;
         }
-        let Some(at) = self.messages.flash.get_mut(place) else {
-            return;
-        };
-        match (power, done) {
-            (false, _) => at.maybe_letter = Some(letter.clone()),
-            (true, false) => at.doubtful = true,
-            (true, true) => {
-                at.letter = Some(letter.clone());
-                at.doubtful = false;
+        if let Some(at) = slot.and_then(|slot| self.messages.flash.get_mut(slot)) {
+            match (power, done) {
+                (false, _) => at.maybe_letter = Some(letter.clone()),
+                (true, false) => at.doubtful = true,
+                (true, true) => {
+                    at.letter = Some(letter.clone());
+                    at.doubtful = false;
+                }
             }
         }
         self.messages.held[place] = Some(Name {
@@ -421,13 +427,17 @@ impl Witness {
     }
 
     /// The flash is to keep what became of a message.
-    pub fn marks_letter(&mut self, place: usize, mark: &Mark, done: bool, power: bool) {
+    pub fn marks_letter(&mut self, slot: Option<usize>, mark: &Mark, done: bool, power: bool) {
         if !self.powered {
             return;
         }
-        let Some(at) = self.messages.flash.get_mut(place) else {
+        let Some(at) = slot.and_then(|slot| self.messages.flash.get_mut(slot)) else {
             return;
         };
+        // A newer message has its place.
+        if at.letter.as_ref().is_none_or(|of| of.number != mark.number) {
+            return;
+        }
         match (power, done) {
             (false, _) => at.maybe_mark = Some(*mark),
             (true, false) => at.doubtful = true,

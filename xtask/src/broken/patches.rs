@@ -404,8 +404,8 @@ pub const PATCHES: &[Patch] = &[
         name: "message-flash-forgets",
         what: "the flash gives back all messages but the last",
         file: "boards/flash/src/store.rs",
-        from: "        for place in 0..Mail::PLACES {",
-        to: "        for place in 0..Mail::PLACES - 1 {",
+        from: "        for place in 0..places {",
+        to: "        for place in 1..places {",
         expected: &["messages-kept"],
     },
     Patch {
