@@ -26,6 +26,7 @@ fn first_violation() -> Option<Violation> {
     let each = FaultKind::ALL.iter().map(|&kind| Plan {
         faults: FaultSet::only(kind),
         calm_ms: HOUR_MS / 6,
+        people_ms: HOUR_MS / 6,
         ..Plan::new(kind.index() as u64, 4, 5 * HOUR_MS)
     });
     // What a recorder missed comes within an hour and a half of calm.
@@ -37,11 +38,31 @@ fn first_violation() -> Option<Violation> {
     });
     let storms = (0..4).map(|seed| Plan {
         calm_ms: HOUR_MS,
+        people_ms: HOUR_MS / 4,
         ..Plan::new(seed, 8, 24 * HOUR_MS)
+    });
+    // Many messages and commands, and restarts of those who have them.
+    let restarts = [
+        FaultKind::FlashCut,
+        FaultKind::PowerCut,
+        FaultKind::Panic,
+        FaultKind::BrokerRestart,
+        FaultKind::BrokerAway,
+    ];
+    let mut faults = FaultSet::NONE;
+    for kind in restarts {
+        faults.insert(kind);
+    }
+    let people = (0..2).map(move |seed| Plan {
+        faults,
+        calm_ms: HOUR_MS / 3,
+        people_ms: HOUR_MS / 60,
+        ..Plan::new(seed, 4, 12 * HOUR_MS)
     });
     let runs = each
         .chain(calm)
         .chain(storms)
+        .chain(people)
         .map(|plan| World::new(plan).run(|_| true));
     let steps = (0..6_000).step_by(60).map(|step| {
         let kinds = FaultKind::ALL;

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
-use aldis_device::{Board, Kept, Notice, Order, Radio, Saved, Vitals};
+use aldis_device::{Board, Kept, Letter, Mark, Notice, Order, Radio, Saved, Vitals};
 use aldis_flash::Store;
 use aldis_mqtt::Instant;
 use aldis_mqtt::link::{Clock, Connector};
@@ -148,6 +148,8 @@ pub(crate) struct Side {
     pub hangs_since: u64,
     pub address: Option<u32>,
     pub orders: Vec<Order>,
+    /// What the button's contact did since the loop looked last.
+    pub button: Vec<bool>,
     pub stop: bool,
     pub stopped: bool,
     pub safe: bool,
@@ -198,6 +200,7 @@ impl Env {
                 hangs_since: 0,
                 address: None,
                 orders: Vec::new(),
+                button: Vec::new(),
                 stop: false,
                 stopped: false,
                 safe: false,
@@ -420,6 +423,32 @@ impl Board for WorldBoard {
         self.env.side.borrow_mut().witness.powered &= power;
     }
 
+    fn keep_letter(&mut self, place: usize, letter: &Letter) {
+        let mut done = false;
+        let mut slot = None;
+        if let Some(store) = &mut self.store {
+            done = store.keep_letter(letter).is_ok();
+            slot = (letter.number as usize).checked_rem(store.letter_places());
+        }
+        let power = self.has_power();
+        let witness = &mut self.env.side.borrow_mut().witness;
+        witness.keeps_letter(place, slot, letter, done, power);
+        witness.powered &= power;
+    }
+
+    fn mark_letter(&mut self, _place: usize, mark: &Mark) {
+        let mut done = false;
+        let mut slot = None;
+        if let Some(store) = &mut self.store {
+            done = store.mark_letter(mark).is_ok();
+            slot = (mark.number as usize).checked_rem(store.letter_places());
+        }
+        let power = self.has_power();
+        let witness = &mut self.env.side.borrow_mut().witness;
+        witness.marks_letter(slot, mark, done, power);
+        witness.powered &= power;
+    }
+
     fn vitals(&mut self) -> Vitals {
         let mut side = self.env.side.borrow_mut();
         side.witness.diag_written();
@@ -450,12 +479,15 @@ impl Board for WorldBoard {
                 witness.understood(channel, command);
             }
             Notice::Ignored { why, .. } => witness.say(What::Ignored(why)),
-            Notice::Refused { reason, .. } => witness.say(What::Refused(reason.0)),
-            // Nobody sends messages, and nobody is there to read them.
-            Notice::Message { .. }
-            | Notice::MessageState { .. }
-            | Notice::Sending { .. }
-            | Notice::Heard { .. } => {}
+            Notice::Refused { reason, .. } => {
+                witness.say(What::Refused(reason.0));
+                witness.report_refused();
+            }
+            Notice::Message { id, from, text } => witness.takes_in(id, from, text),
+            Notice::MessageState { id, state } => witness.message_ended(id, state),
+            Notice::Sending { to, text } => witness.sends(to, text),
+            // No button of this world is a key.
+            Notice::Heard { .. } => {}
         }
     }
 }

@@ -72,6 +72,16 @@ invariants! {
     RetainedIgnored = "retained-ignored";
     /// In calm, the broker's retained state of the lamp, the sensor and the status are the true ones.
     StatesTold = "states-told";
+    /// What became of each message that the device acknowledged is told, and what was told last is true.
+    MessagesHaveAState = "messages-have-a-state";
+    /// A message with an id is taken in once as long as the device has it, over restarts as well.
+    MessagesOnce = "messages-once";
+    /// A message is kept before it is acknowledged, and is there after a restart.
+    MessagesKept = "messages-kept";
+    /// A message that the broker holds for a device comes to it; one from a device comes to the broker, once.
+    MessagesArrive = "messages-arrive";
+    /// A command with an id is executed once while it is of the newest sixteen, over restarts as well, and answered truthfully.
+    IdsOnce = "ids-once";
     /// A device that is gone is told as offline.
     GoneIsTold = "gone-is-told";
     /// The chip is reset by the device for a radio that is proven stuck, and for nothing else.

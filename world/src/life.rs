@@ -8,7 +8,8 @@ use aldis_device::{Backlog, Device, Mail, Memory, Settings, Supervisor};
 use aldis_flash::Store;
 use aldis_mqtt::link::Link;
 use aldis_mqtt::wire::Property;
-use aldis_mqtt::{Event, Instant, Network, Session, Transport, Versions};
+use aldis_mqtt::{Event, Instant, Message, Network, Session, Transport, Versions};
+use aldis_protocol::{Message as Letter, Reason, Scratch, decode_command};
 use embassy_futures::poll_once;
 
 use crate::env::{Dialler, Env, LocalClock, SharedFlash, WorldBoard};
@@ -16,7 +17,7 @@ use crate::invariant::Invariant;
 use crate::log::What;
 use crate::overseer::Overseer;
 use crate::sensor::Line;
-use crate::witness::BACKLOG;
+use crate::witness::{BACKLOG, Said, Witness};
 
 /// What goes out together.
 const SEGMENT: usize = 1_400;
@@ -26,6 +27,12 @@ const LOOK_MS: u32 = 1_000;
 
 /// How much later than that, as long as there is contact.
 const LOOK_LATER_MS: u32 = 1_500;
+
+/// What a long press answers.
+const REPLY: &str = "I am coming";
+
+/// What a person at a device can choose to send.
+const PRESETS: [&str; 3] = ["All is well", "Come here", "Ačiū, iki vakaro"];
 
 /// What a device is made of.
 #[derive(Clone, Debug)]
@@ -39,6 +46,10 @@ pub(crate) struct Birth {
     /// What a message asks for may be done a moment after it was heard.
     pub dawdles: bool,
     pub pages: u32,
+    /// To whom a person at it sends messages.
+    pub peer: Option<String>,
+    /// It has a display.
+    pub display: bool,
     /// Why it starts.
     pub why: &'static str,
 }
@@ -53,6 +64,9 @@ pub(crate) async fn life(env: Rc<Env>, birth: Birth, flash: SharedFlash) {
     settings.keep_alive_s = birth.keep_alive_s;
     settings.versions = birth.versions;
     settings.start_limit = Some(5);
+    settings.reply = Some(REPLY);
+    settings.presets = &PRESETS;
+    settings.peer = birth.peer.as_deref();
     let mut board = WorldBoard {
         env: env.clone(),
         store: Store::new(flash.clone(), 0..birth.pages * 4_096).ok(),
@@ -60,6 +74,7 @@ pub(crate) async fn life(env: Rc<Env>, birth: Birth, flash: SharedFlash) {
         measure: false,
         own: format!("aldis/{}/led/set", birth.id),
     };
+    let letters = format!("aldis/{}/message/set", birth.id);
     let saved = board.store.as_mut().map(Store::saved).unwrap_or_default();
     let now = env.now();
     let mut backlog = Box::new(Backlog::<BACKLOG>::new());
@@ -70,6 +85,11 @@ pub(crate) async fn life(env: Rc<Env>, birth: Birth, flash: SharedFlash) {
         store.recall(BACKLOG, |reading| {
             env.side.borrow_mut().witness.recalled(reading.seq);
             device.recall(reading);
+        });
+        store.recall_letters(|place, letter, mark| {
+            let witness = &mut env.side.borrow_mut().witness;
+            witness.letter_recalled(place, &letter, mark);
+            device.recall_letter(place, letter, mark);
         });
     }
     if !board.env.side.borrow().witness.powered {
@@ -124,7 +144,13 @@ pub(crate) async fn life(env: Rc<Env>, birth: Birth, flash: SharedFlash) {
                     device.stop(now);
                 }
             }
+            for pressed in env.side.borrow_mut().button.drain(..) {
+                device.button(pressed, now);
+            }
             deadline = device.run(session, now, &mut board);
+            if birth.display {
+                device.drawn(now);
+            }
             if std::mem::take(&mut board.measure) {
                 let measured = {
                     let side = &mut *env.side.borrow_mut();
@@ -157,14 +183,15 @@ pub(crate) async fn life(env: Rc<Env>, birth: Birth, flash: SharedFlash) {
         if contact.address.is_some() || open {
             env.link_deadline.set(u64::MAX);
             if let Poll::Ready(event) = poll_once(link.next()) {
-                let mut pending = take_note(&env, &event, birth.keep_alive_s);
+                let mut pending = take_note(&env, &event, &birth, &board.own, &letters);
                 open &= !matches!(event, Event::Disconnected { .. });
                 let first = device.event(&event, now, &mut board);
+                let told = env.side.borrow().witness.to_be_done();
                 let mut second = None;
                 if pending && birth.dawdles {
                     // As a program does that needs a moment for what it was told.
                     if let Poll::Ready(event) = poll_once(link.next()) {
-                        pending |= take_note(&env, &event, birth.keep_alive_s);
+                        pending |= take_note(&env, &event, &birth, &board.own, &letters);
                         open &= !matches!(event, Event::Disconnected { .. });
                         second = Some(device.event(&event, now, &mut board));
                     }
@@ -172,10 +199,13 @@ pub(crate) async fn life(env: Rc<Env>, birth: Birth, flash: SharedFlash) {
                 if pending {
                     env.side.borrow_mut().witness.reacted();
                 }
+                let later = env.side.borrow().witness.to_be_done() - told;
                 let (session, _) = link.parts();
                 device.react(first, session, &mut board);
+                env.side.borrow_mut().witness.has_reacted(later);
                 if let Some(second) = second {
                     device.react(second, session, &mut board);
+                    env.side.borrow_mut().witness.has_reacted(0);
                 }
                 continue;
             }
@@ -198,7 +228,7 @@ pub(crate) async fn life(env: Rc<Env>, birth: Birth, flash: SharedFlash) {
 }
 
 /// Lets the witness know of an event. Says whether it is a message that waits to be handled.
-fn take_note(env: &Env, event: &Event<'_>, keep_alive_s: u16) -> bool {
+fn take_note(env: &Env, event: &Event<'_>, birth: &Birth, commands: &str, letters: &str) -> bool {
     match *event {
         Event::Connected {
             session_present,
@@ -209,7 +239,7 @@ fn take_note(env: &Env, event: &Event<'_>, keep_alive_s: u16) -> bool {
                 Property::ServerKeepAlive(seconds) => Some(seconds),
                 _ => None,
             });
-            let keep_alive_ms = u64::from(imposed.unwrap_or(keep_alive_s)) * 1_000;
+            let keep_alive_ms = u64::from(imposed.unwrap_or(birth.keep_alive_s)) * 1_000;
             let witness = &mut env.side.borrow_mut().witness;
             witness.connected(session_present, keep_alive_ms);
             false
@@ -217,13 +247,55 @@ fn take_note(env: &Env, event: &Event<'_>, keep_alive_s: u16) -> bool {
         Event::Message(message) => match message.token {
             Some(token) => {
                 let id = token.packet_id().get();
-                env.side.borrow_mut().witness.reacts(id);
+                let witness = &mut env.side.borrow_mut().witness;
+                witness.reacts(id);
+                let topic = message.topic.as_str();
+                if topic == letters {
+                    letter_comes(witness, id, &message);
+                } else {
+                    let mut scratch = Scratch::new();
+                    let (named, _) = match topic == commands && !message.retain {
+                        true => decode_command(message.payload, &mut scratch),
+                        false => (None, Err(Reason::Command)),
+                    };
+                    witness.command_comes(id, named);
+                }
                 true
             }
             None => false,
         },
+        Event::Oversized { topic, .. } if topic.as_str() == letters => {
+            env.side.borrow_mut().witness.oversized();
+            false
+        }
         _ => false,
     }
+}
+
+fn letter_comes(witness: &mut Witness, packet: u16, message: &Message<'_>) {
+    if message.retain {
+        return;
+    }
+    let mut scratch = Scratch::new();
+    let decoded = Letter::decode(message.payload, &mut scratch);
+    let left = message
+        .properties
+        .into_iter()
+        .find_map(|property| match property {
+            Property::MessageExpiryInterval(left) => Some(left),
+            _ => None,
+        });
+    let expires_s = decoded.as_ref().ok().and_then(|letter| letter.expires_s);
+    let expired = left == Some(0) || expires_s == Some(0);
+    let said = match &decoded {
+        Ok(letter) => Ok(Said {
+            id: letter.id,
+            from: letter.from,
+            text: letter.text,
+        }),
+        Err(refused) => Err(refused.id),
+    };
+    witness.message_comes(packet, said, expired);
 }
 
 /// What the device knows of radio and address, and who looks after them.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use aldis_mqtt::{Cause, Network};
-use aldis_protocol::{Lamp, LampCommand, SensorState};
+use aldis_protocol::{Lamp, LampCommand, MessageState, SensorState};
 
 use crate::fault::FaultKind;
 use crate::invariant::{Invariant, Violation};
@@ -63,6 +63,14 @@ pub enum What {
     Executed(LampCommand, Lamp),
     /// The sensor's state changed.
     Sensor(SensorState),
+    /// Something of a message, which this number stands for.
+    Letter(&'static str, u32),
+    /// The broker was told this of a message.
+    Report(MessageState, u32),
+    /// Something of a command with an id, which this number stands for.
+    Asked(&'static str, u32),
+    /// The button was pressed, or let go.
+    Button(bool),
     /// A message was not obeyed.
     Ignored(&'static str),
     /// Something was refused by the broker.
@@ -71,6 +79,13 @@ pub enum What {
     Bytes(u32, u32),
     /// Everything that must hold in calm was looked at.
     Settled,
+}
+
+/// A number that stands for an id.
+pub(crate) fn short(id: &str) -> u32 {
+    id.bytes().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    })
 }
 
 /// Why there is no connection, as a word.
@@ -137,6 +152,10 @@ impl What {
             Self::Settled => (26, 0),
             Self::GivenUp(seq, why) => (27, text(why) << 32 | u64::from(seq)),
             Self::Quiet(most_ms) => (28, most_ms.into()),
+            Self::Letter(what, id) => (29, text(what) << 32 | u64::from(id)),
+            Self::Report(state, id) => (30, (state as u64) << 32 | u64::from(id)),
+            Self::Asked(what, id) => (31, text(what) << 32 | u64::from(id)),
+            Self::Button(pressed) => (32, pressed.into()),
         }
     }
 }
@@ -170,6 +189,11 @@ impl fmt::Display for What {
             Self::Command(word, false) => write!(f, "command {word}, which nobody holds"),
             Self::Executed(word, lamp) => write!(f, "{word} is executed, the lamp is {lamp}"),
             Self::Sensor(state) => write!(f, "the sensor is {state}"),
+            Self::Letter(what, id) => write!(f, "message {id:08x} {what}"),
+            Self::Report(state, id) => write!(f, "message {id:08x} is told as {state}"),
+            Self::Asked(what, id) => write!(f, "command {id:08x} {what}"),
+            Self::Button(true) => f.write_str("the button is pressed"),
+            Self::Button(false) => f.write_str("the button is let go"),
             Self::Ignored(why) => write!(f, "ignored: {why}"),
             Self::Refused(code) => write!(f, "the broker refuses, 0x{code:02x}"),
             Self::Bytes(up, down) => write!(f, "{up} bytes went up and {down} down"),

@@ -20,6 +20,9 @@ pub struct Plan {
     pub policy: Policy,
     /// How long it is calm between faults, on average, in milliseconds.
     pub calm_ms: u64,
+    /// How long it is between two things that people do at or with a device, on average, in
+    /// milliseconds: sending it messages, giving it commands with ids, pressing its button.
+    pub people_ms: u64,
     /// Milliseconds between a device's readings; none: most have the default.
     pub interval_ms: Option<u32>,
     /// How many connections a second the broker takes; it closes the others before CONNACK.
@@ -59,6 +62,7 @@ impl Plan {
             script: Script::Random,
             policy: Policy::default(),
             calm_ms: 7_200_000,
+            people_ms: 7_200_000,
             interval_ms: None,
             connections_a_second: None,
             keep_log: false,

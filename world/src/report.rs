@@ -125,6 +125,9 @@ impl Counts {
             commands,
             executed,
             forgotten,
+            messages,
+            reports,
+            answers,
             attempts,
             connections,
             restarts,
@@ -140,6 +143,9 @@ impl Counts {
         self.commands += commands;
         self.executed += executed;
         self.forgotten += forgotten;
+        self.messages += messages;
+        self.reports += reports;
+        self.answers += answers;
         self.attempts += attempts;
         self.connections += connections;
         self.restarts += restarts;

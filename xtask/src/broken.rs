@@ -15,7 +15,14 @@ use crate::{cargo_in, root, target_dir};
 use patches::{PATCHES, Patch};
 
 /// What is copied: the rooms that the world runs, and the world.
-const ROOMS: [&str; 5] = ["mqtt", "protocol", "device", "boards/flash", "world"];
+const ROOMS: [&str; 6] = [
+    "mqtt",
+    "protocol",
+    "device",
+    "boards/flash",
+    "boards/panel",
+    "world",
+];
 
 /// Break the product on purpose, a promise at a time, and require that the world notices
 ///

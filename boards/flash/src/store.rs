@@ -231,6 +231,12 @@ impl<F: NorFlash> Store<F> {
         self.put(part, MARKS.saturating_add(slot), &encode_mark(mark))
     }
 
+    /// How many messages are kept.
+    pub fn letter_places(&self) -> usize {
+        let letters = self.letters.as_ref();
+        letters.map_or(0, |letters| letters.places.into())
+    }
+
     /// The messages that are kept, each in a place of its own, and what is known of
     /// each.
     pub fn recall_letters(&mut self, mut recall: impl FnMut(usize, Letter, Option<Mark>)) {

@@ -81,7 +81,10 @@ impl World {
             if connected {
                 side.witness.settled(self.now - stamp > STORED_MS);
                 side.witness.orders_settled();
+                side.witness.messages_settled();
+                side.witness.answers_settled();
             }
+            side.witness.lamp_settled();
             lamp = side.witness.lamp;
             told = side.witness.changed_at + 60_000 < self.now;
             sensor = side.sensor;
@@ -123,7 +126,8 @@ impl World {
         let filters = session
             .map(|session| session.subscriptions)
             .unwrap_or_default();
-        for wanted in ["output", node.topics.led_set.as_str()] {
+        let topics = &node.topics;
+        for wanted in ["output", &topics.led_set, &topics.message_set] {
             let held = filters.iter().find(|(filter, _)| filter == wanted);
             if held.is_none_or(|(_, qos)| *qos != Qos::ExactlyOnce) {
                 let detail = format!("the broker has {held:?} of {wanted}");

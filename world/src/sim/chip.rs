@@ -53,6 +53,7 @@ impl World {
             side.hangs = false;
             side.address = None;
             side.orders.clear();
+            side.button.clear();
             side.stop = false;
             side.stopped = false;
             side.witness.now = self.now;

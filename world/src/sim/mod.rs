@@ -7,12 +7,15 @@ mod home;
 mod net;
 mod node;
 mod outside;
+mod people;
 mod radio;
 mod recorder;
 mod tcp;
 
 use std::cell::RefCell;
 use std::rc::Rc;
+
+use aldis_protocol::MessageState;
 
 use crate::broker::{BriefLog, Broker, Config};
 use crate::fault::{FaultKind, Scope};
@@ -26,6 +29,7 @@ use crate::rng::Rng;
 use faults::{Active, Fault};
 use node::Node;
 use outside::Host;
+use people::People;
 use recorder::Recorder;
 
 /// How many bins a picture has.
@@ -75,6 +79,13 @@ pub(crate) enum Ev {
     Recorder,
     /// Somebody gives a command.
     Command,
+    /// Somebody has to do with some device.
+    People,
+    /// One of so many messages in a row; the button's contact closes or opens.
+    Message(usize, u32),
+    Button(usize, bool),
+    /// Somebody reads what is there, of so many messages at most.
+    Read(usize, u32),
     /// It is calm since then: contact must be back, everything must be settled.
     Contact(usize, u64),
     Settle(usize, u64),
@@ -93,6 +104,9 @@ pub struct World {
     broker: Broker,
     host: Host,
     recorder: Recorder,
+    people: People,
+    /// Devices for which the broker has something of other devices.
+    receivers: Vec<usize>,
     log: Rc<RefCell<Log>>,
     rng: Rng,
     faults: Vec<Fault>,
@@ -139,6 +153,8 @@ impl World {
             broker,
             host: Host::new(plan.connections_a_second),
             recorder: Recorder::new(plan.devices as usize),
+            receivers: Vec::new(),
+            people: People::new(rng.fork(3), plan.devices as usize),
             log,
             rng,
             faults: Vec::new(),
@@ -170,6 +186,7 @@ impl World {
                 }
                 world.plan_episode(None, 900_000);
                 world.queue.push(60_000, Ev::Command);
+                world.queue.push(90_000, Ev::People);
             }
             Script::Reference(_) => world.queue.push(0, Ev::Scene(0)),
             Script::Manual => {}
@@ -297,6 +314,15 @@ impl World {
                 let wait = self.rng.wait(mean).max(1_000);
                 self.queue.push(self.now + wait, Ev::Command);
             }
+            Ev::People => {
+                self.people_act();
+                let mean = self.plan.people_ms / self.nodes.len().max(1) as u64;
+                let wait = self.people.wait(mean);
+                self.queue.push(self.now + wait, Ev::People);
+            }
+            Ev::Message(node, left) => self.message_follows(node, left),
+            Ev::Read(node, left) => return self.read(node, left),
+            Ev::Button(node, pressed) => return self.button(node, pressed),
             Ev::Contact(node, stamp) => return self.check_contact(node, stamp),
             Ev::Settle(node, stamp) => return self.check_settled(node, stamp),
             Ev::Gone(node, life) => return self.check_gone(node, life),
@@ -400,6 +426,25 @@ impl World {
     /// device.
     pub fn command(&mut self, device: usize, word: aldis_protocol::LampCommand) -> bool {
         self.give_command(device, word)
+    }
+
+    /// Somebody sends a device a message, at QoS 2. Says whether the broker holds it for the
+    /// device.
+    pub fn message(&mut self, device: usize, from: Option<&str>, text: &str) -> bool {
+        self.send_message(device, from, text)
+    }
+
+    /// A person presses a device's button for so long.
+    pub fn press(&mut self, device: usize, ms: u64) {
+        self.queue.push(self.now, Ev::Button(device, true));
+        self.queue.push(self.now + ms, Ev::Button(device, false));
+    }
+
+    /// The messages that a device has: from whom, what they say, and what was told of each last.
+    pub fn letters(&self, device: usize) -> Vec<(String, String, Option<MessageState>)> {
+        let node = self.nodes.get(device);
+        node.map(|node| node.env.side.borrow().witness.letters())
+            .unwrap_or_default()
     }
 
     /// Whether the broker has accepted a device's connection, as the device knows.

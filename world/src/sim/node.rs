@@ -84,6 +84,11 @@ pub(crate) struct TopicNames {
     pub sensor: String,
     pub status: String,
     pub ack: String,
+    pub message_set: String,
+    pub message_state: String,
+    pub answer: String,
+    /// Where answers go to who wants them there.
+    pub response: String,
 }
 
 pub(crate) struct Node {
@@ -182,6 +187,10 @@ impl Node {
                 sensor: topic("sensor"),
                 status: topic("status"),
                 ack: topic("climate/ack"),
+                message_set: topic("message/set"),
+                message_state: topic("message/state"),
+                answer: topic("answer"),
+                response: topic("asked"),
             },
             birth: Birth {
                 id: id.clone(),
@@ -192,6 +201,9 @@ impl Node {
                 keep_alive_s,
                 dawdles: index.is_multiple_of(3),
                 pages: pages as u32,
+                // Two and two talk to each other, but for some.
+                peer: (index % 6 < 4).then(|| format!("d{}", index ^ 1)),
+                display: index % 4 != 3,
                 why: "power",
             },
             id,

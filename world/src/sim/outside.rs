@@ -1,6 +1,6 @@
 //! The broker's machine and what comes to the broker; who gives commands.
 
-use aldis_protocol::{Climate, Diag, LampCommand};
+use aldis_protocol::{Answer, Climate, Diag, LampCommand, MessageReport, Scratch};
 
 use crate::broker::codec::{Qos, Version, reason};
 use crate::broker::{BriefLog, ConnId, DropReason, Keep, Message};
@@ -98,6 +98,9 @@ impl World {
         if let Some(index) = index {
             self.pump(index);
         }
+        while let Some(receiver) = self.receivers.pop() {
+            self.pump(receiver);
+        }
         self.recorder_reads();
     }
 
@@ -106,6 +109,12 @@ impl World {
         let bin = (now / self.bin_ms()) as usize;
         for publication in brief.iter() {
             let topic = publication.topic;
+            if let Some(index) = hint
+                && topic.ends_with(b"/message/set")
+            {
+                self.sent(index, topic, publication.payload);
+                continue;
+            }
             let of = |node: &super::node::Node| topic.starts_with(node.topics.prefix.as_bytes());
             // Only the plain readout does not say whose it is.
             let hinted =
@@ -153,6 +162,26 @@ impl World {
                     diag.outbox.unwrap_or(0),
                     sum,
                 );
+            } else if topic == node.topics.message_state.as_bytes() {
+                let mut scratch = Scratch::new();
+                match MessageReport::decode(publication.payload, &mut scratch) {
+                    Ok(report) => side.witness.reported(report.id, report.state),
+                    Err(error) => {
+                        let detail = format!("not a report: {error}");
+                        side.witness.violate(Invariant::MessagesHaveAState, detail);
+                    }
+                }
+            } else if topic == node.topics.answer.as_bytes()
+                || topic == node.topics.response.as_bytes()
+            {
+                let mut scratch = Scratch::new();
+                match Answer::decode(publication.payload, &mut scratch) {
+                    Ok(answer) => side.witness.answered(answer.id, answer.outcome.is_ok()),
+                    Err(error) => {
+                        let detail = format!("not an answer: {error}");
+                        side.witness.violate(Invariant::IdsOnce, detail);
+                    }
+                }
             }
             if back {
                 self.contact_is_back(index);

@@ -1,13 +1,59 @@
-//! Commands: what the broker holds, what was done of it, and the lamp.
+//! Commands: what the broker holds, what was done of it, what is answered, and the lamp.
 
 use std::collections::VecDeque;
 
-use aldis_device::Saved;
+use aldis_device::{Recent, Saved};
 use aldis_protocol::{Lamp, LampCommand};
 
+use super::messages::{Arrived, Coming};
 use super::{ALL, Channel, OWN, Witness};
 use crate::invariant::Invariant;
-use crate::log::What;
+use crate::log::{What, short};
+
+/// How many ids that were executed once are remembered here.
+const REMEMBERED: usize = 256;
+
+/// How long an answer may be on its way in calm, in milliseconds.
+const ON_ITS_WAY_MS: u64 = 60_000;
+
+/// A command that was understood and is to be done next.
+#[derive(Clone, Debug)]
+pub(super) struct Doing {
+    channel: Channel,
+    word: LampCommand,
+    id: Option<String>,
+    /// What the flash said when it was asked to keep that it is done.
+    saved: Option<bool>,
+}
+
+/// A command with an id that was executed, of the newest.
+#[derive(Clone, Debug)]
+pub(super) struct Done {
+    id: String,
+    /// The flash was asked to keep that, and did; without power nobody knows.
+    saved: Option<bool>,
+    /// It may be forgotten.
+    doubtful: bool,
+}
+
+/// An answer that is owed.
+#[derive(Clone, Debug)]
+pub(super) struct Owed {
+    id: String,
+    at: u64,
+    acknowledged: bool,
+}
+
+/// Commands with ids.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ids {
+    done: VecDeque<Done>,
+    ever: VecDeque<String>,
+    /// Those that were under way when power went, and may count as done.
+    maybe: VecDeque<String>,
+    /// What the device was asked last.
+    current: Option<String>,
+}
 
 /// A command that the broker holds for the device.
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +140,14 @@ impl Orders {
     }
 }
 
+impl Ids {
+    /// Whether this one was executed, as far as anybody can know.
+    fn is_known(&self, id: &str) -> bool {
+        let mut known = self.ever.iter().chain(&self.maybe);
+        known.any(|known| known == id)
+    }
+}
+
 impl Witness {
     /// The broker holds a command for the device.
     pub fn ordered(&mut self, channel: Channel, word: LampCommand) {
@@ -120,11 +174,148 @@ impl Witness {
         {
             order.forgiven = true;
         }
+        self.forgive_messages();
+    }
+
+    /// A command comes; with an id, in this packet.
+    pub fn command_comes(&mut self, packet: u16, id: Option<&str>) {
+        self.ids.current = id.map(str::to_owned);
+        if let Some(id) = id {
+            let (at, id) = (self.now, id.to_owned());
+            self.answers.push_back(Owed {
+                id: id.clone(),
+                at,
+                acknowledged: false,
+            });
+            let what = Arrived::Command(id);
+            self.comes(Coming { packet, at, what });
+        }
     }
 
     /// The device understood a command.
     pub fn understood(&mut self, channel: Channel, word: LampCommand) {
-        self.executing.push_back((channel, word));
+        let id = self.ids.current.clone();
+        self.executing.push_back(Doing {
+            channel,
+            word,
+            id,
+            saved: None,
+        });
+    }
+
+    /// How many commands were understood and are to be done.
+    pub fn to_be_done(&self) -> usize {
+        self.executing.len()
+    }
+
+    /// The device has done what it was told, but for so many of the commands.
+    pub fn has_reacted(&mut self, left: usize) {
+        while self.powered && self.executing.len() > left {
+            let Some(Doing { id, word, .. }) = self.executing.pop_front() else {
+                return;
+            };
+            // Without an id, the broker's count tells.
+            let Some(id) = id else { continue };
+            if !self.ids.is_known(&id) {
+                let detail = format!("{word} with the id {id} was not executed");
+                self.violate(Invariant::IdsOnce, detail);
+            }
+            self.say(What::Asked("is known already", short(&id)));
+        }
+    }
+
+    fn executed_with_id(&mut self, id: String, saved: Option<bool>) {
+        self.say(What::Asked("is executed", short(&id)));
+        let ids = &mut self.ids;
+        if let Some(at) = ids.done.iter().position(|done| done.id == id) {
+            if !ids.done[at].doubtful {
+                let detail = format!("the command with the id {id} was executed again");
+                return self.violate(Invariant::IdsOnce, detail);
+            }
+            ids.done.remove(at);
+        }
+        ids.maybe.retain(|maybe| *maybe != id);
+        if ids.done.len() == Recent::LEN {
+            ids.done.pop_front();
+        }
+        ids.done.push_back(Done {
+            id: id.clone(),
+            saved,
+            doubtful: false,
+        });
+        if !ids.ever.contains(&id) {
+            if ids.ever.len() == REMEMBERED {
+                ids.ever.pop_front();
+            }
+            ids.ever.push_back(id);
+        }
+    }
+
+    /// The device acknowledges a command with an id.
+    pub(super) fn command_acknowledged(&mut self, id: &str) {
+        let unsaved = self
+            .ids
+            .done
+            .iter()
+            .any(|done| done.id == id && done.saved.is_none());
+        if unsaved {
+            let detail = format!("the command with the id {id} is acknowledged, and not kept");
+            self.violate(Invariant::IdsOnce, detail);
+        }
+        for owed in self.answers.iter_mut().filter(|owed| owed.id == id) {
+            owed.acknowledged = true;
+        }
+    }
+
+    /// The broker has an answer.
+    pub fn answered(&mut self, id: &str, done: bool) {
+        self.counts.answers += 1;
+        self.say(What::Asked(
+            if done { "is answered" } else { "is refused" },
+            short(id),
+        ));
+        let known = self.ids.is_known(id);
+        if done && !known {
+            let detail = format!("the command with the id {id} is said to be done, and is not");
+            self.violate(Invariant::IdsOnce, detail);
+        }
+        if !done && known {
+            let detail = format!("the command with the id {id} is done, and said not to be");
+            self.violate(Invariant::IdsOnce, detail);
+        }
+        self.answers.retain(|owed| owed.id != id);
+    }
+
+    /// The chip starts: what the flash did not take is not known any more.
+    pub(super) fn ids_start(&mut self) {
+        self.answers.clear();
+        if let Some(doing) = self.executing.front()
+            && let Some(id) = &doing.id
+        {
+            self.ids.maybe.push_back(id.clone());
+            if self.ids.maybe.len() > REMEMBERED {
+                self.ids.maybe.pop_front();
+            }
+        }
+        for done in &mut self.ids.done {
+            done.doubtful |= done.saved != Some(true);
+        }
+    }
+
+    /// It is calm: every command with an id must be answered.
+    pub fn answers_settled(&mut self) {
+        let now = self.now;
+        let mut late = self.answers.iter();
+        if let Some(owed) =
+            late.find(|owed| owed.acknowledged && now.saturating_sub(owed.at) > ON_ITS_WAY_MS)
+        {
+            let since = now - owed.at;
+            let detail = format!(
+                "the command with the id {} is not answered after {since} ms",
+                owed.id
+            );
+            self.violate(Invariant::IdsOnce, detail);
+        }
     }
 
     /// It executed that, and the lamp is so.
@@ -132,12 +323,22 @@ impl Witness {
         if !self.powered {
             return;
         }
-        let Some((channel, word)) = self.executing.pop_front() else {
-            return;
+        let Some(doing) = self.executing.pop_front() else {
+            let detail = format!("the lamp became {lamp} without a command");
+            return self.violate(Invariant::LampObeys, detail);
         };
-        self.counts.executed += 1;
+        let Doing { channel, word, .. } = doing;
         self.changed_at = self.now;
         self.say(What::Executed(word, lamp));
+        if word.apply(self.lamp) != lamp {
+            let detail = format!("{word} made the lamp {lamp}, it was {}", self.lamp);
+            self.violate(Invariant::LampObeys, detail);
+        }
+        self.lamp = lamp;
+        if let Some(id) = doing.id {
+            return self.executed_with_id(id, doing.saved);
+        }
+        self.counts.executed += 1;
         if self.orders[channel].executed(word) {
             return;
         }
@@ -189,20 +390,33 @@ impl Witness {
             self.maybe_lamp = None;
             self.saved_lamp = lamp;
             self.lamp = lamp;
+            self.shines = lamp;
             return;
         }
-        let expected = self
-            .executing
-            .front()
-            .map(|(_, word)| word.apply(self.lamp));
-        if expected != Some(lamp) {
-            let detail = match self.executing.front() {
-                Some((_, word)) => format!("{word} made the lamp {lamp}, it was {}", self.lamp),
+        self.shines = lamp;
+        // It calls for a person, or is its own again.
+        if lamp == self.lamp || self.has_unread() {
+            return;
+        }
+        let doing = self.executing.front();
+        if doing.map(|doing| doing.word.apply(self.lamp)) != Some(lamp) {
+            let detail = match doing {
+                Some(doing) => {
+                    let word = doing.word;
+                    format!("{word} made the lamp {lamp}, it was {}", self.lamp)
+                }
                 None => format!("the lamp became {lamp} without a command"),
             };
             self.violate(Invariant::LampObeys, detail);
         }
-        self.lamp = lamp;
+    }
+
+    /// It is calm: the lamp shows its own state, if nobody is called for.
+    pub fn lamp_settled(&mut self) {
+        if self.shines != self.lamp && !self.has_unread() {
+            let detail = format!("the lamp is {}, and shows {}", self.lamp, self.shines);
+            self.violate(Invariant::LampObeys, detail);
+        }
     }
 
     /// The flash was to keep this, and did; unless power went.
@@ -211,6 +425,15 @@ impl Witness {
             return;
         }
         self.boot = saved.boot;
+        if let Some(doing) = self.executing.front_mut() {
+            doing.saved = Some(kept && power);
+        }
+        if kept && power {
+            // One that may have been forgotten at a start is not in it.
+            for done in self.ids.done.iter_mut().filter(|done| !done.doubtful) {
+                done.saved = Some(true);
+            }
+        }
         if !power {
             self.maybe_lamp = Some(saved.lamp);
         } else {

@@ -57,6 +57,9 @@ impl Witness {
         self.keep_alive_ms = keep_alive_ms;
         self.answer_at = self.local;
         self.say(What::Connected(kept));
+        if !kept {
+            self.messages.coming.clear();
+        }
         // The broker keeps the session for an hour. One that it calls present after that was begun
         // by an attempt whose answer did not come through.
         let expired = self.now.saturating_sub(self.outage_at) > 3_590_000;
@@ -80,14 +83,24 @@ impl Witness {
         let mut early = None;
         let mut connect = None;
         let reacting = &self.reacting;
+        let is_coming = !self.messages.coming.is_empty();
+        let mut acknowledged = Vec::new();
         self.up.feed(bytes, |passed| {
             if passed.first != (passed.kind == 1) {
                 connect = Some(passed.kind);
             }
-            if matches!(passed.kind, 4 | 5) && reacting.contains(&passed.id) {
-                early = Some(passed.id);
+            if matches!(passed.kind, 4 | 5) {
+                if reacting.contains(&passed.id) {
+                    early = Some(passed.id);
+                }
+                if is_coming {
+                    acknowledged.push(passed.id);
+                }
             }
         });
+        for id in acknowledged {
+            self.acknowledges(id);
+        }
         if let Some(kind) = self.up.first_kind()
             && kind != 1
         {

@@ -5,20 +5,24 @@
 
 mod commands;
 mod connection;
+mod messages;
 mod readings;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use aldis_protocol::{Lamp, LampCommand, Reading, SensorState};
+use aldis_protocol::{Lamp, Reading, SensorState};
 
 use crate::frames::Frames;
 use crate::invariant::Invariant;
 use crate::log::{Log, What};
 use crate::policy::Policy;
-use commands::Orders;
+use commands::{Doing, Ids, Orders, Owed};
+use messages::Messages;
 use readings::Taken;
+
+pub(crate) use messages::Said;
 
 /// How many readings the device keeps.
 pub(crate) const BACKLOG: usize = 512;
@@ -58,6 +62,12 @@ pub struct Counts {
     pub executed: u64,
     /// Commands that the broker, or a restart of the device, forgot.
     pub forgotten: u64,
+    /// Messages that devices took in.
+    pub messages: u64,
+    /// Reports of what became of messages.
+    pub reports: u64,
+    /// Answers to commands.
+    pub answers: u64,
     /// Attempts to connect.
     pub attempts: u64,
     /// Connections that the broker accepted.
@@ -112,8 +122,13 @@ pub(crate) struct Witness {
     /// The flash refused the lamp's state when it was asked last.
     lamp_refused: bool,
     lit: bool,
+    /// What the lamp shows, which is not its own state while it calls for a person.
+    shines: Lamp,
     /// What was understood and is to be done next.
-    executing: VecDeque<(Channel, LampCommand)>,
+    executing: VecDeque<Doing>,
+    ids: Ids,
+    answers: VecDeque<Owed>,
+    messages: Messages,
     pub sensor_state: Option<SensorState>,
     /// When one of the states changed that the broker is told.
     pub changed_at: u64,
@@ -165,7 +180,11 @@ impl Witness {
             maybe_lamp: None,
             lamp_refused: false,
             lit: false,
+            shines: Lamp::Off,
             executing: VecDeque::new(),
+            ids: Ids::default(),
+            answers: VecDeque::new(),
+            messages: Messages::default(),
             sensor_state: None,
             changed_at: 0,
             connected: false,
@@ -204,6 +223,8 @@ impl Witness {
         self.connected = false;
         self.first_connection = true;
         self.truth = None;
+        self.ids_start();
+        self.messages_start();
         self.executing.clear();
         self.reacting.clear();
         self.outage_at = self.now;
@@ -233,6 +254,7 @@ impl Witness {
             let detail = "the radio starts, and the lamp was not set".to_owned();
             self.violate(Invariant::LampRestored, detail);
         }
+        self.letters_recalled();
         self.maybe_taken = None;
         let newest = self.taken.iter().rev().find(|taken| !taken.volatile);
         let newest = newest.map_or(0, |taken| taken.seq);

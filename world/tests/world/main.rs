@@ -5,6 +5,7 @@ mod faults;
 mod repeat;
 mod restarts;
 mod scenes;
+mod talk;
 
 use aldis_world::{Plan, Report, World};
 

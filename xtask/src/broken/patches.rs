@@ -66,7 +66,7 @@ pub const PATCHES: &[Patch] = &[
     Patch {
         name: "1-drops-are-not-counted",
         what: "readings that are given up do not show in diag",
-        file: "device/src/device.rs",
+        file: "device/src/device/mod.rs",
         from: "        self.counters.gave_up(why);
         board.notice(",
         to: "        board.notice(",
@@ -276,7 +276,7 @@ pub const PATCHES: &[Patch] = &[
     Patch {
         name: "device-lamp-at-boot",
         what: "the lamp is dark after a start",
-        file: "device/src/device.rs",
+        file: "device/src/device/mod.rs",
         from: "        board.light(saved.lamp);
         let limit",
         to: "        board.light(Lamp::Off);
@@ -286,24 +286,25 @@ pub const PATCHES: &[Patch] = &[
     Patch {
         name: "device-lamp-is-not-kept",
         what: "the lamp's state is not kept over a restart",
-        file: "device/src/device.rs",
-        from: "                self.saved.lamp = lamp;
-                board.save(&self.saved);",
-        to: "                self.saved.lamp = lamp;",
+        file: "device/src/device/obey.rs",
+        from: "            self.saved.lamp = lamp;
+            board.save(&self.saved);",
+        to: "            board.save(&self.saved);
+            self.saved.lamp = lamp;",
         expected: &["lamp-restored"],
     },
     Patch {
         name: "device-toggle",
         what: "toggle lights a lamp that is lit",
-        file: "device/src/device.rs",
-        from: "            let lamp = command.apply(self.saved.lamp);",
-        to: "            let lamp = command.apply(Lamp::Off);",
+        file: "device/src/device/obey.rs",
+        from: "        let lamp = command.apply(self.saved.lamp);",
+        to: "        let lamp = command.apply(aldis_protocol::Lamp::Off);",
         expected: &["lamp-obeys"],
     },
     Patch {
         name: "device-retained-commands",
         what: "commands that the broker kept are obeyed",
-        file: "device/src/device.rs",
+        file: "device/src/device/obey.rs",
         from: "            _ if retain => Err(\"a retained command\"),
 ",
         to: "",
@@ -312,7 +313,7 @@ pub const PATCHES: &[Patch] = &[
     Patch {
         name: "device-birth",
         what: "nobody is told that the device is there again",
-        file: "device/src/device.rs",
+        file: "device/src/device/mod.rs",
         from: "        self.status.due = true;
         self.lamp.due = true;
         self.sensor_state",
@@ -323,10 +324,10 @@ pub const PATCHES: &[Patch] = &[
     Patch {
         name: "device-echo",
         what: "the lamp's state is not told after a command",
-        file: "device/src/device.rs",
-        from: "            board.notice(Notice::Lamp(lamp));
-            self.lamp.due = true;",
-        to: "            board.notice(Notice::Lamp(lamp));",
+        file: "device/src/device/obey.rs",
+        from: "        board.notice(Notice::Lamp(lamp));
+        self.lamp.due = true;",
+        to: "        board.notice(Notice::Lamp(lamp));",
         expected: &["states-told"],
     },
     Patch {
@@ -351,10 +352,143 @@ pub const PATCHES: &[Patch] = &[
     Patch {
         name: "device-window",
         what: "one reading that is not answered stops all",
-        file: "device/src/device.rs",
+        file: "device/src/device/obey.rs",
         from: "            self.backlog.take_back(|id| session.withdraw(id));",
         to: "            self.backlog.take_back(|_| false);",
         expected: &["readings-go-on", "nothing-lost", "in-order", "true-age"],
+    },
+    Patch {
+        name: "message-told-once",
+        what: "that a message was read is not told",
+        file: "device/src/mail/letters.rs",
+        from: "            Some((state, at)) if self.told < ENDED => Some((ENDED, state, at)),",
+        to: "            Some((state, at)) if self.told < RECEIVED => Some((ENDED, state, at)),",
+        expected: &["messages-have-a-state"],
+    },
+    Patch {
+        name: "message-question-unheard",
+        what: "who sends a message again hears nothing of it",
+        file: "device/src/device/obey.rs",
+        from: "            self.mail.letters.tell_again(place);
+",
+        to: "",
+        expected: &["messages-have-a-state"],
+    },
+    Patch {
+        name: "message-lost-report",
+        what: "a report that was under way when contact was lost is not told again",
+        file: "device/src/mail/letters.rs",
+        from: "            if entry.under_way.is_some_and(|(id, _)| withdraw(id)) {
+                entry.under_way = None;",
+        to: "            if let Some((_, level)) = entry.under_way.take_if(|(id, _)| withdraw(*id)) {
+                entry.told = level;",
+        expected: &["messages-have-a-state"],
+    },
+    Patch {
+        name: "message-twice",
+        what: "a message that comes again is another one",
+        file: "device/src/mail/letters.rs",
+        from: "entry.letter.id == id && entry.letter.from == from)",
+        to: "entry.letter.id == id && entry.letter.from == from && entry.is_unread())",
+        expected: &["messages-once"],
+    },
+    Patch {
+        name: "message-not-kept",
+        what: "a message is not kept over a restart",
+        file: "device/src/device/obey.rs",
+        from: "            board.keep_letter(place, &entry.letter);",
+        to: "            let _ = (entry, place);",
+        expected: &["messages-kept"],
+    },
+    Patch {
+        name: "message-flash-forgets",
+        what: "the flash gives back all messages but the last",
+        file: "boards/flash/src/store.rs",
+        from: "        for place in 0..places {",
+        to: "        for place in 1..places {",
+        expected: &["messages-kept"],
+    },
+    Patch {
+        name: "message-read-is-forgotten",
+        what: "that a message was read is not kept over a restart",
+        file: "device/src/mail/letters.rs",
+        from: "            ended: ended.map(|mark| (mark.state, now)),",
+        to: "            ended: ended.filter(|_| false).map(|mark| (mark.state, now)),",
+        expected: &["messages-have-a-state", "lamp-obeys"],
+    },
+    Patch {
+        name: "message-note-lost",
+        what: "what is to be told of a message is lost where much is to be told",
+        file: "device/src/mail/tray.rs",
+        from: "    pub notes: Queue<Note, { Tray::CALM_NOTES + Tray::HELD }>,",
+        to: "    pub notes: Queue<Note, 6>,",
+        expected: &["messages-have-a-state", "ids-once", "nothing-lost"],
+    },
+    Patch {
+        name: "message-held-for-ever",
+        what: "what was held back is never acknowledged",
+        file: "device/src/device/mod.rs",
+        from: "                session.acknowledge(token);",
+        to: "                let _ = token;",
+        expected: &["messages-have-a-state", "messages-arrive", "exactly-once"],
+    },
+    Patch {
+        name: "message-to-another-lost",
+        what: "what a person sends is thrown away without contact",
+        file: "device/src/device/person.rs",
+        from: "            let publication = Publication::new(topic, payload).qos(QoS::ExactlyOnce);",
+        to: "            let publication = Publication::new(topic, payload);",
+        expected: &["messages-arrive"],
+    },
+    Patch {
+        name: "id-not-remembered",
+        what: "a command with an id that comes again is executed again",
+        file: "device/src/device/obey.rs",
+        from: "            self.saved.recent.remember(hash, true);
+        }
+        if lamp",
+        to: "            let _ = hash;
+        }
+        if lamp",
+        expected: &["ids-once"],
+    },
+    Patch {
+        name: "id-not-kept",
+        what: "ids of commands are not known after a restart",
+        file: "boards/flash/src/store.rs",
+        from: "        let entry = encode_saved(saved);",
+        to: "        let entry = encode_saved(&Saved { recent: Recent::default(), ..*saved });",
+        expected: &["ids-once"],
+    },
+    Patch {
+        name: "id-kept-too-late",
+        what: "an id is kept with the next change of the lamp only",
+        file: "device/src/device/obey.rs",
+        from: "        if lamp != self.saved.lamp || hash.is_some() {",
+        to: "        if lamp != self.saved.lamp {",
+        expected: &["ids-once"],
+    },
+    Patch {
+        name: "id-not-answered",
+        what: "a command that was done already is not answered",
+        file: "device/src/device/obey.rs",
+        from: "            return self.answer(asker, Ok(()), now);
+        }
+        let lamp",
+        to: "            return;
+        }
+        let lamp",
+        expected: &["ids-once"],
+    },
+    Patch {
+        name: "id-answered-wrongly",
+        what: "a command that is none is said to be done",
+        file: "device/src/device/obey.rs",
+        from: "                if !retain {
+                    self.answer(&asker, Err(why), now);",
+        to: "                if !retain {
+                    self.answer(&asker, Ok(()), now);",
+        expected: &["ids-once"],
     },
     Patch {
         name: "supervisor-resets-for-an-absence",
