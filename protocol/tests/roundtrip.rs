@@ -27,7 +27,7 @@ prop_compose! {
 prop_compose! {
     fn diags()(
         uptime_s in any::<Option<u64>>(),
-        counters in proptest::collection::vec(any::<Option<u32>>(), 15),
+        counters in proptest::collection::vec(any::<Option<u32>>(), 16),
         rssi_dbm in any::<Option<i8>>(),
         reset in option::of(select(ResetReason::ALL)),
         with_reconnects: bool,
@@ -58,6 +58,7 @@ prop_compose! {
                 expired: c[12],
                 superseded: c[13],
                 full: c[14],
+                too_large: c[15],
             }),
             mode,
             version,
