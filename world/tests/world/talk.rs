@@ -129,3 +129,20 @@ fn what_is_said_outlives_restarts() {
         assert!(counts.restarts > 20, "{counts:?}");
     }
 }
+
+/// Runs in which the world was wrong once about what people are owed: which of two messages
+/// alike had come, and whether an id is known that a worn flash did not take.
+#[test]
+fn talks_that_once_failed() {
+    holds(Plan {
+        faults: FaultSet::only(FaultKind::PowerCut),
+        calm_ms: 10 * MINUTE,
+        people_ms: 10 * MINUTE,
+        ..Plan::new(FaultKind::PowerCut.index() as u64, 4, 5 * HOUR)
+    });
+    holds(Plan {
+        calm_ms: HOUR,
+        people_ms: 5 * MINUTE,
+        ..Plan::new(70_025, 10, 15 * HOUR)
+    });
+}
