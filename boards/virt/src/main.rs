@@ -13,7 +13,8 @@ use core::fmt;
 use aldis_device::{Order, Radio, Vitals};
 use aldis_embassy::witness::{Seen, Witness};
 use aldis_embassy::{
-    Button, CONFIG_LEN, Hardware, Memory, Parts, SOCKETS, Start, dhcp, read_config, run, without_config,
+    Button, CONFIG_LEN, Hardware, Memory, Parts, SOCKETS, Start, dhcp, read_config, run,
+    without_config,
 };
 use aldis_flash::config::{Config, Level};
 use aldis_flash::{Store, layout};
@@ -275,7 +276,9 @@ async fn person(
             b"off" => reset::power_off(),
             b"panic" => panic!("as somebody wished"),
             b"hang" => block_for(Duration::from_secs(1_000)),
-            _ => console!("not known: sensor WHAT, button WHAT, screen, panel WHAT, memory, restart, off, panic or hang"),
+            _ => console!(
+                "not known: sensor WHAT, button WHAT, screen, panel WHAT, memory, restart, off, panic or hang"
+            ),
         }
     }
 }
