@@ -125,7 +125,7 @@ fn two_boards_converse() {
         "{asked}"
     );
     wire.wait_for_text("aldis/cellar/message/state ");
-    wire.wait_for(&"it is shown", |line| {
+    wire.wait_for("it is shown", |line| {
         line.starts_with("aldis/cellar/") && line.contains(r#""state":"shown""#)
     });
     second.console().tell("button 1000");
