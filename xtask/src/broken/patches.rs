@@ -438,7 +438,7 @@ pub const PATCHES: &[Patch] = &[
         file: "device/src/device/person.rs",
         from: "            let publication = Publication::new(topic, payload).qos(QoS::ExactlyOnce);",
         to: "            let publication = Publication::new(topic, payload);",
-        expected: &["messages-arrive"],
+        expected: &["messages-arrive", "messages-have-a-state"],
     },
     Patch {
         name: "id-not-remembered",
