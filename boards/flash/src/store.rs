@@ -496,6 +496,9 @@ impl Clock {
 }
 
 /// The outcome of what must be done at once; `None`: it was not.
+///
+/// Not inlined: the compiler for Xtensa has a limit on what a function may hold.
+#[inline(never)]
 fn done<T, E>(work: impl Future<Output = Result<T, E>>) -> Result<T, Option<E>> {
     match poll_once(work) {
         Poll::Ready(outcome) => outcome.map_err(Some),
