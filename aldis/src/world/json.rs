@@ -58,6 +58,11 @@ pub fn report(report: &Report, seed: u64, command: &str, days_a_second: Option<f
             "executed": counts.executed,
             "forgotten": counts.forgotten,
         },
+        "messages": {
+            "taken_in": counts.messages,
+            "states_told": counts.reports,
+        },
+        "answers": counts.answers,
         "attempts": counts.attempts,
         "connections": counts.connections,
         "restarts": counts.restarts,

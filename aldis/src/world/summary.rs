@@ -41,6 +41,13 @@ pub fn print(
             ),
         ),
         (
+            "messages",
+            format!(
+                "{} taken in, {} states told, {} commands with ids answered",
+                counts.messages, counts.reports, counts.answers
+            ),
+        ),
+        (
             "connections",
             format!(
                 "{} in {} attempts; contact was lost {} times",

@@ -626,7 +626,7 @@ impl World {
         self.pump(index);
     }
 
-    /// The reference hour: boot, connection, readings, commands, outages.
+    /// The reference hour: boot, connection, readings, commands, messages, outages.
     pub(super) fn scene(&mut self, scene: u32) {
         const MINUTE: u64 = 60_000;
         if !matches!(self.plan.script, Script::Reference(_)) {
@@ -655,6 +655,7 @@ impl World {
             }
             None => {}
         }
+        self.people_in(scene);
         self.queue
             .push(next_at.max(self.now + MINUTE), Ev::Scene(scene + 1));
     }

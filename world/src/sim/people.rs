@@ -170,6 +170,36 @@ impl World {
         }
     }
 
+    /// What people do in the reference hour.
+    pub(super) fn people_in(&mut self, scene: u32) {
+        const SECOND: u64 = 1_000;
+        let now = self.now;
+        let after = |ms| now + ms;
+        match scene {
+            1 | 6 => {
+                self.send_message(0, Some("desk"), TEXTS[scene as usize % TEXTS.len()]);
+                self.queue.push(after(20 * SECOND), Ev::Read(0, 1));
+            }
+            // Something with an id, and the same once more, or another.
+            2 | 3 | 9 => self.command_with_id(0),
+            // The broker is not there, or has just forgotten: what the person wants waits.
+            5 | 7 | 10 => {
+                self.queue.push(after(2 * SECOND), Ev::Button(0, true));
+                self.queue.push(after(3 * SECOND), Ev::Button(0, false));
+            }
+            8 => {
+                let draft = self.people.nonsense();
+                self.send_draft(0, &draft, Qos::ExactlyOnce);
+            }
+            // More than there is room for, and then they are read.
+            11 => self.message_follows(0, Mail::PLACES as u32 + 2),
+            12 => {
+                self.send_message(0, None, TEXTS[1]);
+            }
+            _ => {}
+        }
+    }
+
     /// Somebody comes, soon most of the time, and reads what is there.
     fn somebody_comes(&mut self, index: usize) {
         let most = match self.people.rng.percent(92) {
