@@ -1,6 +1,7 @@
 //! The button: what presses a person meant, from edges of a contact that bounces.
 
 use aldis_mqtt::Instant;
+use heapless::Deque;
 
 /// What a person did with the button.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +12,20 @@ pub enum Press {
     Double,
     /// Held; told while it still is.
     Long,
+}
+
+/// What has become certain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certain {
+    /// The contact is closed (`pressed`) or open, since then.
+    Edge {
+        /// Whether it is held.
+        pressed: bool,
+        /// When that began.
+        at: Instant,
+    },
+    /// This was meant.
+    Press(Press),
 }
 
 /// What a settled contact means.
@@ -35,6 +50,8 @@ pub struct Button {
     /// What it is since it has settled.
     pressed: bool,
     state: State,
+    /// What is to be told, where edges came before anybody looked.
+    untold: Deque<Certain, { Button::UNTOLD }>,
 }
 
 impl Button {
@@ -45,6 +62,8 @@ impl Button {
     pub const LONG_MS: u32 = 800;
     /// Milliseconds within which a second press makes a double one.
     pub const DOUBLE_MS: u32 = 300;
+    /// As many as two edges between two looks can make certain, some times over.
+    const UNTOLD: usize = 8;
 
     /// A button that nobody holds.
     ///
@@ -55,15 +74,23 @@ impl Button {
             since: Instant::from_millis(0),
             pressed: false,
             state: State::Up,
+            untold: Deque::new(),
         }
     }
 
     /// The contact is closed (`pressed`) or open, from now on.
     pub fn contact(&mut self, pressed: bool, now: Instant) {
         if self.raw != pressed {
+            // What was the case until now counts, whether anybody looked or not.
+            self.settle(now);
             self.raw = pressed;
             self.since = now;
         }
+    }
+
+    /// Whether it is not yet certain what is meant.
+    pub const fn is_open(&self) -> bool {
+        matches!(self.state, State::First(_) | State::Between(_))
     }
 
     /// Whether it is held, since it has settled.
@@ -71,10 +98,19 @@ impl Button {
         self.pressed
     }
 
-    /// What has become certain by now: how the contact has settled, if that changed,
-    /// and what was meant. To be called again at [`Button::deadline`], and after
-    /// [`Button::contact`].
-    pub fn run(&mut self, now: Instant) -> (Option<bool>, Option<Press>) {
+    /// What has become certain by now, one after the other. To be called until there is
+    /// nothing more at [`Button::deadline`], and after [`Button::contact`].
+    pub fn run(&mut self, now: Instant) -> Option<Certain> {
+        self.settle(now);
+        self.untold.pop_front()
+    }
+
+    fn tell(&mut self, certain: Certain) {
+        // Somebody who plays with it while nobody looks for long is not understood.
+        let _ = self.untold.push_back(certain);
+    }
+
+    fn settle(&mut self, now: Instant) {
         let settled = self.since.after(Self::SETTLE_MS) <= now && self.raw != self.pressed;
         if settled {
             self.pressed = self.raw;
@@ -96,8 +132,15 @@ impl Button {
             (state, _) => (state, None),
         };
         self.state = state;
-        if press.is_some() {
-            return (edge, press);
+        // A press that ends where another begins was before it.
+        if let Some(press) = press.filter(|press| *press == Press::Short) {
+            self.tell(Certain::Press(press));
+        }
+        if let Some(pressed) = edge {
+            self.tell(Certain::Edge { pressed, at });
+        }
+        if let Some(press) = press.filter(|press| *press != Press::Short) {
+            return self.tell(Certain::Press(press));
         }
         let (state, press) = match self.state {
             State::First(down) if down.after(Self::LONG_MS) <= now => {
@@ -110,7 +153,9 @@ impl Button {
             state => (state, None),
         };
         self.state = state;
-        (edge, press)
+        if let Some(press) = press {
+            self.tell(Certain::Press(press));
+        }
     }
 
     /// When [`Button::run`] has something to say at the latest.
@@ -124,7 +169,11 @@ impl Button {
             State::Between(up) if !self.raw => up.after(Self::DOUBLE_MS),
             _ => Instant::NEVER,
         };
-        settled.min(meant)
+        let untold = match self.untold.is_empty() {
+            true => Instant::NEVER,
+            false => self.since,
+        };
+        settled.min(meant).min(untold)
     }
 }
 
@@ -145,8 +194,10 @@ mod tests {
         let mut button = Button::new();
         let mut pressed = Vec::new();
         let mut run = |button: &mut Button, at: u64| {
-            if let Some(press) = button.run(Instant::from_millis(at)).1 {
-                pressed.push((at, press));
+            while let Some(certain) = button.run(Instant::from_millis(at)) {
+                if let Certain::Press(press) = certain {
+                    pressed.push((at, press));
+                }
             }
         };
         for at in 0..=end {
@@ -207,10 +258,42 @@ mod tests {
         assert_eq!(play(&hour, 3_700_000), [(1_800, Press::Long)]);
         let mut button = Button::new();
         button.contact(true, Instant::from_millis(0));
-        let _ = button.run(Instant::from_millis(20));
+        let edge = Certain::Edge {
+            pressed: true,
+            at: Instant::from_millis(0),
+        };
+        assert_eq!(button.run(Instant::from_millis(20)), Some(edge));
         // Nobody looked meanwhile.
         let late = Instant::from_millis(3_600_000);
-        assert_eq!(button.run(late), (None, Some(Press::Long)));
+        assert_eq!(button.run(late), Some(Certain::Press(Press::Long)));
+        assert_eq!(button.run(late), None);
+        assert_eq!(button.deadline(), Instant::NEVER);
+    }
+
+    /// A press that is over before anybody looks is lost, or is taken for a spike.
+    #[test]
+    fn what_happens_between_two_looks_counts() {
+        let mut button = Button::new();
+        let at = Instant::from_millis;
+        for (ms, pressed) in [(1_000, true), (1_100, false), (1_400, true), (1_700, false)] {
+            button.contact(pressed, at(ms));
+        }
+        assert!(button.deadline() <= at(1_700));
+        let mut certain = Vec::new();
+        while let Some(what) = button.run(at(2_100)) {
+            certain.push(what);
+        }
+        let edge = |ms, pressed| Certain::Edge { pressed, at: at(ms) };
+        let short = Certain::Press(Press::Short);
+        let presses = [
+            edge(1_000, true),
+            edge(1_100, false),
+            short,
+            edge(1_400, true),
+            edge(1_700, false),
+            short,
+        ];
+        assert_eq!(certain, presses);
         assert_eq!(button.deadline(), Instant::NEVER);
     }
 

@@ -19,12 +19,12 @@ pub(crate) enum Page {
     /// The list of presets, with this one selected.
     Presets(usize),
     /// What became of what the person did.
-    Told(Told),
+    Word(Word),
 }
 
 /// What a person is told about what they did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum Word {
     /// It goes as soon as there is contact.
     Waits,
     /// The broker has it.
@@ -63,6 +63,15 @@ pub(crate) struct Ui {
     woken: Instant,
     /// The message that was on the page before the list.
     about: Option<usize>,
+    /// How often the page was turned, and how often it had been when the button was
+    /// pressed: a press means what was to be seen then.
+    turns: u32,
+    pressed: Option<u32>,
+    /// A display has shown this page, or the one before it.
+    drawn: bool,
+    drawn_before: bool,
+    /// What a person is to be told when they have done what they are doing.
+    later: Option<Word>,
 }
 
 impl Ui {
@@ -72,6 +81,8 @@ impl Ui {
     const LIST_MS: u32 = 15_000;
     /// For so long a person is told something.
     const TOLD_MS: u32 = 3_000;
+    /// A display that has shown nothing of a page for so long is none.
+    const DRAWN_MS: u64 = 2_000;
 
     pub const fn new(now: Instant) -> Self {
         Self {
@@ -79,6 +90,11 @@ impl Ui {
             since: now,
             woken: now,
             about: None,
+            turns: 0,
+            pressed: None,
+            drawn: false,
+            drawn_before: false,
+            later: None,
         }
     }
 
@@ -102,19 +118,44 @@ impl Ui {
     }
 
     fn turn(&mut self, page: Page, now: Instant) {
+        self.drawn_before = self.can_be_seen(now);
+        self.drawn = false;
+        self.turns = self.turns.wrapping_add(1);
         self.page = page;
         self.since = now;
     }
 
-    /// The page that belongs there when nobody does anything.
-    fn rest(letters: &Letters) -> Page {
-        letters.first_unread().map_or(Page::Readings, Page::Letter)
+    /// A display shows this page.
+    pub const fn drawn(&mut self) {
+        self.drawn = true;
+    }
+
+    /// Whether there is a display: it has shown this page, or will in a moment.
+    fn can_be_seen(&self, now: Instant) -> bool {
+        self.drawn || self.drawn_before && self.shown_ms(now) < Self::DRAWN_MS
+    }
+
+    /// Somebody begins to press the button, once or twice, and means the page that is
+    /// there now.
+    pub const fn begin(&mut self) {
+        if self.pressed.is_none() {
+            self.pressed = Some(self.turns);
+        }
+    }
+
+    /// Goes to the page that belongs there when nobody does anything.
+    fn rest(&mut self, letters: &Letters, now: Instant) {
+        let page = match self.later.take() {
+            Some(word) => Page::Word(word),
+            None => letters.first_unread().map_or(Page::Readings, Page::Letter),
+        };
+        self.turn(page, now);
     }
 
     /// There is contact, for the first time or again.
     pub fn connected(&mut self, letters: &Letters, now: Instant) {
         if self.page == Page::Boot {
-            self.turn(Self::rest(letters), now);
+            self.rest(letters, now);
         }
     }
 
@@ -128,14 +169,14 @@ impl Ui {
             _ => false,
         };
         if !reading {
-            self.turn(Self::rest(letters), now);
+            self.rest(letters, now);
         }
     }
 
     /// A message has gone from its place, or another one is there now.
     pub fn gone(&mut self, place: usize, letters: &Letters, now: Instant) {
         if self.page == Page::Letter(place) {
-            self.turn(Self::rest(letters), now);
+            self.rest(letters, now);
         }
         if self.about == Some(place) {
             self.about = None;
@@ -148,9 +189,18 @@ impl Ui {
         self.turn(Page::Morse, now);
     }
 
-    /// A person is told something.
-    pub fn tell(&mut self, told: Told, now: Instant) {
-        self.turn(Page::Told(told), now);
+    /// A person is told what becomes of what they just did.
+    pub fn tell(&mut self, word: Word, now: Instant) {
+        self.turn(Page::Word(word), now);
+    }
+
+    /// A person is told what became of what they did before; if they are doing something
+    /// else, after that.
+    pub fn tell_later(&mut self, word: Word, now: Instant) {
+        match self.page {
+            Page::Letter(_) | Page::Presets(_) => self.later = Some(word),
+            _ => self.tell(word, now),
+        }
     }
 
     /// A person used the button; there are so many presets.
@@ -162,6 +212,10 @@ impl Ui {
         now: Instant,
     ) -> Option<Act> {
         self.woken = now;
+        if self.pressed.take().is_some_and(|turns| turns != self.turns) {
+            // Nobody could mean the page that came meanwhile.
+            return None;
+        }
         match (self.page, press) {
             (Page::Presets(selected), Press::Short) => {
                 let next = selected.wrapping_add(1).checked_rem(presets).unwrap_or(0);
@@ -173,7 +227,7 @@ impl Ui {
                 Some(Act::Send { preset, letter })
             }
             (Page::Presets(_), Press::Double) => {
-                self.turn(Self::rest(letters), now);
+                self.rest(letters, now);
                 None
             }
             (_, Press::Double) if presets > 0 => {
@@ -185,12 +239,18 @@ impl Ui {
                 None
             }
             (_, Press::Double) => {
-                self.tell(Told::Nothing, now);
+                self.tell(Word::Nothing, now);
                 None
             }
             (Page::Letter(place), Press::Long) => Some(Act::Reply(place)),
-            // Whatever is shown, and on a board without a display nothing is: who
-            // presses has seen the lamp.
+            (Page::Boot | Page::Readings | Page::Contact | Page::Morse | Page::Word(_), _)
+                if self.can_be_seen(now) && letters.first_unread().is_some() =>
+            {
+                // Nobody reads or answers what they have not seen.
+                self.show(letters, now);
+                None
+            }
+            // Without a display nothing is shown: who presses has seen the lamp.
             (_, Press::Long) => match letters.first_unread() {
                 Some(place) => Some(Act::Reply(place)),
                 None => Some(Act::Send {
@@ -225,9 +285,27 @@ impl Ui {
         }
     }
 
+    /// Shows the first unread message, if there is one.
+    fn show(&mut self, letters: &Letters, now: Instant) {
+        if let Some(place) = letters.first_unread() {
+            self.turn(Page::Letter(place), now);
+        }
+    }
+
+    /// Somebody who keys with the button wants to read. Gives what is read with that: the
+    /// first unread message, if it can be seen or if there is no display; else it is shown.
+    pub fn key_reads(&mut self, letters: &Letters, now: Instant) -> Option<usize> {
+        let place = letters.first_unread()?;
+        if self.page == Page::Letter(place) || !self.can_be_seen(now) {
+            return Some(place);
+        }
+        self.show(letters, now);
+        None
+    }
+
     /// A message was read: the next one follows.
     pub fn read(&mut self, letters: &Letters, now: Instant) {
-        self.turn(Self::rest(letters), now);
+        self.rest(letters, now);
     }
 
     /// Goes back by itself. Says whether the page is another one now.
@@ -235,7 +313,7 @@ impl Ui {
         if self.deadline(letters) > now {
             return false;
         }
-        self.turn(Self::rest(letters), now);
+        self.rest(letters, now);
         true
     }
 
@@ -249,7 +327,7 @@ impl Ui {
                 self.since.max(self.woken).after(Self::IDLE_MS)
             }
             Page::Presets(_) => self.since.after(Self::LIST_MS),
-            Page::Told(_) => self.since.after(Self::TOLD_MS),
+            Page::Word(_) => self.since.after(Self::TOLD_MS),
         }
     }
 }

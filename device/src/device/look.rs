@@ -10,7 +10,7 @@ use crate::screen::{
     Boot, Contact, Message, Morse, Notice, Page as Shown, Presets, Readings, Status, View, Waiting,
     Wifi,
 };
-use crate::ui::{Page, Told};
+use crate::ui::{Page, Word};
 
 /// What a board knows and a device does not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -105,19 +105,19 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
                 texts: self.settings.presets,
                 selected,
             }),
-            Page::Told(told) => Shown::Notice(notice(told)),
+            Page::Word(word) => Shown::Notice(notice(word)),
         }
     }
 }
 
-fn notice(told: Told) -> Notice<'static> {
-    let (title, text) = match told {
-        Told::Waits => ("Sending", "It goes as soon as there is contact."),
-        Told::Sent => ("Sent", "The broker has it."),
-        Told::Refused => ("Not sent", "The broker refused it."),
-        Told::Full => ("Not sent", "Too much waits to be sent."),
-        Told::Nothing => ("Not sent", "No text is configured."),
-        Told::Nobody => ("Not sent", "It is not known to whom."),
+fn notice(word: Word) -> Notice<'static> {
+    let (title, text) = match word {
+        Word::Waits => ("Sending", "It goes as soon as there is contact."),
+        Word::Sent => ("Sent", "The broker has it."),
+        Word::Refused => ("Not sent", "The broker refused it."),
+        Word::Full => ("Not sent", "Too much waits to be sent."),
+        Word::Nothing => ("Not sent", "No text is configured."),
+        Word::Nobody => ("Not sent", "It is not known to whom."),
     };
     Notice { title, text }
 }

@@ -20,11 +20,11 @@ use crate::button::Button;
 use crate::counters::Counters;
 use crate::dht::{self, Pulse};
 use crate::lights::Lights;
-use crate::mail::Mail;
+use crate::mail::{Mail, Print};
 use crate::morse::{Heard, Receiver};
 use crate::quiet::Quiet;
 use crate::sensor::Sensor;
-use crate::ui::{Told as Said, Ui};
+use crate::ui::{Ui, Word};
 use crate::{Board, GivenUp, Kept, Letter, Mark, Notice, Recalled, Saved, Settings};
 
 pub use look::Facts;
@@ -283,14 +283,20 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             Event::Connected {
                 version,
                 properties,
-                ..
-            } => self.connected(version, properties, now, board),
+                session_present,
+            } => {
+                if !session_present {
+                    self.mail.held.forget();
+                }
+                self.connected(version, properties, now, board);
+            }
             Event::Disconnected { cause, .. } => {
                 reaction.disconnected = Some(cause);
                 self.lost(cause, board);
             }
+            Event::Message(message) if self.mail.held.renews(&message) => {}
             Event::Message(message) => {
-                reaction.token = message.token;
+                reaction.token = message.token.map(|token| (token, Print::of(&message)));
                 self.message(&message, &mut reaction, now, board);
                 self.seen = true;
             }
@@ -299,7 +305,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
                 self.told(id, now, board);
                 if self.sending == Some(id) {
                     self.sending = None;
-                    self.ui.tell(Said::Sent, now);
+                    self.ui.tell_later(Word::Sent, now);
                     self.seen = true;
                 }
                 let confirm = self.settings.confirm;
@@ -420,7 +426,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
         };
         if self.sending == Some(id) {
             self.sending = None;
-            self.ui.tell(Said::Refused, now);
+            self.ui.tell_later(Word::Refused, now);
             self.seen = true;
         }
         if let Dropped::Refused(reason) = reason {
@@ -572,7 +578,10 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             .min(self.lights_at)
             .min(self.button.deadline())
             .min(self.receiver.deadline())
-            .min(self.ui.deadline(&self.mail.letters))
+            .min(match self.button.is_open() {
+                true => Instant::NEVER,
+                false => self.ui.deadline(&self.mail.letters),
+            })
             .min(self.mail.letters.deadline())
     }
 

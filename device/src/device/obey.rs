@@ -8,7 +8,7 @@ use aldis_protocol::{
 
 use super::Device;
 use crate::lights::Call;
-use crate::mail::{Asker, Id, Letter, Note, Outcome, Word};
+use crate::mail::{Asker, Id, Letter, Note, Outcome, Print, Word};
 use crate::morse::Sender;
 use crate::recent::Recent;
 use crate::{Board, GivenUp, Notice};
@@ -21,7 +21,7 @@ const INTERRUPTED: &str = "interrupted";
 #[must_use = "a message is acknowledged only when it was reacted to"]
 pub struct Reaction {
     command: Option<(LampCommand, Asker)>,
-    pub(super) token: Option<Token>,
+    pub(super) token: Option<(Token, Print)>,
     pub(super) disconnected: Option<Cause>,
     now: Option<Instant>,
 }
@@ -197,7 +197,7 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
             Err(refused) => refused.id,
         };
         let asker = Asker::new(id, message.properties);
-        let hash = asker.id.as_ref().map(|id| Recent::hash("morse", id));
+        let hash = asker.id.as_ref().map(|id| Recent::hash("morse", id.bytes()));
         if let Some(done) = hash.and_then(|hash| self.saved.recent.outcome(hash)) {
             let outcome = if done { Ok(()) } else { Err(INTERRUPTED) };
             return self.answer(&asker, outcome, now);
@@ -308,9 +308,9 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
         if let Some((command, asker)) = reaction.command {
             self.obey(command, &asker, now, board);
         }
-        if let Some(token) = reaction.token {
+        if let Some((token, print)) = reaction.token {
             // Nothing more comes while too much waits to be told.
-            let held = !self.mail.tray.is_calm() && self.mail.held.push(token).is_ok();
+            let held = !self.mail.tray.is_calm() && self.mail.held.push(token, print);
             if !held {
                 session.acknowledge(token);
             }
@@ -318,6 +318,7 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
         if let Some(cause) = reaction.disconnected {
             let (answered_at, patience_ms) = (session.answered_at(), session.patience_ms());
             self.quiet.lost(cause, answered_at, patience_ms, now);
+            self.mail.held.lost();
             // A reading is sent with its age, which only the next connection knows.
             self.backlog.take_back(|id| session.withdraw(id));
             self.mail.letters.take_back(|id| session.withdraw(id));
@@ -331,7 +332,7 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
     }
 
     fn obey(&mut self, command: LampCommand, asker: &Asker, now: Instant, board: &mut impl Board) {
-        let hash = asker.id.as_ref().map(|id| Recent::hash("led", id));
+        let hash = asker.id.as_ref().map(|id| Recent::hash("led", id.bytes()));
         if hash.is_some_and(|hash| self.saved.recent.outcome(hash).is_some()) {
             // It was done, and is not done again.
             return self.answer(asker, Ok(()), now);

@@ -8,10 +8,10 @@ use aldis_protocol::{Message, Topic, Topics};
 use heapless::String;
 
 use super::Device;
-use crate::button::Press;
+use crate::button::{Certain, Press};
 use crate::mail::Id;
 use crate::morse::Heard;
-use crate::ui::{Act, Told};
+use crate::ui::{Act, Word};
 use crate::{Board, GivenUp, Notice};
 
 /// A message that a person wants to be sent.
@@ -29,6 +29,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
 
     /// What the display shows can be seen now.
     pub fn drawn(&mut self, now: Instant) {
+        self.ui.drawn();
         if let crate::ui::Page::Letter(place) = self.ui.page()
             && self.mail.letters.shown(place, now)
         {
@@ -38,37 +39,47 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
 
     /// Looks at the button, and does what is wanted.
     pub(super) fn person(&mut self, now: Instant, board: &mut impl Board) {
-        let (edge, press) = self.button.run(now);
-        if self.settings.morse_key {
-            self.key(edge, now, board);
-        } else if let Some(press) = press {
-            self.press(press, now, board);
+        while let Some(certain) = self.button.run(now) {
+            match certain {
+                Certain::Edge { pressed, at } if self.settings.morse_key => {
+                    self.key(pressed, at, now, board);
+                }
+                Certain::Edge { pressed: true, .. } => self.ui.begin(),
+                Certain::Press(press) if !self.settings.morse_key => {
+                    self.press(press, now, board);
+                }
+                Certain::Edge { .. } | Certain::Press(_) => {}
+            }
         }
-        if self.ui.run(&self.mail.letters, now) {
+        let heard = self.receiver.run(now);
+        self.heard(heard, now, board);
+        // Who is pressing means what is there.
+        if !self.button.is_open() && self.ui.run(&self.mail.letters, now) {
             self.seen = true;
         }
     }
 
-    /// The button is a Morse key. The first press of many reads what waits to be read.
-    fn key(&mut self, edge: Option<bool>, now: Instant, board: &mut impl Board) {
-        if let Some(pressed) = edge {
-            self.lights.key = pressed;
-            if pressed && let Some(place) = self.mail.letters.first_unread() {
+    /// The button is a Morse key, pressed or not since `at`. Whoever does not key reads
+    /// with it what waits to be read.
+    fn key(&mut self, pressed: bool, at: Instant, now: Instant, board: &mut impl Board) {
+        self.lights.key = pressed;
+        if pressed && !self.receiver.is_listening() && self.mail.letters.unread().0 > 0 {
+            self.reading = true;
+            self.seen = true;
+            if let Some(place) = self.ui.key_reads(&self.mail.letters, now) {
                 self.read(place, now, board);
-                self.reading = true;
-            }
-            let reading = self.reading;
-            self.reading = reading && pressed;
-            if !reading {
-                if pressed {
-                    self.ui.keyed(now);
-                    self.seen = true;
-                }
-                let heard = self.receiver.key(pressed, now);
-                self.heard(heard, now, board);
             }
         }
-        let heard = self.receiver.run(now);
+        let reading = self.reading;
+        self.reading = reading && pressed;
+        if reading {
+            return;
+        }
+        if pressed {
+            self.ui.keyed(now);
+            self.seen = true;
+        }
+        let heard = self.receiver.key(pressed, at);
         self.heard(heard, now, board);
     }
 
@@ -137,15 +148,15 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
 
     /// Takes a message on, or says why not.
     fn send(&mut self, to: Option<String<MAX_ID_LEN>>, text: Option<&'a str>, now: Instant) {
-        let told = match (to, text) {
-            (_, None) => Told::Nothing,
-            (None, _) => Told::Nobody,
+        let word = match (to, text) {
+            (_, None) => Word::Nothing,
+            (None, _) => Word::Nobody,
             (Some(to), Some(text)) => match self.outgoing.push_back(Outgoing { to, text }) {
-                Ok(()) => Told::Waits,
-                Err(_) => Told::Full,
+                Ok(()) => Word::Waits,
+                Err(_) => Word::Full,
             },
         };
-        self.ui.tell(told, now);
+        self.ui.tell(word, now);
     }
 
     /// Gives to the session what a person wants to be sent. It is delivered even if
@@ -180,7 +191,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
                 .and_then(|len| payload.get(..len));
             let (Some(topic), Some(payload)) = (topic, payload) else {
                 let _ = self.outgoing.pop_front();
-                self.ui.tell(Told::Refused, now);
+                self.ui.tell(Word::Refused, now);
                 continue;
             };
             let publication = Publication::new(topic, payload).qos(QoS::ExactlyOnce);
@@ -190,7 +201,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
                     board.notice(Notice::Sending { to: &to, text });
                 }
                 Err(PublishError::Full) => return,
-                Err(_) => self.ui.tell(Told::Refused, now),
+                Err(_) => self.ui.tell(Word::Refused, now),
             }
             self.seen = true;
             let _ = self.outgoing.pop_front();
@@ -204,6 +215,6 @@ fn own(name: Option<&str>) -> Option<String<MAX_ID_LEN>> {
 
 /// Eight hexadecimal digits that stand for a device.
 fn hash(id: &str) -> u32 {
-    let hash = crate::recent::Recent::hash("", id);
+    let hash = crate::recent::Recent::hash("", id.bytes());
     (hash ^ hash >> 32) as u32
 }

@@ -1,12 +1,11 @@
 //! Messages for the person at the device, and answers to who sent something.
 
+mod held;
 mod letters;
 mod queue;
 mod tray;
 
-use aldis_mqtt::Token;
-use heapless::Vec;
-
+pub(crate) use held::{Held, Print};
 pub(crate) use letters::Letters;
 pub use letters::{Letter, Mark};
 pub(crate) use tray::{Asker, Id, Note, Outcome, Tray, Word};
@@ -17,7 +16,7 @@ pub struct Mail {
     pub(crate) letters: Letters,
     pub(crate) tray: Tray,
     /// Messages that were handled and are not acknowledged yet.
-    pub(crate) held: Vec<Token, { Tray::HELD }>,
+    pub(crate) held: Held<{ Tray::HELD }>,
 }
 
 impl Mail {
@@ -29,7 +28,7 @@ impl Mail {
         Self {
             letters: Letters::new(),
             tray: Tray::new(),
-            held: Vec::new(),
+            held: Held::new(),
         }
     }
 }

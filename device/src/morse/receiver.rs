@@ -163,6 +163,11 @@ impl Receiver {
         }
     }
 
+    /// Whether somebody is keying: an over has begun and not ended.
+    pub const fn is_listening(&self) -> bool {
+        self.pressed.is_some() || self.over.len > 0
+    }
+
     /// Looks at the time: gives an over that has ended.
     #[must_use = "it is told once"]
     pub fn run(&mut self, now: Instant) -> Option<Heard> {

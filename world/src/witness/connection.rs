@@ -80,6 +80,9 @@ impl Witness {
 
     /// The device writes these bytes.
     pub fn writes(&mut self, bytes: &[u8]) {
+        if !self.powered {
+            return;
+        }
         let mut early = None;
         let mut connect = None;
         let reacting = &self.reacting;
