@@ -283,7 +283,10 @@ mod tests {
         while let Some(what) = button.run(at(2_100)) {
             certain.push(what);
         }
-        let edge = |ms, pressed| Certain::Edge { pressed, at: at(ms) };
+        let edge = |ms, pressed| Certain::Edge {
+            pressed,
+            at: at(ms),
+        };
         let short = Certain::Press(Press::Short);
         let presses = [
             edge(1_000, true),

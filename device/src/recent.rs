@@ -71,7 +71,13 @@ mod tests {
                 assert_eq!(recent.outcome(hash(forgotten)), None);
             }
         }
-        assert_eq!(recent.outcome(Recent::hash("morse/set", "39".bytes())), None);
-        assert_ne!(Recent::hash("a", "bc".bytes()), Recent::hash("ab", "c".bytes()));
+        assert_eq!(
+            recent.outcome(Recent::hash("morse/set", "39".bytes())),
+            None
+        );
+        assert_ne!(
+            Recent::hash("a", "bc".bytes()),
+            Recent::hash("ab", "c".bytes())
+        );
     }
 }

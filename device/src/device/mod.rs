@@ -512,6 +512,10 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             while let Some(token) = self.mail.held.pop() {
                 session.acknowledge(token);
             }
+        } else if session.is_blocked() {
+            // What is to be told before more is taken in may wait for an answer that is
+            // behind what has no room.
+            session.leave();
         }
         let done = self.done();
         // A start may end before another reading tells it, again and again.

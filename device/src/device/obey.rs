@@ -197,7 +197,10 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
             Err(refused) => refused.id,
         };
         let asker = Asker::new(id, message.properties);
-        let hash = asker.id.as_ref().map(|id| Recent::hash("morse", id.bytes()));
+        let hash = asker
+            .id
+            .as_ref()
+            .map(|id| Recent::hash("morse", id.bytes()));
         if let Some(done) = hash.and_then(|hash| self.saved.recent.outcome(hash)) {
             let outcome = if done { Ok(()) } else { Err(INTERRUPTED) };
             return self.answer(&asker, outcome, now);

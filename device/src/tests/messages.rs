@@ -383,3 +383,89 @@ fn the_lamp_calls_for_a_person() {
         assert_eq!(rig.lights().len(), lit);
     }
 }
+
+/// A broker that sends everything at once, as mosquitto 2.0 does: what it has to say of the
+/// states is behind messages for which there is no room.
+#[test]
+fn a_broker_that_ignores_the_receive_maximum_makes_nobody_deaf() {
+    for version in [Version::V4, Version::V5] {
+        for qos in [Qos::AtLeastOnce, Qos::ExactlyOnce] {
+            for latency in [0, 5] {
+                let settings = Settings {
+                    versions: Versions::Only(version),
+                    ..settings()
+                };
+                let config = Config {
+                    heeds_receive_maximum: false,
+                    ..Config::default()
+                };
+                let mut rig: Rig = Rig::start(settings, config);
+                rig.latency = latency;
+                rig.until_connected();
+                rig.wait(1_000);
+                let count = 120;
+                for n in 0..count {
+                    let message = Message::new(SET, sent(&n.to_string(), "x").as_bytes(), qos);
+                    rig.broker.publish(message, rig.now);
+                }
+                rig.wait(20_000);
+                let states = news(&mut rig);
+                for n in 0..count {
+                    let of = |(id, state): &&(String, MessageState)| {
+                        *id == n.to_string() && (*state == Replaced || n >= count - 16)
+                    };
+                    let what = format!("{version:?} {qos:?} {latency}: {n}");
+                    assert!(states.iter().any(|state| of(&state)), "{what}");
+                }
+                assert_eq!(rig.broker.session("kitchen").unwrap().in_flight, 0);
+                // It still obeys.
+                rig.publish("aldis/kitchen/led/set", "on", qos);
+                rig.wait(1_000);
+                assert_eq!(rig.device().lamp(), Lamp::On);
+                rig.wait(61_000);
+                assert_eq!(rig.diag(|diag| diag.dropped.unwrap().full), Some(0));
+            }
+        }
+    }
+}
+
+/// What the broker sends again because its acknowledgement waited is handled twice, and what
+/// is to be told of it has no room.
+#[test]
+fn a_flood_over_lost_connections_leaves_none_without_a_state() {
+    for version in [Version::V4, Version::V5] {
+        for qos in [Qos::AtLeastOnce, Qos::ExactlyOnce] {
+            for (latency, after) in [(5, 15), (5, 25), (5, 60), (40, 120), (40, 320)] {
+                for cuts in 1..4 {
+                    let settings = Settings {
+                        versions: Versions::Only(version),
+                        ..settings()
+                    };
+                    let mut rig: Rig = Rig::start(settings, Config::default());
+                    rig.until_connected();
+                    rig.latency = latency;
+                    let count = 120;
+                    for n in 0..count {
+                        let message = Message::new(SET, sent(&n.to_string(), "x").as_bytes(), qos);
+                        rig.broker.publish(message, rig.now);
+                    }
+                    rig.wait(after);
+                    for _ in 0..cuts {
+                        rig.cut();
+                        rig.until_connected();
+                        rig.wait(after);
+                    }
+                    rig.wait(20_000);
+                    let told = news(&mut rig);
+                    for n in 0..count - 16 {
+                        let last = told.iter().rfind(|(id, _)| *id == n.to_string());
+                        let what = format!("{version:?} {qos:?} {latency} {after} {cuts}: {n}");
+                        assert_eq!(last.map(|last| last.1), Some(Replaced), "{what}");
+                    }
+                    rig.wait(61_000);
+                    assert_eq!(rig.diag(|diag| diag.dropped.unwrap().full), Some(0));
+                }
+            }
+        }
+    }
+}

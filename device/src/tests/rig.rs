@@ -355,6 +355,16 @@ impl<const N: usize> Rig<N> {
         self.log.extend(self.broker.take_log());
     }
 
+    /// The device closes the connection: what it wrote before comes to the broker.
+    fn close(&mut self) {
+        if let Some(wire) = self.wire.as_mut().filter(|_| !self.broken) {
+            for (_, bytes) in wire.up.drain(..) {
+                self.broker.receive(wire.conn, &bytes, self.now);
+            }
+        }
+        self.hang_up();
+    }
+
     /// No connection, and none to be had.
     pub fn begin_outage(&mut self) {
         self.obstacle = Some(Network::Unreachable);
@@ -540,11 +550,11 @@ impl<const N: usize> Rig<N> {
             (Transport::Closed, None) => false,
             (Transport::Open(number), Some(have)) if number == have => false,
             (Transport::Closed, Some(_)) => {
-                self.hang_up();
+                self.close();
                 true
             }
             (Transport::Open(number), _) => {
-                self.hang_up();
+                self.close();
                 let session = &mut self.running.as_mut().unwrap().session;
                 match self.obstacle {
                     Some(network) => session.failed(network, now),

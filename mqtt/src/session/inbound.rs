@@ -70,8 +70,9 @@ pub(crate) enum Arrival {
 /// A broker that sends more than the receive maximum allows, as mosquitto 2.0
 /// does, is not cut off: it waits until there is room. Where it would have to
 /// wait for itself, since each message in the table waits for a PUBREL behind
-/// the message that has no room, that message and all after it are left to be
-/// sent again on another connection, which is asked for when the table is empty.
+/// the message that has no room, or where the application wants so, that message
+/// and all after it are left to be sent again on another connection, which is
+/// asked for when the table is empty.
 #[derive(Debug)]
 pub(crate) struct Inbound {
     slots: [Slot; Self::SIZE],
@@ -172,7 +173,7 @@ impl Inbound {
             }
         }
         let full = usize::from(self.len) == self.most();
-        if full && self.used().iter().any(|slot| slot.state.is_ours()) {
+        if full && !self.left && self.used().iter().any(|slot| slot.state.is_ours()) {
             return Arrival::Wait;
         }
         // The order of what follows is kept as well.
@@ -200,6 +201,11 @@ impl Inbound {
     #[inline]
     pub const fn is_due(&self) -> bool {
         self.due
+    }
+
+    /// What has no room now, and all after it, is left to be sent again.
+    pub const fn leave(&mut self) {
+        self.left = true;
     }
 
     /// Whether there is room again for what was left to be sent again.

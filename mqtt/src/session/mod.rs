@@ -477,6 +477,26 @@ impl<'b> Session<'b> {
         self.answer(token, reason);
     }
 
+    /// Whether a message, and all that came behind it, waits until the application
+    /// has acknowledged another one. Only a broker that ignores the receive maximum
+    /// brings that about.
+    pub const fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    /// Leaves the message that waits, and those behind it, to be sent again on another
+    /// connection, which is asked for when what came before them is acknowledged.
+    ///
+    /// For an application that does not acknowledge before something else has come
+    /// through, which may be behind them: the end of a publication, for instance.
+    pub fn leave(&mut self) {
+        if self.blocked {
+            self.inbound.leave();
+            self.blocked = false;
+            self.due = true;
+        }
+    }
+
     fn answer(&mut self, token: Token, reason: ReasonCode) {
         let epoch = match token.qos {
             QoS::ExactlyOnce => self.epoch,

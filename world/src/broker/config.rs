@@ -47,6 +47,9 @@ pub struct Config {
     pub deny_subscribe: Vec<String>,
     /// How many publications may be in flight to one client.
     pub inflight_limit: u16,
+    /// Whether a client's receive maximum, and the limit before, are heeded; mosquitto 2.0 sends
+    /// what comes while the client is connected at once.
+    pub heeds_receive_maximum: bool,
     /// How many publications may wait for one client; more are dropped, newest first.
     pub maximum_queued: usize,
     /// Whether a client with several matching subscriptions gets one copy for each.
@@ -86,6 +89,7 @@ impl Default for Config {
             deny_publish: Vec::new(),
             deny_subscribe: Vec::new(),
             inflight_limit: 20,
+            heeds_receive_maximum: true,
             maximum_queued: 1000,
             copy_per_subscription: false,
             qos2_method: Qos2Method::OnPublish,

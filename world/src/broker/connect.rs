@@ -113,6 +113,9 @@ impl Broker {
             .receive_maximum
             .unwrap_or(u16::MAX)
             .min(self.config.inflight_limit);
+        if !self.config.heeds_receive_maximum {
+            c.receive_maximum = u16::MAX;
+        }
         c.quota = c.receive_maximum;
         c.maximum_packet_size = p.maximum_packet_size.unwrap_or(u32::MAX);
         c.problem_information = p.request_problem_information != Some(0);

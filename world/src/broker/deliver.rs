@@ -153,7 +153,11 @@ impl Broker {
                 index += 1;
             }
         }
-        while c.quota > 0 && session.in_flight.len() < usize::from(self.config.inflight_limit) {
+        let limit = match self.config.heeds_receive_maximum {
+            true => usize::from(self.config.inflight_limit),
+            false => usize::MAX,
+        };
+        while c.quota > 0 && session.in_flight.len() < limit {
             let Some(delivery) = session.queue.pop_front() else {
                 return;
             };
