@@ -5,10 +5,12 @@ use core::fmt;
 use core::mem;
 
 use aldis_mqtt::Instant;
-use display_interface::{AsyncWriteOnlyDataCommand, DataFormat, DisplayError};
+use display_interface::{
+    AsyncWriteOnlyDataCommand, DataFormat, DisplayError, WriteOnlyDataCommand,
+};
 use embedded_hal_async::i2c::I2c;
 use ssd1306::I2CDisplayInterface;
-use ssd1306::command::{AddrMode, CommandAsync as Command, Page, VcomhLevel};
+use ssd1306::command::{AddrMode, Command, Page, VcomhLevel};
 use ssd1306::prelude::I2CInterface;
 
 use super::Frame;
@@ -170,11 +172,11 @@ impl<I2C: I2c> Panel<I2C> {
                 Stage::Drawing
             }
             (_, Light::Off) => {
-                Command::DisplayOn(false).send(&mut self.bus).await?;
+                self.tell(&[Command::DisplayOn(false)]).await?;
                 Stage::Off
             }
             (Stage::Lit(lit), _) if lit != light => {
-                self.shine(light).await?;
+                self.tell(&shine(light)).await?;
                 Stage::Lit(light)
             }
             (Stage::Lit(_), _) if now >= self.refresh_at => {
@@ -188,8 +190,8 @@ impl<I2C: I2c> Panel<I2C> {
                     self.stage = stage;
                     return Ok(Step::Idle(self.refresh_at));
                 } else {
-                    self.shine(light).await?;
-                    Command::DisplayOn(true).send(&mut self.bus).await?;
+                    self.tell(&shine(light)).await?;
+                    self.tell(&[Command::DisplayOn(true)]).await?;
                     Stage::Lit(light)
                 }
             }
@@ -200,10 +202,8 @@ impl<I2C: I2c> Panel<I2C> {
     /// Ends a command that was cut off before its arguments, by whatever drove the panel
     /// before: none has more than six. Then darkens what that has left.
     async fn rouse(&mut self) -> Result<(), DisplayError> {
-        for _ in 0..6 {
-            Command::Noop.send(&mut self.bus).await?;
-        }
-        Command::DisplayOn(false).send(&mut self.bus).await
+        self.tell(&[Command::Noop; 6]).await?;
+        self.tell(&[Command::DisplayOn(false)]).await
     }
 
     /// All that a panel has to be told once. One that shows something goes on showing it.
@@ -211,7 +211,7 @@ impl<I2C: I2c> Panel<I2C> {
         frame.borrow_mut().forget();
         self.refresh_at = now.after(Self::REFRESH_MS);
         let upright = self.rotation == Rotation::Upright;
-        for command in [
+        self.tell(&[
             Command::DisplayClockDiv(8, 0),
             Command::Multiplex(63),
             Command::DisplayOffset(0),
@@ -229,19 +229,21 @@ impl<I2C: I2c> Panel<I2C> {
             Command::AllOn(false),
             Command::Invert(false),
             Command::EnableScroll(false),
-        ] {
-            command.send(&mut self.bus).await?;
-        }
-        Ok(())
+        ])
+        .await
     }
 
-    async fn shine(&mut self, light: Light) -> Result<(), DisplayError> {
-        Command::PreChargePeriod(1, light.precharge())
-            .send(&mut self.bus)
-            .await?;
-        Command::Contrast(light.contrast())
-            .send(&mut self.bus)
-            .await
+    /// Sends commands, one transfer each.
+    ///
+    /// Those of the crate send themselves too, but wait for the bus in as many places as
+    /// there are commands: 3 KiB of code. Here they only write themselves.
+    async fn tell(&mut self, commands: &[Command]) -> Result<(), DisplayError> {
+        for command in commands {
+            let mut bytes = Bytes::default();
+            command.send(&mut bytes)?;
+            self.bus.send_commands(DataFormat::U8(&bytes.0)).await?;
+        }
+        Ok(())
     }
 
     /// Sends what differs next; false if nothing does.
@@ -258,5 +260,32 @@ impl<I2C: I2c> Panel<I2C> {
         self.bus.send_data(DataFormat::U8(chunk.bytes())).await?;
         frame.borrow_mut().sent(&chunk);
         Ok(true)
+    }
+}
+
+/// The commands for a light.
+const fn shine(light: Light) -> [Command; 2] {
+    [
+        Command::PreChargePeriod(1, light.precharge()),
+        Command::Contrast(light.contrast()),
+    ]
+}
+
+/// The bytes of a command: seven at most.
+#[derive(Default)]
+struct Bytes(heapless::Vec<u8, 7>);
+
+impl WriteOnlyDataCommand for Bytes {
+    fn send_commands(&mut self, bytes: DataFormat<'_>) -> Result<(), DisplayError> {
+        let DataFormat::U8(bytes) = bytes else {
+            return Err(DisplayError::DataFormatNotImplemented);
+        };
+        self.0
+            .extend_from_slice(bytes)
+            .map_err(|_| DisplayError::OutOfBoundsError)
+    }
+
+    fn send_data(&mut self, _: DataFormat<'_>) -> Result<(), DisplayError> {
+        Err(DisplayError::DataFormatNotImplemented)
     }
 }
