@@ -6,10 +6,11 @@
 
 use embedded_graphics_core::geometry::Point;
 use embedded_graphics_core::pixelcolor::BinaryColor;
+use u8g2_fonts::FontRenderer;
 use u8g2_fonts::types::{FontColor, VerticalPosition};
-use u8g2_fonts::{FontRenderer, fonts};
 
 use super::canvas::{Bitmap, Canvas};
+use super::fonts;
 
 /// A font.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,9 +43,9 @@ impl Font {
     }
 
     fn renderer(self) -> &'static FontRenderer {
-        static SMALL: FontRenderer = FontRenderer::new::<fonts::u8g2_font_helvR08_te>();
-        static DIGITS: FontRenderer = FontRenderer::new::<fonts::u8g2_font_helvB18_tn>();
-        static LARGE: FontRenderer = FontRenderer::new::<fonts::u8g2_font_helvB24_te>();
+        static SMALL: FontRenderer = FontRenderer::new::<fonts::Small>();
+        static DIGITS: FontRenderer = FontRenderer::new::<fonts::Digits>();
+        static LARGE: FontRenderer = FontRenderer::new::<fonts::Large>();
         match self {
             Self::Small => &SMALL,
             Self::Digits => &DIGITS,
