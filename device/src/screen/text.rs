@@ -189,6 +189,11 @@ pub(super) const fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\u{2000}'..='\u{200A}' | '\u{3000}')
 }
 
+/// Letters and digits of the fonts. All of Unicode's would be 2 KiB of tables.
+const fn is_letter(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, 'À'..='ț')
+}
+
 /// Letters that are also written as a plain one and a combining mark after it.
 const COMPOSED: [(char, &str, &str); 8] = [
     ('\u{300}', "aeiouAEIOU", "àèìòùÀÈÌÒÙ"),
@@ -372,7 +377,7 @@ impl<'a> Iterator for Lines<'a> {
                 }
                 word = true;
             }
-            letter = matches!(sign, Sign::Glyph(c, _) if c.is_alphanumeric());
+            letter = matches!(sign, Sign::Glyph(c, _) if is_letter(c));
             at = after;
         }
         let (line, rest) = end;
