@@ -5,13 +5,9 @@ use core::fmt;
 use core::mem;
 
 use aldis_mqtt::Instant;
-use display_interface::{
-    AsyncWriteOnlyDataCommand, DataFormat, DisplayError, WriteOnlyDataCommand,
-};
+use display_interface::{DataFormat, DisplayError, WriteOnlyDataCommand};
 use embedded_hal_async::i2c::I2c;
-use ssd1306::I2CDisplayInterface;
 use ssd1306::command::{AddrMode, Command, Page, VcomhLevel};
-use ssd1306::prelude::I2CInterface;
 
 use super::Frame;
 
@@ -103,7 +99,8 @@ enum Stage {
 /// The order of things at the start is our own, with the commands of the crate
 /// `ssd1306`: its drivers light the panel while its memory holds noise.
 pub struct Panel<I2C> {
-    bus: I2CInterface<I2C>,
+    i2c: I2C,
+    address: u8,
     rotation: Rotation,
     stage: Stage,
     refresh_at: Instant,
@@ -129,9 +126,10 @@ impl<I2C: I2c> Panel<I2C> {
     pub const REFRESH_MS: u32 = 5_000;
 
     /// A panel that nothing is known of.
-    pub fn new(i2c: I2C, address: u8, rotation: Rotation) -> Self {
+    pub const fn new(i2c: I2C, address: u8, rotation: Rotation) -> Self {
         Self {
-            bus: I2CDisplayInterface::new_custom_address(i2c, address),
+            i2c,
+            address,
             rotation,
             stage: Stage::Unknown,
             refresh_at: Instant::NEVER,
@@ -201,13 +199,13 @@ impl<I2C: I2c> Panel<I2C> {
 
     /// Ends a command that was cut off before its arguments, by whatever drove the panel
     /// before: none has more than six. Then darkens what that has left.
-    async fn rouse(&mut self) -> Result<(), DisplayError> {
+    async fn rouse(&mut self) -> Result<(), Unreachable> {
         self.tell(&[Command::Noop; 6]).await?;
         self.tell(&[Command::DisplayOn(false)]).await
     }
 
     /// All that a panel has to be told once. One that shows something goes on showing it.
-    async fn set_up(&mut self, frame: &RefCell<Frame>, now: Instant) -> Result<(), DisplayError> {
+    async fn set_up(&mut self, frame: &RefCell<Frame>, now: Instant) -> Result<(), Unreachable> {
         frame.borrow_mut().forget();
         self.refresh_at = now.after(Self::REFRESH_MS);
         let upright = self.rotation == Rotation::Upright;
@@ -233,21 +231,8 @@ impl<I2C: I2c> Panel<I2C> {
         .await
     }
 
-    /// Sends commands, one transfer each.
-    ///
-    /// Those of the crate send themselves too, but wait for the bus in as many places as
-    /// there are commands: 3 KiB of code. Here they only write themselves.
-    async fn tell(&mut self, commands: &[Command]) -> Result<(), DisplayError> {
-        for command in commands {
-            let mut bytes = Bytes::default();
-            command.send(&mut bytes)?;
-            self.bus.send_commands(DataFormat::U8(&bytes.0)).await?;
-        }
-        Ok(())
-    }
-
     /// Sends what differs next; false if nothing does.
-    async fn draw(&mut self, frame: &RefCell<Frame>) -> Result<bool, DisplayError> {
+    async fn draw(&mut self, frame: &RefCell<Frame>) -> Result<bool, Unreachable> {
         let Some(chunk) = frame.borrow().next() else {
             return Ok(false);
         };
@@ -256,12 +241,41 @@ impl<I2C: I2c> Panel<I2C> {
             chunk.column() & 0xF,
             0x10 | (chunk.column() >> 4),
         ];
-        self.bus.send_commands(DataFormat::U8(&place)).await?;
-        self.bus.send_data(DataFormat::U8(chunk.bytes())).await?;
+        self.send(COMMANDS, &place).await?;
+        for part in chunk.bytes().chunks(PART) {
+            self.send(DATA, part).await?;
+        }
         frame.borrow_mut().sent(&chunk);
         Ok(true)
     }
+
+    /// Sends commands, one transfer each.
+    ///
+    /// Those of the crate would send themselves, but wait for the bus in as many places as
+    /// there are commands: 3 KiB of code. Here they only write themselves.
+    async fn tell(&mut self, commands: &[Command]) -> Result<(), Unreachable> {
+        for command in commands {
+            let mut bytes = Bytes::default();
+            command.send(&mut bytes)?;
+            self.send(COMMANDS, &bytes.0).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends what this control byte says that it is, [`PART`] bytes at most.
+    async fn send(&mut self, control: u8, bytes: &[u8]) -> Result<(), Unreachable> {
+        let mut transfer = heapless::Vec::<u8, { PART + 1 }>::from([control]);
+        transfer.extend_from_slice(bytes).map_err(|_| Unreachable)?;
+        let written = self.i2c.write(self.address, &transfer).await;
+        written.map_err(|_| Unreachable)
+    }
 }
+
+/// Control bytes: what follows are commands, or columns of the picture.
+const COMMANDS: u8 = 0x00;
+const DATA: u8 = 0x40;
+/// So many bytes are sent in one transfer.
+const PART: usize = 16;
 
 /// The commands for a light.
 const fn shine(light: Light) -> [Command; 2] {
