@@ -40,6 +40,7 @@
 //! ([`Screen::dark_after`]).
 
 mod canvas;
+mod fonts;
 mod frame;
 mod pages;
 mod panel;

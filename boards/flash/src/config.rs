@@ -495,6 +495,8 @@ impl<'a> Config<'a> {
     ///
     /// # Errors
     /// If there is none that can be used.
+    // Not inlined: the frame of the task that calls it would cost more code.
+    #[inline(never)]
     pub fn decode(bytes: &'a [u8]) -> Result<Self, Error> {
         let body = unseal(bytes)?;
         let mut config = Self::new("", 1883);

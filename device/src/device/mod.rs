@@ -277,6 +277,8 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
 
     /// Takes note of something that happened to the session. Every reaction is
     /// given to [`Device::react`] before the next event.
+    // Not inlined: the frame of the loop that calls it would be so large that it costs code.
+    #[inline(never)]
     pub fn event(&mut self, event: &Event<'_>, now: Instant, board: &mut impl Board) -> Reaction {
         let mut reaction = Reaction::at(now);
         match *event {
@@ -469,6 +471,8 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
 
     /// Does everything that is due. Says when it is to be called again at the
     /// latest; it is to be called after every event and measurement as well.
+    // Not inlined: the frame of the loop that calls it would be so large that it costs code.
+    #[inline(never)]
     pub fn run(
         &mut self,
         session: &mut Session<'_>,

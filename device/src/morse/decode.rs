@@ -220,7 +220,7 @@ pub(super) fn read(over: &Over, guess: Guess, speed: &mut Speed) -> Heard {
 
     let mut heard = Heard::new();
     let (mut ms, mut dots) = (0_u32, 0_u32);
-    model.walk(over, &signs, |stroke| {
+    model.walk(over, &signs, &mut |stroke| {
         for (part, length) in stroke.parts() {
             if matches!(part, Dot | Dash | InLetter) {
                 ms = ms.saturating_add(length.into());
@@ -410,7 +410,7 @@ impl Model {
     }
 
     /// Goes through an over as it was explained.
-    fn walk(&self, over: &Over, signs: &Signs, mut visit: impl FnMut(Stroke)) {
+    fn walk(&self, over: &Over, signs: &Signs, visit: &mut dyn FnMut(Stroke)) {
         let mut strokes = over.strokes().zip(&self.tempo).enumerate();
         let mut at = 0;
         while let Some(&index) = signs.get(at)
@@ -469,7 +469,7 @@ impl Model {
     fn learn(&mut self, over: &Over, signs: &Signs) {
         // How much longer than usual each part is.
         let mut sums = [(0_i32, SHAPE_WEIGHT); 5];
-        self.walk(over, signs, |stroke| {
+        self.walk(over, signs, &mut |stroke| {
             let tempo = self.tempo_at(stroke.at);
             for (part, length) in stroke.parts() {
                 let off = log2(length)
@@ -486,7 +486,7 @@ impl Model {
         // How fast it is at each mark, and how much it varies.
         let mut dots = [(0_i16, 0_i16); MARKS];
         let (mut variance, mut count) = (VARIANCE.saturating_mul(VARIANCE_WEIGHT), VARIANCE_WEIGHT);
-        self.walk(over, signs, |stroke| {
+        self.walk(over, signs, &mut |stroke| {
             let tempo = self.tempo_at(stroke.at);
             for (part, length) in stroke.parts() {
                 if part == BetweenWords {

@@ -73,6 +73,8 @@ impl<'a> Screen<'a> {
 
     /// Draws a view, and says when its picture is another although nothing happened:
     /// time goes by on it, it scrolls, it moves, its light changes.
+    // Not inlined: the frame of the loop that calls it would be so large that it costs code.
+    #[inline(never)]
     pub fn draw(&self, view: &View<'_>, now: Instant) -> Instant {
         let mut due = Due::default();
         let mut frame = self.frame.borrow_mut();

@@ -5,11 +5,9 @@ use core::fmt;
 use core::mem;
 
 use aldis_mqtt::Instant;
-use display_interface::{AsyncWriteOnlyDataCommand, DataFormat, DisplayError};
+use display_interface::{DataFormat, DisplayError, WriteOnlyDataCommand};
 use embedded_hal_async::i2c::I2c;
-use ssd1306::I2CDisplayInterface;
-use ssd1306::command::{AddrMode, CommandAsync as Command, Page, VcomhLevel};
-use ssd1306::prelude::I2CInterface;
+use ssd1306::command::{AddrMode, Command, Page, VcomhLevel};
 
 use super::Frame;
 
@@ -101,7 +99,8 @@ enum Stage {
 /// The order of things at the start is our own, with the commands of the crate
 /// `ssd1306`: its drivers light the panel while its memory holds noise.
 pub struct Panel<I2C> {
-    bus: I2CInterface<I2C>,
+    i2c: I2C,
+    address: u8,
     rotation: Rotation,
     stage: Stage,
     refresh_at: Instant,
@@ -127,9 +126,10 @@ impl<I2C: I2c> Panel<I2C> {
     pub const REFRESH_MS: u32 = 5_000;
 
     /// A panel that nothing is known of.
-    pub fn new(i2c: I2C, address: u8, rotation: Rotation) -> Self {
+    pub const fn new(i2c: I2C, address: u8, rotation: Rotation) -> Self {
         Self {
-            bus: I2CDisplayInterface::new_custom_address(i2c, address),
+            i2c,
+            address,
             rotation,
             stage: Stage::Unknown,
             refresh_at: Instant::NEVER,
@@ -170,11 +170,11 @@ impl<I2C: I2c> Panel<I2C> {
                 Stage::Drawing
             }
             (_, Light::Off) => {
-                Command::DisplayOn(false).send(&mut self.bus).await?;
+                self.tell(&[Command::DisplayOn(false)]).await?;
                 Stage::Off
             }
             (Stage::Lit(lit), _) if lit != light => {
-                self.shine(light).await?;
+                self.tell(&shine(light)).await?;
                 Stage::Lit(light)
             }
             (Stage::Lit(_), _) if now >= self.refresh_at => {
@@ -188,8 +188,8 @@ impl<I2C: I2c> Panel<I2C> {
                     self.stage = stage;
                     return Ok(Step::Idle(self.refresh_at));
                 } else {
-                    self.shine(light).await?;
-                    Command::DisplayOn(true).send(&mut self.bus).await?;
+                    self.tell(&shine(light)).await?;
+                    self.tell(&[Command::DisplayOn(true)]).await?;
                     Stage::Lit(light)
                 }
             }
@@ -199,19 +199,17 @@ impl<I2C: I2c> Panel<I2C> {
 
     /// Ends a command that was cut off before its arguments, by whatever drove the panel
     /// before: none has more than six. Then darkens what that has left.
-    async fn rouse(&mut self) -> Result<(), DisplayError> {
-        for _ in 0..6 {
-            Command::Noop.send(&mut self.bus).await?;
-        }
-        Command::DisplayOn(false).send(&mut self.bus).await
+    async fn rouse(&mut self) -> Result<(), Unreachable> {
+        self.tell(&[Command::Noop; 6]).await?;
+        self.tell(&[Command::DisplayOn(false)]).await
     }
 
     /// All that a panel has to be told once. One that shows something goes on showing it.
-    async fn set_up(&mut self, frame: &RefCell<Frame>, now: Instant) -> Result<(), DisplayError> {
+    async fn set_up(&mut self, frame: &RefCell<Frame>, now: Instant) -> Result<(), Unreachable> {
         frame.borrow_mut().forget();
         self.refresh_at = now.after(Self::REFRESH_MS);
         let upright = self.rotation == Rotation::Upright;
-        for command in [
+        self.tell(&[
             Command::DisplayClockDiv(8, 0),
             Command::Multiplex(63),
             Command::DisplayOffset(0),
@@ -229,23 +227,12 @@ impl<I2C: I2c> Panel<I2C> {
             Command::AllOn(false),
             Command::Invert(false),
             Command::EnableScroll(false),
-        ] {
-            command.send(&mut self.bus).await?;
-        }
-        Ok(())
-    }
-
-    async fn shine(&mut self, light: Light) -> Result<(), DisplayError> {
-        Command::PreChargePeriod(1, light.precharge())
-            .send(&mut self.bus)
-            .await?;
-        Command::Contrast(light.contrast())
-            .send(&mut self.bus)
-            .await
+        ])
+        .await
     }
 
     /// Sends what differs next; false if nothing does.
-    async fn draw(&mut self, frame: &RefCell<Frame>) -> Result<bool, DisplayError> {
+    async fn draw(&mut self, frame: &RefCell<Frame>) -> Result<bool, Unreachable> {
         let Some(chunk) = frame.borrow().next() else {
             return Ok(false);
         };
@@ -254,9 +241,65 @@ impl<I2C: I2c> Panel<I2C> {
             chunk.column() & 0xF,
             0x10 | (chunk.column() >> 4),
         ];
-        self.bus.send_commands(DataFormat::U8(&place)).await?;
-        self.bus.send_data(DataFormat::U8(chunk.bytes())).await?;
+        self.send(COMMANDS, &place).await?;
+        for part in chunk.bytes().chunks(PART) {
+            self.send(DATA, part).await?;
+        }
         frame.borrow_mut().sent(&chunk);
         Ok(true)
+    }
+
+    /// Sends commands, one transfer each.
+    ///
+    /// Those of the crate would send themselves, but wait for the bus in as many places as
+    /// there are commands: 3 KiB of code. Here they only write themselves.
+    async fn tell(&mut self, commands: &[Command]) -> Result<(), Unreachable> {
+        for command in commands {
+            let mut bytes = Bytes::default();
+            command.send(&mut bytes)?;
+            self.send(COMMANDS, &bytes.0).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends what this control byte says that it is, [`PART`] bytes at most.
+    async fn send(&mut self, control: u8, bytes: &[u8]) -> Result<(), Unreachable> {
+        let mut transfer = heapless::Vec::<u8, { PART + 1 }>::from([control]);
+        transfer.extend_from_slice(bytes).map_err(|_| Unreachable)?;
+        let written = self.i2c.write(self.address, &transfer).await;
+        written.map_err(|_| Unreachable)
+    }
+}
+
+/// Control bytes: what follows are commands, or columns of the picture.
+const COMMANDS: u8 = 0x00;
+const DATA: u8 = 0x40;
+/// So many bytes are sent in one transfer.
+const PART: usize = 16;
+
+/// The commands for a light.
+const fn shine(light: Light) -> [Command; 2] {
+    [
+        Command::PreChargePeriod(1, light.precharge()),
+        Command::Contrast(light.contrast()),
+    ]
+}
+
+/// The bytes of a command: seven at most.
+#[derive(Default)]
+struct Bytes(heapless::Vec<u8, 7>);
+
+impl WriteOnlyDataCommand for Bytes {
+    fn send_commands(&mut self, bytes: DataFormat<'_>) -> Result<(), DisplayError> {
+        let DataFormat::U8(bytes) = bytes else {
+            return Err(DisplayError::DataFormatNotImplemented);
+        };
+        self.0
+            .extend_from_slice(bytes)
+            .map_err(|_| DisplayError::OutOfBoundsError)
+    }
+
+    fn send_data(&mut self, _: DataFormat<'_>) -> Result<(), DisplayError> {
+        Err(DisplayError::DataFormatNotImplemented)
     }
 }

@@ -6,10 +6,11 @@
 
 use embedded_graphics_core::geometry::Point;
 use embedded_graphics_core::pixelcolor::BinaryColor;
+use u8g2_fonts::FontRenderer;
 use u8g2_fonts::types::{FontColor, VerticalPosition};
-use u8g2_fonts::{FontRenderer, fonts};
 
 use super::canvas::{Bitmap, Canvas};
+use super::fonts;
 
 /// A font.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,9 +43,9 @@ impl Font {
     }
 
     fn renderer(self) -> &'static FontRenderer {
-        static SMALL: FontRenderer = FontRenderer::new::<fonts::u8g2_font_helvR08_te>();
-        static DIGITS: FontRenderer = FontRenderer::new::<fonts::u8g2_font_helvB18_tn>();
-        static LARGE: FontRenderer = FontRenderer::new::<fonts::u8g2_font_helvB24_te>();
+        static SMALL: FontRenderer = FontRenderer::new::<fonts::Small>();
+        static DIGITS: FontRenderer = FontRenderer::new::<fonts::Digits>();
+        static LARGE: FontRenderer = FontRenderer::new::<fonts::Large>();
         match self {
             Self::Small => &SMALL,
             Self::Digits => &DIGITS,
@@ -186,6 +187,11 @@ impl Sign {
 /// Blanks at which a line may break, and that nobody misses at its end.
 pub(super) const fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\u{2000}'..='\u{200A}' | '\u{3000}')
+}
+
+/// Letters and digits of the fonts. All of Unicode's would be 2 KiB of tables.
+const fn is_letter(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, 'À'..='ț')
 }
 
 /// Letters that are also written as a plain one and a combining mark after it.
@@ -371,7 +377,7 @@ impl<'a> Iterator for Lines<'a> {
                 }
                 word = true;
             }
-            letter = matches!(sign, Sign::Glyph(c, _) if c.is_alphanumeric());
+            letter = matches!(sign, Sign::Glyph(c, _) if is_letter(c));
             at = after;
         }
         let (line, rest) = end;

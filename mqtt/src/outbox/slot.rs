@@ -71,9 +71,10 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// One that is not used.
+    /// One that is not used. All of it is zero: a session's memory as a static is then in
+    /// `.bss`, and takes no flash.
     pub const EMPTY: Self = Self {
-        expires: Instant::NEVER,
+        expires: Instant::from_millis(0),
         start: 0,
         size: 0,
         id: 0,
@@ -89,6 +90,7 @@ impl Slot {
 
     pub(crate) const fn new(kind: Kind, id: u32) -> Self {
         Self {
+            expires: Instant::NEVER,
             id,
             kind,
             state: State::Queued,

@@ -5,9 +5,9 @@ use super::{Figures, table::kib};
 
 /// The chip that the goals are set for: the smallest.
 const BOARD: Board = Board::Esp32c3;
-/// The application is not larger than this: 640 KiB for Wi-Fi, MQTT, sensor and store, as
-/// much again as a fifth of that for display, fonts, messages and Morse. A slot has 1,920.
-const FLASH: u64 = 768 * 1024;
+/// The application is not larger than this. Half of what it has are the radio's binary
+/// libraries. A slot has 1,920.
+const FLASH: u64 = 672 * 1024;
 /// So much RAM is free at least.
 const FREE_RAM: u64 = 96 * 1024;
 
@@ -58,7 +58,7 @@ mod tests {
         figures.flash += 1;
         figures.free_ram -= 1;
         let said = missed(BOARD, &figures);
-        assert!(said[0].contains("flash, 1 bytes more than the goal of 768.0 KiB"));
+        assert!(said[0].contains("flash, 1 bytes more than the goal of 672.0 KiB"));
         assert!(said[1].contains("free, 1 bytes less than the goal of 96.0 KiB"));
         assert_eq!(missed(Board::Virt, &figures), [""; 0]);
     }
