@@ -128,8 +128,8 @@ struct Outgoing {
     to: String,
     at: u64,
     kept: Noted,
-    /// The broker has it.
-    came: bool,
+    /// Since when the broker has it.
+    came_at: Option<u64>,
 }
 
 /// What a message says, as far as it matters here.
@@ -643,7 +643,7 @@ impl Witness {
             to: outgoing.to.to_string(),
             at,
             kept: Noted::new(done, power),
-            came: false,
+            came_at: None,
         });
     }
 
@@ -657,8 +657,10 @@ impl Witness {
         let Some(at) = outgoing.position(|of| of.number == number) else {
             return;
         };
-        let Outgoing { id, to, came, .. } = messages.outgoing.remove(at);
-        if !came {
+        let Outgoing {
+            id, to, came_at, ..
+        } = messages.outgoing.remove(at);
+        if came_at.is_none() {
             let detail = format!("message {id} to {to} is forgotten, and not at the broker");
             return self.violate(Invariant::MessagesArrive, detail);
         }
@@ -680,8 +682,9 @@ impl Witness {
             messages.sent.pop_front();
         }
         messages.sent.push_back((id.to_owned(), false));
-        for outgoing in &mut messages.outgoing {
-            outgoing.came |= outgoing.id == id;
+        let now = self.now;
+        for outgoing in messages.outgoing.iter_mut().filter(|of| of.id == id) {
+            outgoing.came_at = outgoing.came_at.or(Some(now));
         }
     }
 
@@ -721,11 +724,23 @@ impl Witness {
             );
             return self.violate(Invariant::MessagesArrive, detail);
         }
-        let mut outgoing = messages.outgoing.iter();
-        if let Some(Outgoing { id, to, at, .. }) = outgoing.find(|of| !of.came && late(of.at)) {
-            let since = now - at;
-            let detail = format!("message {id} to {to} is on its way since {since} ms");
-            return self.violate(Invariant::MessagesArrive, detail);
+        for Outgoing {
+            id,
+            to,
+            at,
+            came_at,
+            ..
+        } in &messages.outgoing
+        {
+            let (what, since) = match came_at {
+                Some(at) => ("came to the broker, and is not forgotten after", at),
+                None => ("is on its way since", at),
+            };
+            if late(*since) {
+                let ms = now - since;
+                let detail = format!("message {id} to {to} {what} {ms} ms");
+                return self.violate(Invariant::MessagesArrive, detail);
+            }
         }
         let since = self.connected_at;
         let mut coming = messages.coming.iter();

@@ -1,15 +1,17 @@
-//! What a board keeps over restarts: the lamp, the numbers, and readings that are
-//! not yet delivered.
+//! What a board keeps over restarts: the lamp, the numbers, messages, and readings that
+//! are not yet delivered.
 //!
 //! A power cut at any moment leaves the state before a call or the one after it;
 //! `sequential-storage` sees to that. The lamp, the numbers and the newest commands
 //! are a map's one entry, written when the lamp changes, at each start and after
 //! each command that has an id. Messages are a map of their own, with an entry for
-//! each and one for what became of it. Where its pages have no room for sixteen of
-//! the longest, it keeps as many of the newest as certainly fit. Readings are a log,
-//! the oldest page of which is erased when room is needed. Each also says up to which
-//! number all before it were done, and, being the newest, what the next number is:
-//! so a reading costs one write, and its delivery none.
+//! each and one for what became of it, one for each note of what became of another until
+//! that is told, and one for each message of the person until it is sent; what is
+//! forgotten is an empty entry. Where its pages have no room for sixteen messages of the
+//! longest, it keeps as many of the newest as certainly fit, and then of the others.
+//! Readings are a log, the oldest page of which is erased when room is needed. Each also
+//! says up to which number all before it were done, and, being the newest, what the next
+//! number is: so a reading costs one write, and its delivery none.
 //!
 //! # How long the flash lasts
 //!
@@ -19,13 +21,20 @@
 //!
 //! | What | Bytes | On a page | A day | Pages filled | Ten years |
 //! |---|---|---|---|---|---|
-//! | a command with an id each 10 s | 156 | 26 | 8,640 | 332 | 60,700 times |
-//! | 100 messages, the longest, with two marks each | 428 | 9 | 100 | 11 | 10,200 times |
-//! | a reading each 5 s, and at most a notice for each 16 | 28 | 146 | 18,360 | 126 | 19,200 times |
+//! | a command with an id each 10 s | 156 | 26 | 8,640 | 332 | 61,400 times |
+//! | 100 messages, the longest, with two marks each | 428 | 9 | 100 | 11 | |
+//! | a note each 2 min, kept and forgotten | 72 | 56 | 720 | 13 | |
+//! | 100 messages of the person, the longest, kept and forgotten | 392 | 10 | 100 | 10 | 59,900 times together |
+//! | a reading each 5 s, and at most a notice for each 16 | 28 | 146 | 18,360 | 126 | 19,000 times |
 //!
 //! Messages that are still kept when their page's turn comes are written once more:
 //! that is in the last column. The flash of the ESP32's modules is made for 100,000
 //! (W25Q32JV data sheet, section 8.3; GD25Q32 and others alike).
+//!
+//! A device keeps no more notes than that in the long run, whatever comes: if each were
+//! noted of a message a second that cannot be shown, these pages would be worn out in four
+//! to nine months. Nothing bounds the messages that can be shown: one a second of a few
+//! words, which nobody reads, wears them out in some 108 days.
 
 mod log;
 mod mail;
