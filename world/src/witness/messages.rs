@@ -12,7 +12,7 @@ use crate::log::{What, short};
 /// How long something of a message may be on its way in calm, in milliseconds.
 const ON_ITS_WAY_MS: u64 = 60_000;
 
-/// How many ids of messages to other devices are remembered.
+/// How many ids of messages to other devices are remembered, and how many reports.
 const REMEMBERED: usize = 64;
 
 /// What a sender calls a message, and who it says it is.
@@ -69,6 +69,8 @@ struct Record {
     /// The broker took no report of it.
     untellable: bool,
     noted: Noted,
+    /// What became of others of this name before it, which may still be told.
+    earlier: Vec<MessageState>,
 }
 
 /// Whether the flash has what became of a message.
@@ -152,6 +154,8 @@ pub(super) struct Messages {
     recalled: Vec<(usize, Letter, Option<Mark>)>,
     /// Since when a report of each message is owed that nobody could name.
     nameless: VecDeque<Nameless>,
+    /// The last states that were told, of late.
+    told: VecDeque<(String, MessageState)>,
     outgoing: Vec<Outgoing>,
     /// The ids of messages that came to the broker, and whether the device knows that for good.
     sent: VecDeque<(String, bool)>,
@@ -167,6 +171,7 @@ impl Default for Messages {
             flash: vec![Place::default(); Mail::PLACES],
             recalled: Vec::new(),
             nameless: VecDeque::new(),
+            told: VecDeque::new(),
             outgoing: Vec::new(),
             sent: VecDeque::new(),
         }
@@ -186,23 +191,21 @@ impl Messages {
     fn tidy(&mut self) {
         let (held, coming) = (&self.held, &self.coming);
         self.records.retain(|record| {
-            let comes = |of: &Coming| match &of.what {
-                Arrived::Message {
-                    name: Some((id, from)),
-                    ..
-                } => *id == record.name.id && *from == record.name.from,
-                _ => false,
-            };
             !record.is_done()
                 || held.values().any(|held| *held == record.name)
-                || coming.iter().any(comes)
+                || coming.iter().any(|coming| coming.is(&record.name))
         });
     }
 
     /// Something new is known of a message; what was known before of another one of its name is
     /// of no interest any more.
     fn begin(&mut self, name: Name, text: &str, ended: Option<MessageState>, now: u64) {
-        self.records.retain(|record| record.name != name);
+        let mut earlier = Vec::new();
+        if let Some(at) = self.records.iter().position(|of| of.name == name) {
+            let before = self.records.remove(at);
+            earlier = before.earlier;
+            earlier.extend(before.ended);
+        }
         self.records.push(Record {
             name,
             text: text.to_owned(),
@@ -212,6 +215,7 @@ impl Messages {
             told: None,
             untellable: false,
             noted: Noted::No,
+            earlier,
         });
     }
 
@@ -531,10 +535,10 @@ impl Witness {
     /// The device acknowledges what came in this packet.
     pub(super) fn acknowledges(&mut self, packet: u16) {
         let coming = &mut self.messages.coming;
-        let Some(at) = coming.iter().position(|coming| coming.packet == packet) else {
+        let Some(place) = coming.iter().position(|coming| coming.packet == packet) else {
             return;
         };
-        let Coming { at, what, .. } = coming.remove(at);
+        let Coming { at, what, .. } = coming.remove(place);
         match what {
             Arrived::Command(id) => self.command_acknowledged(&id),
             Arrived::Message {
@@ -568,11 +572,14 @@ impl Witness {
                 }
                 let name = Name { id, from };
                 let held = self.messages.holds(&name);
+                // What is known is of the last that has come.
+                let mut later = self.messages.coming.iter().skip(place);
+                let is_last = !later.any(|coming| coming.is(&name));
                 match self.messages.record(&name) {
                     Some(record) => {
                         record.asked_at = Some(at);
                         let unsaid = record.noted == Noted::No && record.untold(Some(at)).is_some();
-                        if record.ended.is_some() && unsaid && !held {
+                        if record.ended.is_some() && unsaid && !held && is_last {
                             let (id, ended) = (&name.id, record.ended);
                             let detail = format!(
                                 "message {id} is acknowledged, and that it is {ended:?} is \
@@ -615,8 +622,21 @@ impl Witness {
             let mut records = messages.records.iter_mut().rev();
             records.find(|record| record.name.id == id)
         });
+        let mut untrue = None;
         match named {
-            Some(record) => record.told = Some((state, now)),
+            Some(record) => {
+                record.told = Some((state, now));
+                let told = messages.told.iter();
+                let mut known = told.map(|(id, state)| (id, *state));
+                let was_told = known.any(|told| told == (&record.name.id, state));
+                let is_true = record.ended == Some(state) || record.earlier.contains(&state);
+                if state.is_final() && !is_true && !was_told {
+                    untrue = Some(format!(
+                        "message {} is {:?}, and is told as {state:?}",
+                        record.name.id, record.ended
+                    ));
+                }
+            }
             None if state == MessageState::Refused => {
                 let nameless = &mut messages.nameless;
                 let known = nameless.iter().position(|of| of.id.as_deref() == id);
@@ -628,6 +648,15 @@ impl Witness {
             None => {}
         }
         messages.tidy();
+        if let Some(id) = id.filter(|_| state.is_final()) {
+            if messages.told.len() == REMEMBERED {
+                messages.told.pop_front();
+            }
+            messages.told.push_back((id.to_owned(), state));
+        }
+        if let Some(detail) = untrue {
+            self.violate(Invariant::MessagesHaveAState, detail);
+        }
     }
 
     /// The flash is to keep a message to another device, which a person chose.
@@ -772,6 +801,19 @@ impl Witness {
         self.messages
             .due
             .retain(|due| !due.forgiven || !late(due.at));
+    }
+}
+
+impl Coming {
+    /// Whether it is a message of this name.
+    fn is(&self, name: &Name) -> bool {
+        match &self.what {
+            Arrived::Message {
+                name: Some((id, from)),
+                ..
+            } => *id == name.id && *from == name.from,
+            _ => false,
+        }
     }
 }
 
