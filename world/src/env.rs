@@ -272,7 +272,7 @@ impl Connector for Dialler {
             match socket.verdict.take() {
                 Some(Ok(())) => {
                     socket.phase = Phase::Open;
-                    side.witness.say(What::Opened);
+                    side.witness.opened();
                     return Poll::Ready(Ok(()));
                 }
                 Some(Err(network)) => {
@@ -491,7 +491,7 @@ impl Board for WorldBoard {
             }
             Notice::Lamp(lamp) => witness.executed(lamp),
             Notice::Connected(_) => {}
-            Notice::Lost(cause) => witness.lost(cause.into()),
+            Notice::Lost(cause) => witness.lost(cause),
             Notice::Published { seq, age_ms } => witness.published(seq, age_ms),
             Notice::Delivered { seq } => witness.acknowledged(seq),
             Notice::GivenUp { seq, why } => witness.gave_up(seq, why.as_str()),

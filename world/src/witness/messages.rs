@@ -244,6 +244,11 @@ impl Witness {
         for due in &mut self.messages.due {
             due.forgiven = true;
         }
+        self.doubt_messages();
+    }
+
+    /// What the device had sent may come again, unless it knows that it came.
+    pub(super) fn doubt_messages(&mut self) {
         self.messages.sent.retain(|(_, finished)| *finished);
     }
 
