@@ -383,7 +383,7 @@ mod tests {
             id: format!("{number}-\"ž\"").as_str().try_into().unwrap(),
             state,
             reason,
-            letter: (number % 2 == 0).then_some(number),
+            letter: number.is_multiple_of(2).then_some(number),
         }
     }
 
