@@ -3,7 +3,7 @@
 use aldis_mqtt::{Cause, Version};
 use aldis_protocol::{Lamp, LampCommand, MessageState, Reading, ResetReason, SensorState};
 
-use crate::{Letter, Mark, Recent};
+use crate::{Letter, Mark, Note, Outgoing, Recent};
 
 /// The board. None of its methods waits for anything outside of it.
 pub trait Board {
@@ -37,15 +37,42 @@ pub trait Board {
         let _ = kept;
     }
 
-    /// Keeps a message over restarts, in the place of another one. Returns as
-    /// [`Board::save`] does. There are [`Mail::PLACES`](crate::Mail::PLACES).
-    fn keep_letter(&mut self, place: usize, letter: &Letter) {
-        let _ = (place, letter);
+    /// Keeps a message over restarts, in the place of the oldest where there are
+    /// [`Mail::PLACES`](crate::Mail::PLACES) already. Returns as [`Board::save`] does.
+    fn keep_letter(&mut self, letter: &Letter) {
+        let _ = letter;
     }
 
-    /// Keeps what became of the message in this place.
-    fn mark_letter(&mut self, place: usize, mark: &Mark) {
-        let _ = (place, mark);
+    /// Keeps what became of the message with the mark's number, if that is kept.
+    fn mark_letter(&mut self, mark: &Mark) {
+        let _ = mark;
+    }
+
+    /// Keeps over restarts what became of a message, until [`Board::forget_note`]. Says
+    /// whether it is kept. Of those that are kept at a time, no two have numbers with the
+    /// same remainder by [`Mail::NOTES`](crate::Mail::NOTES).
+    ///
+    /// Without it the sender waits: the message is acknowledged when that was told.
+    fn keep_note(&mut self, note: &Note) -> bool {
+        let _ = note;
+        false
+    }
+
+    /// The note with this number was told.
+    fn forget_note(&mut self, number: u32) {
+        let _ = number;
+    }
+
+    /// Keeps a message of the person over restarts, until [`Board::forget_outgoing`].
+    /// Returns as [`Board::save`] does. Of those that are kept at a time, no two have
+    /// numbers with the same remainder by [`Mail::OUTGOING`](crate::Mail::OUTGOING).
+    fn keep_outgoing(&mut self, outgoing: &Outgoing) {
+        let _ = outgoing;
+    }
+
+    /// The broker has the message with this number, or will not have it.
+    fn forget_outgoing(&mut self, number: u32) {
+        let _ = number;
     }
 
     /// How the board is.

@@ -62,7 +62,8 @@
 //! # What it keeps, and for how long
 //!
 //! The lamp and the numbers ([`Saved`]) outlive a restart, and so do readings where
-//! the board can keep them ([`Board::keep`], [`Device::recall`]). Readings wait in
+//! the board can keep them ([`Board::keep`], [`Device::recall`]), messages, what became
+//! of those that are not kept, and what the person sends. Readings wait in
 //! memory, the newest 512 of them (the parameter of [`Device`]), until the broker
 //! has them or, with [`Settings::confirm`], until a recorder does. When the
 //! connection ends, those under way are taken back from the session and sent with
@@ -107,9 +108,9 @@ mod ui;
 
 pub use backlog::Backlog;
 pub use board::{Board, GivenUp, Kept, Notice, Recalled, Saved, Vitals};
-pub use button::{Button, Press};
+pub use button::{Button, Certain, Press};
 pub use device::{Device, Facts, Reaction};
-pub use mail::{Letter, Mail, Mark};
+pub use mail::{Letter, Mail, Mark, Note, Outgoing};
 pub use recent::Recent;
 pub use settings::{Memory, Settings};
 pub use supervisor::{Order, Radio, Supervisor};

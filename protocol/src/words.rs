@@ -126,6 +126,8 @@ words! {
         Command = "neither on, off nor toggle",
         /// The speed is not one from [`MIN_WPM`](crate::MIN_WPM) to [`MAX_WPM`](crate::MAX_WPM).
         Wpm = "wpm is not a whole number from 5 to 40",
+        /// The packet is larger than the device's memory for one.
+        TooLarge = "larger than the device can receive",
     }
 
     /// How the device runs, where that is not as usual.

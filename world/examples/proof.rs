@@ -59,10 +59,23 @@ fn first_violation() -> Option<Violation> {
         people_ms: HOUR_MS / 60,
         ..Plan::new(seed, 4, 12 * HOUR_MS)
     });
+    // Notes that are to be told when power goes, or within the write of which it goes.
+    let mut notes = FaultSet::only(FaultKind::BlackholeUp);
+    notes.insert(FaultKind::PowerCut);
+    let writes = FaultSet::only(FaultKind::FlashCut);
+    let notes = [notes, writes].into_iter().flat_map(|faults| {
+        (0..2).map(move |seed| Plan {
+            faults,
+            calm_ms: HOUR_MS / 6,
+            people_ms: HOUR_MS / 1_200,
+            ..Plan::new(seed, 4, 24 * HOUR_MS)
+        })
+    });
     let runs = each
         .chain(calm)
         .chain(storms)
         .chain(people)
+        .chain(notes)
         .map(|plan| World::new(plan).run(|_| true));
     let steps = (0..6_000).step_by(60).map(|step| {
         let kinds = FaultKind::ALL;

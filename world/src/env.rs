@@ -5,7 +5,9 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
-use aldis_device::{Board, Kept, Letter, Mark, Notice, Order, Radio, Saved, Vitals};
+use aldis_device::{
+    Board, Kept, Letter, Mark, Note, Notice, Order, Outgoing, Radio, Saved, Vitals,
+};
 use aldis_flash::Store;
 use aldis_mqtt::Instant;
 use aldis_mqtt::link::{Clock, Connector};
@@ -14,7 +16,7 @@ use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use embedded_storage_async::nor_flash::{self, MultiwriteNorFlash, NorFlash, ReadNorFlash};
 
 use crate::flash::{Flash, FlashError};
-use crate::log::What;
+use crate::log::{What, short};
 use crate::sensor::{Mode, Room};
 use crate::witness::{ALL, OWN, Witness};
 
@@ -270,7 +272,7 @@ impl Connector for Dialler {
             match socket.verdict.take() {
                 Some(Ok(())) => {
                     socket.phase = Phase::Open;
-                    side.witness.say(What::Opened);
+                    side.witness.opened();
                     return Poll::Ready(Ok(()));
                 }
                 Some(Err(network)) => {
@@ -382,6 +384,28 @@ impl WorldBoard {
     fn has_power(&self) -> bool {
         !self.flash.0.borrow().is_off()
     }
+
+    /// Writes to the store. Says whether it was written, and which message's place has this
+    /// number.
+    fn write(
+        &mut self,
+        number: u32,
+        write: impl FnOnce(&mut Store<SharedFlash>) -> Result<(), aldis_flash::store::Error>,
+    ) -> (bool, Option<usize>) {
+        let Some(store) = &mut self.store else {
+            return (false, None);
+        };
+        let done = write(store).is_ok();
+        (done, (number as usize).checked_rem(store.letter_places()))
+    }
+
+    /// Lets the witness know what was written, and whether there was power for it.
+    fn tell(&self, tell: impl FnOnce(&mut Witness, bool)) {
+        let power = self.has_power();
+        let witness = &mut self.env.side.borrow_mut().witness;
+        tell(witness, power);
+        witness.powered &= power;
+    }
 }
 
 impl Board for WorldBoard {
@@ -398,10 +422,7 @@ impl Board for WorldBoard {
             .store
             .as_mut()
             .is_some_and(|store| store.save(saved).is_ok());
-        let power = self.has_power();
-        let witness = &mut self.env.side.borrow_mut().witness;
-        witness.saved(saved, kept, power);
-        witness.powered &= power;
+        self.tell(|witness, power| witness.saved(saved, kept, power));
     }
 
     fn keep(&mut self, kept: &Kept, saved: &Saved) {
@@ -409,44 +430,45 @@ impl Board for WorldBoard {
             .store
             .as_mut()
             .is_some_and(|store| store.keep(kept, saved).is_ok());
-        let power = self.has_power();
-        let witness = &mut self.env.side.borrow_mut().witness;
-        witness.kept(kept, saved, done, power);
-        witness.powered &= power;
+        self.tell(|witness, power| witness.kept(kept, saved, done, power));
     }
 
     fn done(&mut self, kept: &Kept) {
         if let Some(store) = &mut self.store {
             let _ = store.done(kept);
         }
-        let power = self.has_power();
-        self.env.side.borrow_mut().witness.powered &= power;
+        self.tell(|_, _| {});
     }
 
-    fn keep_letter(&mut self, place: usize, letter: &Letter) {
-        let mut done = false;
-        let mut slot = None;
-        if let Some(store) = &mut self.store {
-            done = store.keep_letter(letter).is_ok();
-            slot = (letter.number as usize).checked_rem(store.letter_places());
-        }
-        let power = self.has_power();
-        let witness = &mut self.env.side.borrow_mut().witness;
-        witness.keeps_letter(place, slot, letter, done, power);
-        witness.powered &= power;
+    fn keep_letter(&mut self, letter: &Letter) {
+        let (done, slot) = self.write(letter.number, |store| store.keep_letter(letter));
+        self.tell(|witness, power| witness.keeps_letter(slot, letter, done, power));
     }
 
-    fn mark_letter(&mut self, _place: usize, mark: &Mark) {
-        let mut done = false;
-        let mut slot = None;
-        if let Some(store) = &mut self.store {
-            done = store.mark_letter(mark).is_ok();
-            slot = (mark.number as usize).checked_rem(store.letter_places());
-        }
-        let power = self.has_power();
-        let witness = &mut self.env.side.borrow_mut().witness;
-        witness.marks_letter(slot, mark, done, power);
-        witness.powered &= power;
+    fn mark_letter(&mut self, mark: &Mark) {
+        let (done, slot) = self.write(mark.number, |store| store.mark_letter(mark));
+        self.tell(|witness, power| witness.marks_letter(slot, mark, done, power));
+    }
+
+    fn keep_note(&mut self, note: &Note) -> bool {
+        let (done, _) = self.write(note.number, |store| store.keep_note(note));
+        self.tell(|witness, power| witness.keeps_note(note, done, power));
+        done
+    }
+
+    fn forget_note(&mut self, number: u32) {
+        self.write(number, |store| store.forget_note(number));
+        self.tell(|_, _| {});
+    }
+
+    fn keep_outgoing(&mut self, outgoing: &Outgoing) {
+        let (done, _) = self.write(outgoing.number, |store| store.keep_outgoing(outgoing));
+        self.tell(|witness, power| witness.keeps_outgoing(outgoing, done, power));
+    }
+
+    fn forget_outgoing(&mut self, number: u32) {
+        let (done, _) = self.write(number, |store| store.forget_outgoing(number));
+        self.tell(|witness, power| witness.forgets_outgoing(number, done, power));
     }
 
     fn vitals(&mut self) -> Vitals {
@@ -469,7 +491,7 @@ impl Board for WorldBoard {
             }
             Notice::Lamp(lamp) => witness.executed(lamp),
             Notice::Connected(_) => {}
-            Notice::Lost(cause) => witness.lost(cause.into()),
+            Notice::Lost(cause) => witness.lost(cause),
             Notice::Published { seq, age_ms } => witness.published(seq, age_ms),
             Notice::Delivered { seq } => witness.acknowledged(seq),
             Notice::GivenUp { seq, why } => witness.gave_up(seq, why.as_str()),
@@ -485,7 +507,9 @@ impl Board for WorldBoard {
             }
             Notice::Message { id, from, text } => witness.takes_in(id, from, text),
             Notice::MessageState { id, state } => witness.message_ended(id, state),
-            Notice::Sending { to, text } => witness.sends(to, text),
+            Notice::Sending { to, .. } => {
+                witness.say(What::Letter("is sent to another", short(to)))
+            }
             // No button of this world is a key.
             Notice::Heard { .. } => {}
         }

@@ -86,11 +86,15 @@ pub(crate) async fn life(env: Rc<Env>, birth: Birth, flash: SharedFlash) {
             env.side.borrow_mut().witness.recalled(reading.seq);
             device.recall(reading);
         });
-        store.recall_letters(|place, letter, mark| {
+        let places = store.letter_places();
+        store.recall_letters(|letter, mark| {
+            let place = letter.number as usize % places;
             let witness = &mut env.side.borrow_mut().witness;
             witness.letter_recalled(place, &letter, mark);
-            device.recall_letter(place, letter, mark);
+            device.recall_letter(letter, mark);
         });
+        store.recall_notes(|note| device.recall_note(note));
+        store.recall_outgoing(|outgoing| device.recall_outgoing(outgoing));
     }
     if !board.env.side.borrow().witness.powered {
         return std::future::pending().await;

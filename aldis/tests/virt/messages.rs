@@ -142,3 +142,35 @@ fn two_boards_converse() {
         line.starts_with("aldis/attic/") && line.contains(r#""state":"read""#)
     });
 }
+
+/// A reply that was chosen without contact is gone with the power, or comes as another one.
+#[test]
+fn what_a_person_sends_outlives_the_power() {
+    let mut broker = Broker::start(Kind::Mosquitto);
+    let more = "[messages]\npeer = \"cellar\"\npresets = [\"Coffee?\"]\n";
+    let mut machine = Machine::new(&config(broker.port, more));
+    broker.kill();
+    machine.start().wait_for_text("mqtt: not connected");
+    machine.console().tell("button 1000");
+    machine
+        .console()
+        .wait_for_line("message: sending to cellar");
+    machine.kill();
+    broker.restart();
+    let mut wire = TOOLS.sub(broker.port, &["-t", "aldis/cellar/message/set"]);
+    wire.listen(Duration::from_millis(500));
+    machine.start().wait_for_line("message: sending to cellar");
+    let sent = wire.wait_for_text(r#""from":"dev","text":"Coffee?""#);
+    // It has the id of the first start.
+    assert!(sent.contains("-1-1\""), "{sent}");
+    machine.console().wait_for_line("sensor: ok");
+    machine.kill();
+    machine.start().wait_for_text("mqtt: connected");
+    machine.console().wait_for_line("sensor: ok");
+    machine.console().listen(Duration::from_secs(1));
+    let said = machine.console().said();
+    assert!(
+        !said.iter().any(|line| line.contains("sending")),
+        "{said:?}"
+    );
+}

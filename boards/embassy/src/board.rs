@@ -1,6 +1,6 @@
 //! A board as the device sees it: hardware, store and console.
 
-use aldis_device::{Board, Kept, Letter, Mark, Notice, Saved, Vitals};
+use aldis_device::{Board, Kept, Letter, Mark, Note, Notice, Outgoing, Saved, Vitals};
 use aldis_flash::Store;
 use aldis_flash::config::{Config, Level};
 use aldis_flash::store::Error;
@@ -58,7 +58,11 @@ impl<'b, H: Hardware, F: NorFlash> EmbassyBoard<'b, H, F> {
         }
     }
 
-    fn stored(&mut self, stored: Result<(), Error>) {
+    /// Writes to the store, if there is one. Says whether it was written.
+    fn store(&mut self, write: impl FnOnce(&mut Store<F>) -> Result<(), Error>) -> bool {
+        let Some(stored) = self.store.as_mut().map(|store| write(store)) else {
+            return false;
+        };
         match stored {
             Ok(()) => self.store_failed = false,
             Err(error) if !self.store_failed => {
@@ -67,6 +71,7 @@ impl<'b, H: Hardware, F: NorFlash> EmbassyBoard<'b, H, F> {
             }
             Err(_) => {}
         }
+        stored.is_ok()
     }
 }
 
@@ -84,38 +89,39 @@ impl<H: Hardware, F: NorFlash> Board for EmbassyBoard<'_, H, F> {
     }
 
     fn save(&mut self, saved: &Saved) {
-        if let Some(store) = &mut self.store {
-            let stored = store.save(saved);
-            self.stored(stored);
-        }
+        self.store(|store| store.save(saved));
     }
 
     fn keep(&mut self, kept: &Kept, saved: &Saved) {
-        if let Some(store) = &mut self.store {
-            let stored = store.keep(kept, saved);
-            self.stored(stored);
-        }
+        self.store(|store| store.keep(kept, saved));
     }
 
     fn done(&mut self, kept: &Kept) {
-        if let Some(store) = &mut self.store {
-            let stored = store.done(kept);
-            self.stored(stored);
-        }
+        self.store(|store| store.done(kept));
     }
 
-    fn keep_letter(&mut self, _place: usize, letter: &Letter) {
-        if let Some(store) = &mut self.store {
-            let stored = store.keep_letter(letter);
-            self.stored(stored);
-        }
+    fn keep_letter(&mut self, letter: &Letter) {
+        self.store(|store| store.keep_letter(letter));
     }
 
-    fn mark_letter(&mut self, _place: usize, mark: &Mark) {
-        if let Some(store) = &mut self.store {
-            let stored = store.mark_letter(mark);
-            self.stored(stored);
-        }
+    fn mark_letter(&mut self, mark: &Mark) {
+        self.store(|store| store.mark_letter(mark));
+    }
+
+    fn keep_note(&mut self, note: &Note) -> bool {
+        self.store(|store| store.keep_note(note))
+    }
+
+    fn forget_note(&mut self, number: u32) {
+        self.store(|store| store.forget_note(number));
+    }
+
+    fn keep_outgoing(&mut self, outgoing: &Outgoing) {
+        self.store(|store| store.keep_outgoing(outgoing));
+    }
+
+    fn forget_outgoing(&mut self, number: u32) {
+        self.store(|store| store.forget_outgoing(number));
     }
 
     fn vitals(&mut self) -> Vitals {

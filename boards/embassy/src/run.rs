@@ -186,7 +186,9 @@ pub async fn run<H: Hardware, S: Sensor, F: NorFlash, I: I2c, B: Button>(
     }
     if let Some(store) = &mut board.store {
         store.recall(BACKLOG, |reading| device.recall(reading));
-        store.recall_letters(|place, letter, mark| device.recall_letter(place, letter, mark));
+        store.recall_letters(|letter, mark| device.recall_letter(letter, mark));
+        store.recall_notes(|note| device.recall_note(note));
+        store.recall_outgoing(|outgoing| device.recall_outgoing(outgoing));
     }
     let Ok(mut session) = session_memory.session(&settings, start.seed, now) else {
         return config::Error::Entry("broker");

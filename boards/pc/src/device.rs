@@ -15,8 +15,8 @@ use std::time::Duration;
 use aldis_device::dht::Pulse;
 use aldis_device::screen::{Frame, Panel, Rotation, Screen, Step};
 use aldis_device::{
-    Backlog, Board, Device, Facts, GivenUp, Letter, Mail, Mark, Memory, Notice, Saved, Settings,
-    Vitals,
+    Backlog, Board, Device, Facts, GivenUp, Letter, Mail, Mark, Memory, Note, Notice, Outgoing,
+    Saved, Settings, Vitals,
 };
 use aldis_mqtt::link::tokio::{TcpConnector, Tls, TlsError, TokioClock};
 use aldis_mqtt::link::{Clock, Link};
@@ -33,7 +33,7 @@ use tokio::time::sleep;
 use crate::button::Button;
 use crate::config;
 use crate::sensor::{Choice, PulseSource, RecordingError};
-use crate::state::{Letters, StateDir, StateError};
+use crate::state::{Post, StateDir, StateError};
 use crate::{BrokerUrl, Config, Secret};
 
 /// What goes out together: as much as one segment of a local network holds.
@@ -293,15 +293,15 @@ impl VirtualDevice {
             }
             None => Saved::default(),
         };
-        let letters = match &state {
+        let post = match &state {
             Some(state) => {
-                let (letters, warning) = state.load_letters().map_err(DeviceError::State)?;
+                let (post, warning) = state.load_post().map_err(DeviceError::State)?;
                 if let Some(warning) = warning {
                     report(Report::Warning(warning));
                 }
-                letters
+                post
             }
-            None => Letters::new(),
+            None => Post::default(),
         };
         let mut connector = TcpConnector::new(self.broker.host.as_str(), self.broker.port);
         if self.broker.tls {
@@ -322,7 +322,7 @@ impl VirtualDevice {
         let mut board = PcBoard {
             report,
             state,
-            letters: letters.clone(),
+            post: post.clone(),
             save_failed: false,
             measure: false,
         };
@@ -331,8 +331,14 @@ impl VirtualDevice {
         let mut device: Device<'_> =
             Device::new(settings, saved, &mut backlog, &mut mail, now, &mut board);
         (board.report)(Report::Lamp(device.lamp()));
-        for (place, (letter, mark)) in letters {
-            device.recall_letter(place, letter, mark);
+        for (letter, mark) in post.letters.into_values() {
+            device.recall_letter(letter, mark);
+        }
+        for note in post.notes.into_values() {
+            device.recall_note(note);
+        }
+        for outgoing in post.outgoing.into_values() {
+            device.recall_outgoing(outgoing);
         }
         let mut memory = Box::new(Memory::new());
         let mut session = memory
@@ -491,15 +497,16 @@ impl Display<'_> {
 struct PcBoard<F> {
     report: F,
     state: Option<StateDir>,
-    letters: Letters,
+    post: Post,
     /// Saving failed, which was said once.
     save_failed: bool,
     measure: bool,
 }
 
 impl<F: FnMut(Report)> PcBoard<F> {
-    /// Says once that something could not be saved.
-    fn stored(&mut self, stored: Result<(), io::Error>) {
+    /// Says once that something could not be saved. Says whether it was.
+    fn stored(&mut self, stored: Result<(), io::Error>) -> bool {
+        let is_stored = stored.is_ok();
         match stored {
             Ok(()) => self.save_failed = false,
             Err(error) if !self.save_failed => {
@@ -510,13 +517,15 @@ impl<F: FnMut(Report)> PcBoard<F> {
             }
             Err(_) => {}
         }
+        is_stored
     }
 
-    fn save_letters(&mut self) {
-        if let Some(state) = &self.state {
-            let stored = state.save_letters(&self.letters);
-            self.stored(stored);
-        }
+    fn save_post(&mut self) -> bool {
+        let Some(state) = &self.state else {
+            return false;
+        };
+        let stored = state.save_post(&self.post);
+        self.stored(stored)
     }
 }
 
@@ -536,16 +545,41 @@ impl<F: FnMut(Report)> Board for PcBoard<F> {
         }
     }
 
-    fn keep_letter(&mut self, place: usize, letter: &Letter) {
-        self.letters.insert(place, (letter.clone(), None));
-        self.save_letters();
+    fn keep_letter(&mut self, letter: &Letter) {
+        let letters = &mut self.post.letters;
+        letters.insert(letter.number, (letter.clone(), None));
+        while letters.len() > Mail::PLACES {
+            letters.pop_first();
+        }
+        self.save_post();
     }
 
-    fn mark_letter(&mut self, place: usize, mark: &Mark) {
-        if let Some((_, known)) = self.letters.get_mut(&place) {
+    fn mark_letter(&mut self, mark: &Mark) {
+        if let Some((_, known)) = self.post.letters.get_mut(&mark.number) {
             *known = Some(*mark);
-            self.save_letters();
+            self.save_post();
         }
+    }
+
+    fn keep_note(&mut self, note: &Note) -> bool {
+        self.post.notes.insert(note.number, note.clone());
+        self.save_post()
+    }
+
+    fn forget_note(&mut self, number: u32) {
+        self.post.notes.remove(&number);
+        self.save_post();
+    }
+
+    fn keep_outgoing(&mut self, outgoing: &Outgoing) {
+        let kept = outgoing.clone();
+        self.post.outgoing.insert(outgoing.number, kept);
+        self.save_post();
+    }
+
+    fn forget_outgoing(&mut self, number: u32) {
+        self.post.outgoing.remove(&number);
+        self.save_post();
     }
 
     fn vitals(&mut self) -> Vitals {

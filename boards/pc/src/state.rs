@@ -7,18 +7,24 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use aldis_device::{Letter, Mail, Mark, Recent, Saved};
-use aldis_protocol::{Lamp, MessageState, Priority};
+use aldis_device::{Letter, Mail, Mark, Note, Outgoing, Recent, Saved};
+use aldis_protocol::{Lamp, MessageState, Priority, Reason};
 use toml::{Table, Value};
 
 /// The files in the state folder.
 const FILE: &str = "state.toml";
-const LETTERS: &str = "messages.toml";
+const POST: &str = "messages.toml";
 
-/// The messages that are kept, each in its place, and what is known of it.
-pub type Letters = BTreeMap<usize, (Letter, Option<Mark>)>;
-/// One of them.
-type Placed = (usize, (Letter, Option<Mark>));
+/// All that is kept of messages, by their numbers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Post {
+    /// Those to the person, and what is known of each.
+    pub letters: BTreeMap<u32, (Letter, Option<Mark>)>,
+    /// What became of others, until it is told.
+    pub notes: BTreeMap<u32, Note>,
+    /// Those of the person, until the broker has them.
+    pub outgoing: BTreeMap<u32, Outgoing>,
+}
 
 /// A folder in which one device keeps its state.
 #[derive(Debug)]
@@ -97,20 +103,16 @@ impl StateDir {
     ///
     /// # Errors
     /// If the file is there and the operating system does not give it.
-    pub fn load_letters(&self) -> Result<(Letters, Option<String>), StateError> {
-        let Some(text) = self.read(LETTERS)? else {
-            return Ok((Letters::new(), None));
+    pub fn load_post(&self) -> Result<(Post, Option<String>), StateError> {
+        let Some(text) = self.read(POST)? else {
+            return Ok((Post::default(), None));
         };
-        let entries = parse_letters(&text);
-        let whole = entries
-            .as_ref()
-            .is_some_and(|all| all.iter().all(Option::is_some));
-        let letters = entries.into_iter().flatten().flatten().collect();
+        let (post, whole) = parse_post(&text);
         if whole {
-            return Ok((letters, None));
+            return Ok((post, None));
         }
-        let warning = self.set_aside(LETTERS, "messages", "what cannot be read is forgotten")?;
-        Ok((letters, Some(warning)))
+        let warning = self.set_aside(POST, "messages", "what cannot be read is forgotten")?;
+        Ok((post, Some(warning)))
     }
 
     /// The text of a file, if there is one; one that is no text is empty.
@@ -139,11 +141,10 @@ impl StateDir {
     ///
     /// # Errors
     /// If the operating system refuses.
-    pub fn save_letters(&self, letters: &Letters) -> io::Result<()> {
-        let letters = letters.iter().map(|(place, (letter, mark))| {
+    pub fn save_post(&self, post: &Post) -> io::Result<()> {
+        let letters = post.letters.values().map(|(letter, mark)| {
             let mut entry = Table::new();
             let mut set = |key: &str, value: Value| entry.insert(key.into(), value);
-            set("place", number(*place));
             set("number", number(letter.number));
             set("id", letter.id.as_str().into());
             set("from", letter.from.as_str().into());
@@ -159,9 +160,34 @@ impl StateDir {
             }
             Value::Table(entry)
         });
+        let notes = post.notes.values().map(|note| {
+            let mut entry = Table::new();
+            let mut set = |key: &str, value: Value| entry.insert(key.into(), value);
+            set("number", number(note.number));
+            set("id", note.id.as_str().into());
+            set("state", note.state.as_str().into());
+            if let Some(reason) = note.reason {
+                set("reason", reason.as_str().into());
+            }
+            if let Some(letter) = note.letter {
+                set("message", number(letter));
+            }
+            Value::Table(entry)
+        });
+        let outgoing = post.outgoing.values().map(|outgoing| {
+            let mut entry = Table::new();
+            let mut set = |key: &str, value: Value| entry.insert(key.into(), value);
+            set("number", number(outgoing.number));
+            set("id", outgoing.id.as_str().into());
+            set("to", outgoing.to.as_str().into());
+            set("text", outgoing.text.as_str().into());
+            Value::Table(entry)
+        });
         let mut table = Table::new();
         table.insert("message".into(), Value::Array(letters.collect()));
-        self.replace(LETTERS, &table.to_string())
+        table.insert("note".into(), Value::Array(notes.collect()));
+        table.insert("outgoing".into(), Value::Array(outgoing.collect()));
+        self.replace(POST, &table.to_string())
     }
 
     /// Keeps this: afterwards the file holds either it or, if that failed, what
@@ -220,18 +246,43 @@ fn parse_recent(commands: &Value) -> Option<Recent> {
     Some(recent)
 }
 
-/// All entries of a file of messages, those that can be read and those that cannot.
-fn parse_letters(text: &str) -> Option<Vec<Option<Placed>>> {
-    let table: Table = text.parse().ok()?;
-    let entries = table.get("message")?.as_array()?;
-    Some(entries.iter().map(parse_letter).collect())
+/// What can be read of a file of messages, and whether that is all of it.
+fn parse_post(text: &str) -> (Post, bool) {
+    let Ok(table) = text.parse::<Table>() else {
+        return (Post::default(), false);
+    };
+    let (letters, whole) = parse_all(&table, "message", Mail::PLACES, parse_letter);
+    let (notes, notes_whole) = parse_all(&table, "note", Mail::NOTES, parse_note);
+    let (outgoing, sent_whole) = parse_all(&table, "outgoing", Mail::OUTGOING, parse_outgoing);
+    let post = Post {
+        letters,
+        notes,
+        outgoing,
+    };
+    // Files of earlier versions have messages only.
+    let has_messages = table.get("message").is_some_and(Value::is_array);
+    (post, has_messages && whole && notes_whole && sent_whole)
+}
+
+/// The entries of one kind, at most so many, and whether those are all there are.
+fn parse_all<T>(
+    table: &Table,
+    key: &str,
+    most: usize,
+    parse: impl Fn(&Value) -> Option<(u32, T)>,
+) -> (BTreeMap<u32, T>, bool) {
+    let entries = table.get(key).and_then(Value::as_array);
+    let entries = entries.map_or(&[][..], Vec::as_slice);
+    let found: BTreeMap<_, _> = entries.iter().filter_map(parse).take(most).collect();
+    let whole = found.len() == entries.len();
+    (found, whole)
 }
 
 fn number(number: impl TryInto<i64>) -> Value {
     Value::Integer(number.try_into().unwrap_or(i64::MAX))
 }
 
-fn parse_letter(entry: &Value) -> Option<Placed> {
+fn parse_letter(entry: &Value) -> Option<(u32, (Letter, Option<Mark>))> {
     let text = |key: &str| entry.get(key)?.as_str();
     let number = |key: &str| entry.get(key)?.as_integer();
     let letter = Letter {
@@ -250,8 +301,31 @@ fn parse_letter(entry: &Value) -> Option<Placed> {
             age_ms: number("age_ms")?.try_into().ok()?,
         })
     });
-    let place = number("place")?.try_into().ok()?;
-    (place < Mail::PLACES).then_some((place, (letter, mark)))
+    Some((letter.number, (letter, mark)))
+}
+
+fn parse_note(entry: &Value) -> Option<(u32, Note)> {
+    let text = |key: &str| entry.get(key)?.as_str();
+    let number = |key: &str| entry.get(key)?.as_integer()?.try_into().ok();
+    let note = Note {
+        number: number("number")?,
+        id: text("id")?.try_into().ok()?,
+        state: MessageState::decode(text("state")?.as_bytes()).filter(|state| state.is_final())?,
+        reason: text("reason").and_then(|reason| Reason::decode(reason.as_bytes())),
+        letter: number("message"),
+    };
+    Some((note.number, note))
+}
+
+fn parse_outgoing(entry: &Value) -> Option<(u32, Outgoing)> {
+    let text = |key: &str| entry.get(key)?.as_str();
+    let outgoing = Outgoing {
+        number: entry.get("number")?.as_integer()?.try_into().ok()?,
+        id: text("id")?.try_into().ok()?,
+        to: text("to")?.try_into().ok()?,
+        text: text("text")?.try_into().ok()?,
+    };
+    Some((outgoing.number, outgoing))
 }
 
 #[cfg(test)]
@@ -300,6 +374,32 @@ mod tests {
             state: MessageState::Read,
             told: true,
             age_ms: 60_000,
+        }
+    }
+
+    fn note(number: u32, state: MessageState, reason: Option<Reason>) -> Note {
+        Note {
+            number,
+            id: format!("{number}-\"ž\"").as_str().try_into().unwrap(),
+            state,
+            reason,
+            letter: number.is_multiple_of(2).then_some(number),
+        }
+    }
+
+    fn outgoing(number: u32, text: &str) -> Outgoing {
+        Outgoing {
+            number,
+            id: "00c0ffee-1-1".try_into().unwrap(),
+            to: "attic".try_into().unwrap(),
+            text: text.try_into().unwrap(),
+        }
+    }
+
+    fn one(number: u32, letter: (Letter, Option<Mark>)) -> Post {
+        Post {
+            letters: BTreeMap::from([(number, letter)]),
+            ..Post::default()
         }
     }
 
@@ -352,12 +452,13 @@ mod tests {
         assert_eq!(saved.recent, Recent::default());
     }
 
-    /// A message would be another one after a restart, or be gone.
+    /// A message would be another one after a restart, or be gone; or what became of one, or
+    /// one of the person.
     #[test]
     fn messages_that_were_saved_are_found_again() {
         let folder = Folder::new("messages");
         let state = StateDir::open(&folder.0).unwrap();
-        assert_eq!(state.load_letters().unwrap(), (Letters::new(), None));
+        assert_eq!(state.load_post().unwrap(), (Post::default(), None));
         let longest = "ž".repeat(128);
         let texts = [
             "",
@@ -367,14 +468,16 @@ mod tests {
             "ąčęėįšųūž ÄÖÜß łżźć 火",
             "\u{7f}\u{1b}[2J\0\u{85}",
             &"\u{1}".repeat(256),
-            "[[message]]\nplace = 3",
+            "[[message]]\nnumber = 3",
             &longest,
         ];
-        let mut letters = Letters::new();
-        for (place, text) in texts.iter().enumerate() {
-            let number = u32::try_from(place).unwrap();
-            let mark = (place % 2 == 0).then(|| mark(number));
-            letters.insert(place, (letter(number, text), mark));
+        let mut post = Post::default();
+        for (text, number) in texts.iter().zip(0..) {
+            let mark = (number % 2 == 0).then(|| mark(number));
+            post.letters.insert(number, (letter(number, text), mark));
+            if number < 4 {
+                post.outgoing.insert(number, outgoing(number, text));
+            }
         }
         let plain = Letter {
             id: "".try_into().unwrap(),
@@ -383,14 +486,34 @@ mod tests {
             expires_s: None,
             ..letter(u32::MAX, "last")
         };
-        letters.insert(Mail::PLACES - 1, (plain, None));
-        state.save_letters(&letters).unwrap();
+        post.letters.insert(u32::MAX, (plain, None));
+        let states = MessageState::ALL.iter().filter(|state| state.is_final());
+        let reasons = Reason::ALL.iter().copied().map(Some).chain([None]);
+        for (reason, number) in reasons.zip(0..) {
+            let state = *states.clone().cycle().nth(number as usize).unwrap();
+            post.notes.insert(number, note(number, state, reason));
+        }
+        state.save_post(&post).unwrap();
         drop(state);
         let state = StateDir::open(&folder.0).unwrap();
-        assert_eq!(state.load_letters().unwrap(), (letters, None));
+        assert_eq!(state.load_post().unwrap(), (post, None));
         assert_eq!(state.load().unwrap(), (Saved::default(), None));
-        state.save_letters(&Letters::new()).unwrap();
-        assert_eq!(state.load_letters().unwrap(), (Letters::new(), None));
+        state.save_post(&Post::default()).unwrap();
+        assert_eq!(state.load_post().unwrap(), (Post::default(), None));
+    }
+
+    /// Messages of an earlier version would be forgotten, or called damaged.
+    #[test]
+    fn a_file_with_places_is_read() {
+        let folder = Folder::new("places");
+        let state = StateDir::open(&folder.0).unwrap();
+        let text = "[[message]]\nplace = 1\nnumber = 9\nid = \"7\"\nfrom = \"hall\"\n\
+                    text = \"x\"\npriority = \"high\"\nexpires_s = 4294967295\n\
+                    state = \"read\"\ntold = true\nage_ms = 60000\n";
+        fs::write(folder.0.join(POST), text).unwrap();
+        let (post, warning) = state.load_post().unwrap();
+        assert_eq!(warning, None);
+        assert_eq!(post, one(9, (letter(9, "x"), Some(mark(9)))));
     }
 
     /// What was known of the message before it in this place would be said of this one.
@@ -398,10 +521,10 @@ mod tests {
     fn what_is_known_of_another_message_is_not_saved() {
         let folder = Folder::new("mark");
         let state = StateDir::open(&folder.0).unwrap();
-        let letters = Letters::from([(2, (letter(5, "new"), Some(mark(4))))]);
-        state.save_letters(&letters).unwrap();
-        let (found, _) = state.load_letters().unwrap();
-        assert_eq!(found, Letters::from([(2, (letter(5, "new"), None))]));
+        let post = one(5, (letter(5, "new"), Some(mark(4))));
+        state.save_post(&post).unwrap();
+        let (found, _) = state.load_post().unwrap();
+        assert_eq!(found, one(5, (letter(5, "new"), None)));
     }
 
     /// A damaged file would end the device, or take all messages with it without a word.
@@ -409,35 +532,52 @@ mod tests {
     fn damaged_messages_are_told_and_set_aside() {
         let folder = Folder::new("damaged-messages");
         let state = StateDir::open(&folder.0).unwrap();
-        let path = folder.0.join(LETTERS);
+        let path = folder.0.join(POST);
         let first = (letter(1, "first"), Some(mark(1)));
-        let letters = Letters::from([(0, first.clone()), (1, (letter(2, "second"), None))]);
-        state.save_letters(&letters).unwrap();
+        let mut post = one(1, first.clone());
+        post.letters.insert(2, (letter(2, "second"), None));
+        post.notes
+            .insert(3, note(3, MessageState::Refused, Some(Reason::NoText)));
+        post.outgoing.insert(4, outgoing(4, "fourth"));
+        state.save_post(&post).unwrap();
         let good = fs::read_to_string(&path).unwrap();
-        let one = Letters::from([(0, first)]);
-        let none = Letters::new();
-        let too_high = format!("place = {}", Mail::PLACES);
+        let without = |what: &str| {
+            let mut post = post.clone();
+            match what {
+                "second" => drop(post.letters.remove(&2)),
+                "note" => post.notes.clear(),
+                _ => post.outgoing.clear(),
+            }
+            post
+        };
         for (damage, left) in [
-            (String::new(), &none),
-            ("message = 7\n".into(), &none),
-            (good[..good.len() - 30].into(), &none),
-            (good.replace("second", &"x".repeat(257)), &one),
-            (good.replace("place = 1", &too_high), &one),
-            (good.replace("place = 1", "place = -1"), &one),
-            (good.replace("number = 2", "number = 4294967296"), &one),
-            (good.replace("\"second\"", "2"), &one),
+            (String::new(), Post::default()),
+            ("message = 7\n".into(), Post::default()),
+            (good[..good.len() - 5].into(), Post::default()),
+            (good.replace("second", &"x".repeat(257)), without("second")),
+            (
+                good.replace("number = 2", "number = 4294967296"),
+                without("second"),
+            ),
+            (good.replace("\"second\"", "2"), without("second")),
+            (good.replace("refused", "received"), without("note")),
+            (good.replace("number = 3", "number = -1"), without("note")),
+            (
+                good.replace("to = \"attic\"", "to = 7"),
+                without("outgoing"),
+            ),
         ] {
             assert_ne!(damage, good);
             fs::write(&path, &damage).unwrap();
-            let (found, warning) = state.load_letters().unwrap();
-            assert_eq!(&found, left, "{damage}");
+            let (found, warning) = state.load_post().unwrap();
+            assert_eq!(found, left, "{damage}");
             assert!(warning.unwrap().contains("messages.damaged"));
             let aside = fs::read_to_string(folder.0.join("messages.damaged")).unwrap();
             assert_eq!(aside, damage);
-            assert_eq!(state.load_letters().unwrap(), (Letters::new(), None));
+            assert_eq!(state.load_post().unwrap(), (Post::default(), None));
         }
         fs::write(&path, b"\xff\xfe").unwrap();
-        assert!(state.load_letters().unwrap().1.is_some());
+        assert!(state.load_post().unwrap().1.is_some());
     }
 
     /// Two devices on one state would give the same numbers to different readings.

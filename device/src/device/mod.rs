@@ -12,7 +12,7 @@ use aldis_mqtt::{
     SubscribeOptions, Version,
 };
 use aldis_protocol::topic::MAX_LEN;
-use aldis_protocol::{Lamp, MessageState, Reading, SensorState, Topic};
+use aldis_protocol::{Lamp, Reading, Reason, SensorState, Topic};
 use heapless::Deque;
 
 use crate::backlog::{Backlog, Entry};
@@ -20,17 +20,18 @@ use crate::button::Button;
 use crate::counters::Counters;
 use crate::dht::{self, Pulse};
 use crate::lights::Lights;
-use crate::mail::{Mail, Print};
+use crate::mail::{Entry as Noted, Mail, Print, Word as Said};
 use crate::morse::{Heard, Receiver};
 use crate::quiet::Quiet;
 use crate::sensor::Sensor;
 use crate::ui::{Ui, Word};
-use crate::{Board, GivenUp, Kept, Letter, Mark, Notice, Recalled, Saved, Settings};
+use crate::{
+    Board, GivenUp, Kept, Letter, Mark, Note, Notice, Outgoing, Recalled, Saved, Settings,
+};
 
 pub use look::Facts;
-use obey::Playing;
 pub use obey::Reaction;
-use person::Outgoing;
+use obey::{Playing, Promise};
 use publish::Told;
 use stop::Stopping;
 
@@ -90,9 +91,6 @@ pub struct Device<'a, const BACKLOG: usize = 512> {
     ui: Ui,
     /// What is to be seen has changed.
     seen: bool,
-    outgoing: Deque<Outgoing<'a>, 4>,
-    /// The last of these that the session has.
-    sending: Option<PublicationId>,
     /// How many ids were given in this start.
     named: u32,
     /// The last measurement that succeeded, and when the broker had something last.
@@ -197,8 +195,6 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             last_heard: None,
             ui: Ui::new(now),
             seen: true,
-            outgoing: Deque::new(),
-            sending: None,
             named: 0,
             reading_now: None,
             delivered_at: None,
@@ -248,10 +244,32 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
         }
     }
 
-    /// Takes back a message that the board kept over the restart in this place
+    /// Takes back a message that the board kept over the restart
     /// ([`Board::keep_letter`]), with what it kept of its state ([`Board::mark_letter`]).
-    pub fn recall_letter(&mut self, place: usize, letter: Letter, mark: Option<Mark>) {
-        self.mail.letters.recall(place, letter, mark, self.started);
+    pub fn recall_letter(&mut self, letter: Letter, mark: Option<Mark>) {
+        self.mail.letters.recall(letter, mark, self.started);
+    }
+
+    /// Takes back a note that the board kept over the restart ([`Board::keep_note`]),
+    /// after the messages. How old it was then is not known.
+    pub fn recall_note(&mut self, note: Note) {
+        // Power went before the newer one was kept: that message is still here.
+        let is_here = |number| self.mail.letters.has(number);
+        let untrue = note.letter.is_some_and(is_here);
+        let entry = Noted {
+            id: note.id,
+            word: Said::State(note.state, note.reason),
+            at: self.started,
+            first: false,
+        };
+        self.mail.tray.notes.recall(entry, note.number, untrue);
+    }
+
+    /// Takes back a message of the person that the board kept over the restart
+    /// ([`Board::keep_outgoing`]). It is sent again, under the same id.
+    pub fn recall_outgoing(&mut self, outgoing: Outgoing) {
+        let number = outgoing.number;
+        self.mail.outgoing.recall(outgoing, number, false);
     }
 
     /// Whether the device was started too often without lasting, so that it
@@ -305,8 +323,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             Event::Delivered { id, .. } => {
                 self.delivered_at = Some(now);
                 self.told(id, now, board);
-                if self.sending == Some(id) {
-                    self.sending = None;
+                if self.mail.outgoing.ended(id) {
                     self.ui.tell_later(Word::Sent, now);
                     self.seen = true;
                 }
@@ -331,13 +348,13 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
                 });
             }
             Event::Oversized { topic, .. } => {
-                let why = "larger than the device can receive";
-                let topic = topic.as_str();
+                let reason = Reason::TooLarge;
+                let (topic, why) = (topic.as_str(), reason.as_str());
                 board.notice(Notice::Ignored { topic, why });
                 self.counters.too_large();
                 if self.settings.topics.parse(topic) == Some(Topic::MessageSet) {
-                    let id = self.own_id("");
-                    self.note(id, MessageState::Refused, Some(why), now);
+                    let refused = obey::refused(self.own_id(""), reason);
+                    self.note(refused, Promise::None, now, board);
                 }
             }
             Event::Subscribed { .. } | Event::Unsubscribed { .. } => {}
@@ -398,7 +415,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             if let Some(place) = told
                 && let Some(entry) = self.mail.letters.get(place)
             {
-                board.mark_letter(place, &entry.mark(now));
+                board.mark_letter(&entry.mark(now));
             }
             return Some(Topic::MessageState);
         }
@@ -426,8 +443,9 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             None if reading.is_some() => Topic::Climate,
             None => Topic::Status,
         };
-        if self.sending == Some(id) {
-            self.sending = None;
+        // Perhaps the broker passed it on: who gets it twice knows its id.
+        let again = matches!(reason, Dropped::SessionLost) && self.mail.outgoing.again(id);
+        if !again && self.mail.outgoing.ended(id) {
             self.ui.tell_later(Word::Refused, now);
             self.seen = true;
         }
@@ -512,15 +530,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
         if session.is_connected() {
             self.publish(session, now, board);
         }
-        if self.mail.tray.is_calm() {
-            while let Some(token) = self.mail.held.pop() {
-                session.acknowledge(token);
-            }
-        } else if session.is_blocked() {
-            // What is to be told before more is taken in may wait for an answer that is
-            // behind what has no room.
-            session.leave();
-        }
+        self.sweep(session, board);
         let done = self.done();
         // A start may end before another reading tells it, again and again.
         let settled = self.recalled.is_some_and(|last| last <= done);
@@ -534,6 +544,23 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
         }
         self.stop_step(session, now);
         self.deadline()
+    }
+
+    /// Puts away what was told, and acknowledges what waited for that.
+    fn sweep(&mut self, session: &mut Session<'_>, board: &mut impl Board) {
+        let mail = &mut *self.mail;
+        mail.tray.notes.sweep(|number| board.forget_note(number));
+        mail.tray.replies.sweep(|_| {});
+        mail.outgoing.sweep(|number| board.forget_outgoing(number));
+        if mail.tray.is_calm() {
+            while let Some(token) = mail.held.pop() {
+                session.acknowledge(token);
+            }
+        } else if session.is_blocked() {
+            // What is to be told before more is taken in may wait for an answer that is
+            // behind what has no room.
+            session.leave();
+        }
     }
 
     /// This start has lasted.

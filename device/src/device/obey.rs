@@ -3,12 +3,12 @@
 use aldis_mqtt::wire::Property;
 use aldis_mqtt::{Cause, Instant, Message, Session, Token};
 use aldis_protocol::{
-    LampCommand, MessageState, MorseSet, Scratch, Topic, decode_ack, decode_command,
+    LampCommand, MessageState, MorseSet, Reason, Scratch, Topic, decode_ack, decode_command,
 };
 
 use super::Device;
 use crate::lights::Call;
-use crate::mail::{Asker, Id, Letter, Note, Outcome, Print, Word};
+use crate::mail::{Asker, Entry, Id, Letter, Note, Outcome, Print, Word};
 use crate::morse::Sender;
 use crate::recent::Recent;
 use crate::{Board, GivenUp, Notice};
@@ -24,6 +24,28 @@ pub struct Reaction {
     pub(super) token: Option<(Token, Print)>,
     pub(super) disconnected: Option<Cause>,
     now: Option<Instant>,
+}
+
+/// What the sender of a message was told without words, before its state is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Promise {
+    /// It was acknowledged.
+    Given,
+    /// It waits to be.
+    Waits,
+    /// At QoS 0 and for what is passed over it never is, or already.
+    None,
+}
+
+/// What became of a message that cannot be shown.
+pub(super) fn refused(id: Id, reason: Reason) -> Note {
+    Note {
+        number: 0,
+        id,
+        state: MessageState::Refused,
+        reason: Some(reason),
+        letter: None,
+    }
 }
 
 /// A text that the lamp plays for somebody.
@@ -119,6 +141,16 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
             let why = "a retained message";
             return board.notice(Notice::Ignored { topic, why });
         }
+        let promise = match message.token {
+            Some(_) => Promise::Waits,
+            None => Promise::None,
+        };
+        if promise == Promise::None && !self.mail.tray.is_calm() {
+            // What the broker does not hold finds no room, and takes none from others.
+            let why = "too much at once";
+            self.counters.gave_up(GivenUp::Full);
+            return board.notice(Notice::Ignored { topic, why });
+        }
         let mut scratch = Scratch::new();
         let decoded = aldis_protocol::Message::decode(message.payload, &mut scratch);
         let id = match &decoded {
@@ -136,11 +168,11 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
         }
         let mut letter = match decoded {
             Ok(message) => message,
-            Err(refused) => {
-                let why = refused.reason.as_str();
+            Err(aldis_protocol::Refused { reason, .. }) => {
+                let why = reason.as_str();
                 board.notice(Notice::Ignored { topic, why });
                 self.answer(&asker, Err(why), now);
-                return self.note(id, MessageState::Refused, Some(why), now);
+                return self.note(refused(id, reason), promise, now, board);
             }
         };
         // What is left of it when the broker sends it: the time there counts as well.
@@ -163,24 +195,40 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
         if letter.expires_s == Some(0) {
             let why = "expired";
             self.answer(&asker, Err(why), now);
-            return self.note(id, MessageState::Expired, None, now);
+            let expired = Note {
+                number: 0,
+                id,
+                state: MessageState::Expired,
+                reason: None,
+                letter: None,
+            };
+            return self.note(expired, promise, now, board);
         }
         let newest = self.mail.letters.newest_number().unwrap_or(0);
         let letter = Letter::new(newest.saturating_add(1), &id, &letter);
         let (place, gone) = self.mail.letters.accept(letter, now);
-        if let Some(entry) = self.mail.letters.get(place) {
-            board.keep_letter(place, &entry.letter);
-        }
-        self.ui.gone(place, &self.mail.letters, now);
-        self.ui.message(&self.mail.letters, now);
-        self.answer(&asker, Ok(()), now);
+        // If power goes in between, the old one is still there.
         if let Some(gone) = gone {
             board.notice(Notice::MessageState {
                 id: &gone.id,
                 state: gone.state,
             });
-            self.note(gone.id, gone.state, None, gone.at);
+            let at = gone.at;
+            let gone = Note {
+                number: 0,
+                id: gone.id,
+                state: gone.state,
+                reason: None,
+                letter: Some(gone.number),
+            };
+            self.note(gone, Promise::Given, at, board);
         }
+        if let Some(entry) = self.mail.letters.get(place) {
+            board.keep_letter(&entry.letter);
+        }
+        self.ui.gone(place, &self.mail.letters, now);
+        self.ui.message(&self.mail.letters, now);
+        self.answer(&asker, Ok(()), now);
     }
 
     /// A text for the lamp to play.
@@ -291,16 +339,30 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
         }
     }
 
-    /// Tells what became of a message that is not kept.
+    /// Tells what became of a message that is not kept, or not any more.
+    ///
+    /// Until that is told the board keeps it, or the message is not acknowledged.
     pub(super) fn note(
         &mut self,
-        id: Id,
-        state: MessageState,
-        why: Option<&'static str>,
+        mut note: Note,
+        promise: Promise,
         at: Instant,
+        board: &mut impl Board,
     ) {
-        let word = Word::State(state, why);
-        if !self.mail.tray.notes.push(Note { id, word, at }) {
+        let tray = &mut self.mail.tray;
+        let number = match promise == Promise::Given || tray.may_keep(at) {
+            true => tray.notes.next_number(),
+            false => None,
+        };
+        note.number = number.unwrap_or_default();
+        let kept = number.filter(|_| board.keep_note(&note));
+        let entry = Entry {
+            id: note.id,
+            word: Word::State(note.state, note.reason),
+            at,
+            first: kept.is_none() && promise != Promise::None,
+        };
+        if !tray.notes.push(entry, kept) {
             self.counters.gave_up(GivenUp::Full);
         }
     }
@@ -369,7 +431,7 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
     pub(super) fn ended(&mut self, place: usize, now: Instant, board: &mut impl Board) {
         if let Some(entry) = self.mail.letters.get(place) {
             let mark = entry.mark(now);
-            board.mark_letter(place, &mark);
+            board.mark_letter(&mark);
             board.notice(Notice::MessageState {
                 id: &entry.letter.id,
                 state: mark.state,

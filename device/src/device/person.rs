@@ -2,26 +2,19 @@
 
 use core::fmt::Write as _;
 
-use aldis_mqtt::{Instant, Publication, PublishError, QoS, Session};
+use aldis_mqtt::{Instant, Publication, PublishError, QoS, ReasonCode, Session};
 use aldis_protocol::topic::{MAX_ID_LEN, MAX_LEN};
 use aldis_protocol::{Message, Topic, Topics};
 use heapless::String;
 
 use super::Device;
 use crate::button::{Certain, Press};
-use crate::mail::Id;
+use crate::mail::{Id, Outgoing};
 use crate::morse::Heard;
 use crate::ui::{Act, Word};
 use crate::{Board, GivenUp, Notice};
 
-/// A message that a person wants to be sent.
-#[derive(Clone, Debug)]
-pub(super) struct Outgoing<'a> {
-    to: String<MAX_ID_LEN>,
-    text: &'a str,
-}
-
-impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
+impl<const BACKLOG: usize> Device<'_, BACKLOG> {
     /// The contact of the button is closed (`pressed`) or open, from now on.
     pub fn button(&mut self, pressed: bool, now: Instant) {
         self.button.contact(pressed, now);
@@ -107,12 +100,13 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             Some(Act::Read(place)) => self.read(place, now, board),
             Some(Act::Reply(place)) => {
                 let to = own(self.sender(place));
-                self.send(to, self.settings.reply, now);
+                self.send(to, self.settings.reply, now, board);
                 self.read_silently(place, now, board);
             }
             Some(Act::Send { preset, letter }) => {
                 let to = own(self.recipient(letter));
-                self.send(to, self.settings.presets.get(preset).copied(), now);
+                let text = self.settings.presets.get(preset).copied();
+                self.send(to, text, now, board);
             }
             None => {}
         }
@@ -147,14 +141,32 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
     }
 
     /// Takes a message on, or says why not.
-    fn send(&mut self, to: Option<String<MAX_ID_LEN>>, text: Option<&'a str>, now: Instant) {
-        let word = match (to, text) {
-            (_, None) => Word::Nothing,
-            (None, _) => Word::Nobody,
-            (Some(to), Some(text)) => match self.outgoing.push_back(Outgoing { to, text }) {
-                Ok(()) => Word::Waits,
-                Err(_) => Word::Full,
-            },
+    fn send(
+        &mut self,
+        to: Option<String<MAX_ID_LEN>>,
+        text: Option<&str>,
+        now: Instant,
+        board: &mut impl Board,
+    ) {
+        let text = text.and_then(|text| String::try_from(text).ok());
+        let word = match (to, text, self.mail.outgoing.next_number()) {
+            (_, None, _) => Word::Nothing,
+            (None, ..) => Word::Nobody,
+            (.., None) => Word::Full,
+            (Some(to), Some(text), Some(number)) => {
+                let mut id = Id::new();
+                // No other device's ids begin so.
+                let _ = write!(id, "{:08x}-", hash(self.settings.topics.id()));
+                let outgoing = Outgoing {
+                    number,
+                    id: self.own_id(&id),
+                    to,
+                    text,
+                };
+                board.keep_outgoing(&outgoing);
+                self.mail.outgoing.push(outgoing, Some(number));
+                Word::Waits
+            }
         };
         self.ui.tell(word, now);
     }
@@ -168,18 +180,13 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
         board: &mut impl Board,
     ) {
         let topics = self.settings.topics;
-        while let Some(outgoing) = self.outgoing.front() {
-            let (to, text) = (outgoing.to.clone(), outgoing.text);
+        while let Some(Outgoing { id, to, text, .. }) = self.mail.outgoing.next() {
             let mut name = [0; MAX_LEN];
-            let topic = Topics::new(topics.prefix(), &to)
+            let topic = Topics::new(topics.prefix(), to)
                 .ok()
                 .and_then(|peer| peer.write(Topic::MessageSet, &mut name).ok());
-            let mut id = Id::new();
-            // No other device's ids begin so.
-            let _ = write!(id, "{:08x}-", hash(topics.id()));
-            let id = self.own_id(&id);
             let message = Message {
-                id: Some(&id),
+                id: Some(id),
                 from: Some(topics.id()),
                 text,
                 ..Message::default()
@@ -189,22 +196,24 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
                 .encode(&mut payload)
                 .ok()
                 .and_then(|len| payload.get(..len));
-            let (Some(topic), Some(payload)) = (topic, payload) else {
-                let _ = self.outgoing.pop_front();
-                self.ui.tell(Word::Refused, now);
-                continue;
-            };
-            let publication = Publication::new(topic, payload).qos(QoS::ExactlyOnce);
-            match session.publish(&publication, now) {
-                Ok(published) => {
-                    self.sending = Some(published.id);
-                    board.notice(Notice::Sending { to: &to, text });
+            let mut published = None;
+            if let (Some(topic), Some(payload)) = (topic, payload) {
+                let publication = Publication::new(topic, payload).qos(QoS::ExactlyOnce);
+                match session.publish(&publication, now) {
+                    Ok(sent) => published = Some(sent.id),
+                    Err(PublishError::Full) => return,
+                    Err(_) => {
+                        let reason = ReasonCode::PACKET_TOO_LARGE;
+                        board.notice(Notice::Refused { topic, reason });
+                    }
                 }
-                Err(PublishError::Full) => return,
-                Err(_) => self.ui.tell(Word::Refused, now),
+            }
+            match published {
+                Some(_) => board.notice(Notice::Sending { to, text }),
+                None => self.ui.tell(Word::Refused, now),
             }
             self.seen = true;
-            let _ = self.outgoing.pop_front();
+            self.mail.outgoing.sent(published);
         }
     }
 }

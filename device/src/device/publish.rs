@@ -4,7 +4,8 @@ use aldis_mqtt::wire::{Properties, Property};
 use aldis_mqtt::{Instant, Publication, PublicationId, PublishError, QoS, ReasonCode, Session};
 use aldis_protocol::topic::MAX_LEN;
 use aldis_protocol::{
-    Answer, Availability, Climate, Diag, MessageReport, Mode, MorseHeard, Topic, encode_readout,
+    Answer, Availability, Climate, Diag, MessageReport, Mode, MorseHeard, Reason, Topic,
+    encode_readout,
 };
 
 use super::Device;
@@ -197,7 +198,7 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
 
     /// What became of messages and commands.
     fn publish_reports(&mut self, session: &mut Session<'_>, now: Instant, board: &mut impl Board) {
-        if self.sending.is_some() {
+        if self.mail.outgoing.under_way() > 0 {
             // Whoever waits until a message was read gets the reply before that.
             return;
         }
@@ -261,7 +262,7 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
                     id: Some(&note.id),
                     state,
                     age_ms: now.since(note.at),
-                    reason,
+                    reason: reason.map(Reason::as_str),
                 };
                 (Topic::MessageState, report.encode(&mut payload))
             }

@@ -129,6 +129,7 @@ pub(crate) struct Untold<'l> {
 /// What became of a message that had to go.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Gone {
+    pub number: u32,
     pub id: String<MAX_MESSAGE_ID_LEN>,
     pub state: MessageState,
     pub at: Instant,
@@ -221,8 +222,7 @@ impl Letters {
             under_way: None,
             again: false,
         };
-        let free = (0..Self::PLACES).find(|place| self.get(*place).is_none());
-        let place = free.or_else(|| {
+        let place = self.free().or_else(|| {
             let oldest = self.iter().min_by_key(|(_, entry)| entry.letter.number);
             oldest.map(|(place, _)| place)
         });
@@ -234,14 +234,18 @@ impl Letters {
                 Some(ended) => ended,
                 None => (MessageState::Replaced, now),
             };
-            let id = old.letter.id;
-            Some(Gone { id, state, at })
+            Some(Gone {
+                number: old.letter.number,
+                id: old.letter.id,
+                state,
+                at,
+            })
         });
         (place, gone)
     }
 
     /// Takes back what a board kept over the restart.
-    pub fn recall(&mut self, place: usize, letter: Letter, mark: Option<Mark>, now: Instant) {
+    pub fn recall(&mut self, letter: Letter, mark: Option<Mark>, now: Instant) {
         let mark = mark.filter(|mark| mark.number == letter.number);
         let ended = mark.filter(|mark| mark.state != MessageState::Received);
         let entry = Entry {
@@ -258,9 +262,18 @@ impl Letters {
             under_way: None,
             again: false,
         };
-        if place < Self::PLACES {
+        if let Some(place) = self.free() {
             self.put(place, entry);
         }
+    }
+
+    fn free(&self) -> Option<usize> {
+        (0..Self::PLACES).find(|place| self.get(*place).is_none())
+    }
+
+    /// Whether the message with this number is here.
+    pub fn has(&self, number: u32) -> bool {
+        self.iter().any(|(_, entry)| entry.letter.number == number)
     }
 
     /// How many are unread, and whether one of them is urgent.

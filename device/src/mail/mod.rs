@@ -2,13 +2,17 @@
 
 mod held;
 mod letters;
+mod outgoing;
 mod queue;
 mod tray;
 
 pub(crate) use held::{Held, Print};
 pub(crate) use letters::Letters;
 pub use letters::{Letter, Mark};
-pub(crate) use tray::{Asker, Id, Note, Outcome, Tray, Word};
+pub use outgoing::Outgoing;
+pub(crate) use queue::Queue;
+pub use tray::Note;
+pub(crate) use tray::{Asker, Entry, Id, Outcome, Tray, Word};
 
 /// Memory for messages and for answers, lent to a [`Device`](crate::Device).
 #[derive(Debug)]
@@ -17,11 +21,16 @@ pub struct Mail {
     pub(crate) tray: Tray,
     /// Messages that were handled and are not acknowledged yet.
     pub(crate) held: Held<{ Tray::HELD }>,
+    pub(crate) outgoing: Queue<Outgoing, { Mail::OUTGOING }>,
 }
 
 impl Mail {
     /// How many messages are kept.
     pub const PLACES: usize = Letters::PLACES;
+    /// How many notes of what became of messages there may be.
+    pub const NOTES: usize = Tray::NOTES;
+    /// How many messages of the person may be on their way.
+    pub const OUTGOING: usize = 4;
 
     /// Empty.
     pub const fn new() -> Self {
@@ -29,6 +38,7 @@ impl Mail {
             letters: Letters::new(),
             tray: Tray::new(),
             held: Held::new(),
+            outgoing: Queue::new(),
         }
     }
 }

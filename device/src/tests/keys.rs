@@ -1,11 +1,11 @@
 //! The button: pages, replies, presets, and Morse code.
 
 use aldis_protocol::Lamp;
-use aldis_world::broker::Config;
 use aldis_world::broker::codec::Qos;
+use aldis_world::broker::{Config, Keep};
 
 use super::rig::{Rig, rig, settings};
-use crate::Settings;
+use crate::{Mail, Settings};
 
 const SET: &str = "aldis/kitchen/message/set";
 
@@ -160,6 +160,113 @@ fn what_is_sent_in_an_outage_is_delivered_after_it() {
     assert_eq!(rig.page(), "Sent");
     rig.wait(60_000);
     assert_eq!(at(&rig, "attic").len(), 1);
+}
+
+fn ids(sent: &[String]) -> Vec<&str> {
+    let id = |text: &'_ String| text.find(",\"from\"").unwrap();
+    sent.iter().map(|text| &text[..id(text)]).collect()
+}
+
+/// A reply that somebody chose, and that is gone with the power; or that comes as another
+/// one.
+#[test]
+fn what_was_chosen_outlives_a_restart() {
+    let mut rig: Rig = Rig::start(talkative(), Config::default());
+    rig.until_connected();
+    rig.begin_outage();
+    long(&mut rig);
+    rig.wait(4_000);
+    rig.publish(SET, "nothing", Qos::AtMostOnce);
+    double(&mut rig);
+    short(&mut rig);
+    long(&mut rig);
+    for _ in 0..2 {
+        rig.boot();
+        rig.wait(10_000);
+    }
+    rig.obstacle = None;
+    rig.until_connected();
+    rig.wait(1_000);
+    let sent = at(&rig, "attic");
+    assert!(
+        sent[0].contains("Come down") && sent[1].contains("Call me"),
+        "{sent:?}"
+    );
+    assert_eq!(sent.len(), 2);
+    // It was chosen in the first start.
+    assert!(ids(&sent)[0].ends_with("-1-1\""), "{sent:?}");
+    assert!(rig.board.outgoing.is_empty());
+    // What is done is done.
+    rig.boot();
+    rig.until_connected();
+    rig.wait(10_000);
+    assert_eq!(at(&rig, "attic").len(), 2);
+    // The next one is another one.
+    long(&mut rig);
+    let sent = at(&rig, "attic");
+    assert_eq!(sent.len(), 3);
+    assert_ne!(ids(&sent)[2], ids(&sent)[0]);
+}
+
+/// The connection breaks at every byte, and the broker forgets or the power goes: it is
+/// sent again under the same id, or is lost.
+#[test]
+fn what_was_on_its_way_comes_under_the_same_id() {
+    let mut twice = 0;
+    for restarts in [false, true] {
+        for cut in 1..180 {
+            for up in [true, false] {
+                let mut rig: Rig = Rig::start(talkative(), Config::default());
+                rig.until_connected();
+                rig.wait(2_000);
+                match up {
+                    true => rig.cut_up = Some(cut),
+                    false if cut < 16 => rig.cut_down = Some(cut),
+                    false => continue,
+                }
+                rig.latency = 5;
+                rig.obstacle = Some(aldis_mqtt::Network::Unreachable);
+                long(&mut rig);
+                (rig.cut_up, rig.cut_down) = (None, None);
+                rig.obstacle = None;
+                match restarts {
+                    true => rig.boot(),
+                    false => rig.broker.restart(Keep::Nothing, rig.now),
+                }
+                rig.until_connected();
+                rig.wait(2_000);
+                let sent = at(&rig, "attic");
+                let mut ids = ids(&sent);
+                assert!(!ids.is_empty(), "{restarts} {cut} {up}");
+                twice += usize::from(ids.len() > 1);
+                ids.dedup();
+                assert_eq!(ids.len(), 1, "{restarts} {cut} {up}: {sent:?}");
+                assert!(rig.board.outgoing.is_empty(), "{restarts} {cut} {up}");
+            }
+        }
+    }
+    assert!(twice > 0);
+}
+
+/// More than finds room is told, and takes nothing else with it.
+#[test]
+fn what_finds_no_room_is_told() {
+    let mut rig: Rig = Rig::start(talkative(), Config::default());
+    rig.until_connected();
+    rig.begin_outage();
+    for n in 0..=Mail::OUTGOING {
+        long(&mut rig);
+        let expected = if n < Mail::OUTGOING {
+            "Sending"
+        } else {
+            "Not sent"
+        };
+        assert_eq!(rig.page(), expected, "{n}");
+        rig.wait(4_000);
+    }
+    rig.end_outage();
+    rig.wait(1_000);
+    assert_eq!(at(&rig, "attic").len(), Mail::OUTGOING);
 }
 
 /// Something that lies on the button sends a message each second.

@@ -469,3 +469,160 @@ fn a_flood_over_lost_connections_leaves_none_without_a_state() {
         }
     }
 }
+
+/// What a sender knows last, of each message.
+fn known(rig: &mut Rig) -> std::collections::BTreeMap<String, MessageState> {
+    news(rig).into_iter().collect()
+}
+
+/// Power goes after a message was acknowledged, and before anybody was told.
+#[test]
+fn what_became_of_a_message_outlives_a_restart() {
+    let mut rig = rig();
+    rig.until_connected();
+    for n in 0..16 {
+        rig.publish(SET, &sent(&format!("old{n}"), "x"), Qos::ExactlyOnce);
+    }
+    // Nothing comes through to the broker any more but acknowledgements.
+    rig.wait(1_000);
+    news(&mut rig);
+    let refused = r#"{"id":"r","text":""}"#;
+    let expired = r#"{"id":"e","text":"x","expires_s":0}"#;
+    rig.latency = 300;
+    for payload in [refused, expired, "\u{7f}\u{7f}", "", &sent("new", "x")] {
+        rig.publish(SET, payload, Qos::AtLeastOnce);
+    }
+    while rig.broker.session("kitchen").unwrap().in_flight > 0 {
+        rig.wait(10);
+    }
+    rig.power_off();
+    rig.latency = 0;
+    let before = known(&mut rig);
+    assert!(rig.board.notes.len() >= 4, "{:?}", rig.board.notes);
+    rig.wait(60_000);
+    rig.boot();
+    rig.until_connected();
+    rig.wait(1_000);
+    let after = states(&mut rig);
+    for (id, state) in [
+        ("r", Refused),
+        ("e", Expired),
+        ("1-2", Refused),
+        ("old0", Replaced),
+    ] {
+        let told = after.iter().find(|(of, ..)| of == id);
+        let told = told.unwrap_or_else(|| panic!("{id}: {before:?} {after:?}"));
+        assert_eq!((told.1, told.2), (state, 0), "{id}");
+    }
+    let reasons: Vec<_> = rig
+        .log
+        .iter()
+        .filter_map(|accepted| {
+            let text = String::from_utf8_lossy(&accepted.payload).into_owned();
+            text.contains("no text").then_some(text)
+        })
+        .collect();
+    assert!(
+        reasons.iter().any(|text| text.contains("\"r\"")),
+        "{reasons:?}"
+    );
+    assert!(rig.board.notes.is_empty());
+    // Once.
+    rig.boot();
+    rig.until_connected();
+    rig.wait(1_000);
+    assert!(!news(&mut rig).iter().any(|(_, state)| state.is_final()));
+}
+
+/// A board without room for notes, or more of them than its flash bears: a message that is
+/// acknowledged, and what became of it is lost with the power.
+#[test]
+fn what_is_not_kept_is_acknowledged_when_it_was_told() {
+    for worn in [true, false] {
+        let mut rig = rig();
+        rig.board.worn = worn;
+        rig.until_connected();
+        rig.latency = 20;
+        let first = if worn { 0 } else { 16 };
+        for n in 0..60 {
+            rig.publish(
+                SET,
+                &format!(r#"{{"id":"{n}","text":""}}"#),
+                Qos::AtLeastOnce,
+            );
+        }
+        let mut told = 0;
+        for _ in 0..20_000 {
+            rig.wait(1);
+            told += news(&mut rig).len();
+            let held = rig.broker.session("kitchen").unwrap().in_flight;
+            let queued = rig.broker.session("kitchen").unwrap().queued;
+            let acknowledged = 60 - held - queued;
+            assert!(acknowledged <= told + first, "{worn} {acknowledged} {told}");
+        }
+        assert_eq!((told, rig.board.notes.len()), (60, 0));
+        // In the long run, one in two minutes is kept.
+        rig.wait(600_000);
+        rig.begin_outage();
+        rig.end_outage();
+        for n in 0..10 {
+            rig.publish(
+                SET,
+                &format!(r#"{{"id":"{n}","text":""}}"#),
+                Qos::AtLeastOnce,
+            );
+        }
+        let most = if worn { 0 } else { 6 };
+        assert!(rig.board.notes.len() <= most, "{:?}", rig.board.notes);
+        rig.wait(1_000);
+        assert_eq!(news(&mut rig).len(), 10);
+        assert_eq!(rig.broker.session("kitchen").unwrap().in_flight, 0);
+    }
+}
+
+/// Power goes at any moment while a message takes the place of another one: one of them is
+/// lost without a word, or told to be replaced and there.
+#[test]
+fn power_goes_while_a_message_is_replaced() {
+    let mut replaced = 0;
+    for power in 0..6 {
+        let mut rig = rig();
+        rig.until_connected();
+        for n in 0..16 {
+            rig.publish(SET, &sent(&n.to_string(), "x"), Qos::ExactlyOnce);
+        }
+        rig.wait(1_000);
+        news(&mut rig);
+        // What it says after the power has gone does not come through.
+        rig.board.power = Some(power);
+        rig.latency = 50;
+        rig.publish(SET, &sent("new", "x"), Qos::AtLeastOnce);
+        rig.wait(60);
+        rig.power_off();
+        rig.board.power = None;
+        rig.boot();
+        rig.until_connected();
+        rig.wait(1_000);
+        let known = known(&mut rig);
+        let ids: Vec<_> = rig
+            .board
+            .letters
+            .values()
+            .map(|(of, _)| of.id.to_string())
+            .collect();
+        assert_eq!(ids.len(), 16, "{power}");
+        for (id, state) in &known {
+            assert_eq!(
+                ids.contains(id),
+                *state == Received,
+                "{power} {id} {state:?}"
+            );
+        }
+        if !ids.contains(&"0".to_owned()) {
+            assert_eq!(known.get("0"), Some(&Replaced), "{power}");
+            replaced += 1;
+        }
+        assert!(rig.board.notes.is_empty(), "{power}");
+    }
+    assert!((1..6).contains(&replaced), "{replaced}");
+}

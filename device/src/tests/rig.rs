@@ -1,7 +1,7 @@
 //! A device, its board, and a broker, with wires between them and a clock that
 //! moves from deadline to deadline.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use aldis_mqtt::{Instant, Network, Session, Transport};
 use aldis_protocol::{Climate, Diag, Lamp, Reading, SensorState};
@@ -11,8 +11,8 @@ use aldis_world::broker::{Accepted, Broker, Config, ConnId, Message};
 use crate::dht::{Frame, Pulse, Wave};
 use crate::screen::Page;
 use crate::{
-    Backlog, Board, Device, Facts, Kept, Letter, Mail, Mark, Memory, Notice, Recalled, Saved,
-    Settings, Vitals,
+    Backlog, Board, Device, Facts, Kept, Letter, Mail, Mark, Memory, Note, Notice, Outgoing,
+    Recalled, Saved, Settings, Vitals,
 };
 
 /// What the sensor does when it is asked.
@@ -57,7 +57,14 @@ pub struct TestBoard {
     /// Readings that outlive the device, if it can keep any.
     pub kept: Option<Vec<Kept>>,
     /// Messages that outlive the device, and what is known of them.
-    pub letters: HashMap<usize, (Letter, Option<Mark>)>,
+    pub letters: BTreeMap<u32, (Letter, Option<Mark>)>,
+    /// What became of others, and messages of the person.
+    pub notes: BTreeMap<u32, Note>,
+    pub outgoing: BTreeMap<u32, Outgoing>,
+    /// Notes cannot be kept.
+    pub worn: bool,
+    /// How many of the next things that are kept are kept: then power has gone.
+    pub power: Option<u32>,
     pub sensor: Sensor,
     pub vitals: Vitals,
     answer: Option<(u64, Vec<Pulse>)>,
@@ -69,6 +76,16 @@ pub struct TestBoard {
 impl TestBoard {
     fn act(&mut self, act: Act) {
         self.acts.push((self.now, act));
+    }
+
+    /// Whether there is power for something to be kept.
+    fn has_power(&mut self) -> bool {
+        match &mut self.power {
+            Some(0) => return false,
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        true
     }
 }
 
@@ -132,12 +149,52 @@ impl Board for TestBoard {
         }
     }
 
-    fn keep_letter(&mut self, place: usize, letter: &Letter) {
-        self.letters.insert(place, (letter.clone(), None));
+    fn keep_letter(&mut self, letter: &Letter) {
+        if self.has_power() {
+            if self.letters.len() == Mail::PLACES {
+                self.letters.pop_first();
+            }
+            self.letters.insert(letter.number, (letter.clone(), None));
+        }
     }
 
-    fn mark_letter(&mut self, place: usize, mark: &Mark) {
-        self.letters.get_mut(&place).unwrap().1 = Some(*mark);
+    fn mark_letter(&mut self, mark: &Mark) {
+        if self.has_power() {
+            self.letters.get_mut(&mark.number).unwrap().1 = Some(*mark);
+        }
+    }
+
+    fn keep_note(&mut self, note: &Note) -> bool {
+        let same = |number: &u32| *number as usize % Mail::NOTES;
+        let taken = self.notes.keys().any(|of| same(of) == same(&note.number));
+        assert!(!taken, "{} of {:?}", note.number, self.notes.keys());
+        let keeps = !self.worn && self.has_power();
+        if keeps {
+            self.notes.insert(note.number, note.clone());
+        }
+        keeps
+    }
+
+    fn forget_note(&mut self, number: u32) {
+        if self.has_power() {
+            self.notes.remove(&number).unwrap();
+        }
+    }
+
+    fn keep_outgoing(&mut self, outgoing: &Outgoing) {
+        let same = |number: &u32| *number as usize % Mail::OUTGOING;
+        let number = outgoing.number;
+        let taken = self.outgoing.keys().any(|of| same(of) == same(&number));
+        assert!(!taken, "{number} of {:?}", self.outgoing.keys());
+        if self.has_power() {
+            self.outgoing.insert(number, outgoing.clone());
+        }
+    }
+
+    fn forget_outgoing(&mut self, number: u32) {
+        if self.has_power() {
+            self.outgoing.remove(&number).unwrap();
+        }
     }
 
     fn vitals(&mut self) -> Vitals {
@@ -256,7 +313,11 @@ impl<const N: usize> Rig<N> {
                 acts: Vec::new(),
                 saved: Saved::default(),
                 kept: None,
-                letters: HashMap::new(),
+                letters: BTreeMap::new(),
+                notes: BTreeMap::new(),
+                outgoing: BTreeMap::new(),
+                worn: false,
+                power: None,
                 sensor: Sensor::Good,
                 vitals: Vitals::default(),
                 answer: None,
@@ -295,8 +356,14 @@ impl<const N: usize> Rig<N> {
             now,
             &mut self.board,
         ));
-        for (&place, (letter, mark)) in &self.board.letters {
-            device.recall_letter(place, letter.clone(), *mark);
+        for (letter, mark) in self.board.letters.values() {
+            device.recall_letter(letter.clone(), *mark);
+        }
+        for note in self.board.notes.values().rev() {
+            device.recall_note(note.clone());
+        }
+        for outgoing in self.board.outgoing.values().rev() {
+            device.recall_outgoing(outgoing.clone());
         }
         for recalled in self.board.recalled() {
             device.recall(recalled);

@@ -21,6 +21,9 @@ use super::faults::Active;
 use super::home::{Names, Router, Wifi};
 use super::tcp::{Leaving, Tcp};
 
+/// How many pages a device's flash has: enough that each message, note and reading has room.
+const PAGES: usize = 12;
+
 /// A clock that is not quite right.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Clock {
@@ -160,11 +163,7 @@ impl Node {
             (true, 6) => 5,
             _ => 15,
         };
-        let pages = match plan.devices > 100 {
-            true => 6,
-            false => 12,
-        };
-        let flash = SharedFlash(Rc::new(RefCell::new(Flash::new(pages))));
+        let flash = SharedFlash(Rc::new(RefCell::new(Flash::new(PAGES))));
         let witness = Witness::new(index as u32, confirm, plan.policy, log.clone());
         let between = if random { rng.below(3) } else { 0 };
         let routers = (0..between).map(|_| Router {
@@ -200,7 +199,7 @@ impl Node {
                 interval_ms: plan.interval_ms.unwrap_or(interval_ms),
                 keep_alive_s,
                 dawdles: index.is_multiple_of(3),
-                pages: pages as u32,
+                pages: PAGES as u32,
                 // Two and two talk to each other, but for some.
                 peer: (index % 6 < 4).then(|| format!("d{}", index ^ 1)),
                 display: index % 4 != 3,

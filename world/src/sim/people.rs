@@ -429,7 +429,7 @@ impl World {
             node.heard_at = self.now;
             let witness = &mut node.env.side.borrow_mut().witness;
             witness.now = self.now;
-            witness.sent(to, id, letter.text);
+            witness.sent(to, id);
         }
         let Some(index) = self.nodes.iter().position(|node| node.id == to) else {
             return;

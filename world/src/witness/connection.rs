@@ -1,9 +1,14 @@
 //! The connection: attempts, packets, and whether a silent broker is noticed.
 
+use aldis_mqtt::Cause;
+
 use super::Witness;
 use crate::frames::Frames;
 use crate::invariant::Invariant;
-use crate::log::{What, Why};
+use crate::log::What;
+
+/// A connection that ends so soon may have been ended by another client.
+const BRIEF_MS: u64 = 11_000;
 
 impl Witness {
     /// A connection is to be opened.
@@ -63,14 +68,28 @@ impl Witness {
         // The broker keeps the session for an hour. One that it calls present after that was begun
         // by an attempt whose answer did not come through.
         let expired = self.now.saturating_sub(self.outage_at) > 3_590_000;
+        if std::mem::take(&mut self.doubt) {
+            self.doubt_messages();
+        }
         if self.first_connection || expired {
             self.first_connection = false;
             self.forgive();
         }
     }
 
-    pub fn lost(&mut self, why: Why) {
-        self.say(What::Lost(why));
+    /// The connection is open.
+    pub fn opened(&mut self) {
+        self.say(What::Opened);
+        self.opened = true;
+    }
+
+    pub fn lost(&mut self, cause: Cause) {
+        self.say(What::Lost(cause.into()));
+        // As the session sees it: a new one may have been begun, by another client or by an
+        // attempt whose answer did not come, and would be called present.
+        let brief = self.connected && self.now - self.connected_at <= BRIEF_MS;
+        let unheard = std::mem::take(&mut self.opened) && !self.connected;
+        self.doubt |= brief || unheard || cause == Cause::TakenOver;
         if self.connected {
             self.connected = false;
             self.outage_at = self.now;

@@ -1,8 +1,8 @@
 //! Messages: what came of those that the broker holds, what is kept, and what is told of it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use aldis_device::{Letter, Mail, Mark};
+use aldis_device::{Letter, Mail, Mark, Note, Outgoing as Sent};
 use aldis_protocol::MessageState;
 
 use super::Witness;
@@ -12,7 +12,7 @@ use crate::log::{What, short};
 /// How long something of a message may be on its way in calm, in milliseconds.
 const ON_ITS_WAY_MS: u64 = 60_000;
 
-/// How many ids of messages to other devices are remembered.
+/// How many ids of messages to other devices are remembered, and how many reports.
 const REMEMBERED: usize = 64;
 
 /// What a sender calls a message, and who it says it is.
@@ -68,6 +68,28 @@ struct Record {
     told: Option<(MessageState, u64)>,
     /// The broker took no report of it.
     untellable: bool,
+    noted: Noted,
+    /// What became of others of this name before it, which may still be told.
+    earlier: Vec<MessageState>,
+}
+
+/// Whether the flash has what became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Noted {
+    No,
+    Kept,
+    /// Power went while it was written.
+    Perhaps,
+}
+
+impl Noted {
+    const fn new(done: bool, power: bool) -> Self {
+        match (done, power) {
+            (_, false) => Self::Perhaps,
+            (true, true) => Self::Kept,
+            (false, true) => Self::No,
+        }
+    }
 }
 
 /// A place in the flash: what is in it, and what may be, where power went while it was written.
@@ -90,19 +112,26 @@ impl Place {
 }
 
 /// A message that was refused and that nobody can name.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Nameless {
     at: u64,
     /// The packet that it came in, until that is acknowledged.
     packet: Option<u16>,
+    /// What the device calls it, as soon as that is known.
+    id: Option<String>,
+    noted: Noted,
 }
 
-/// A message to another device, that a person wants to be sent.
+/// A message to another device that a person chose, until the flash is to forget it.
 #[derive(Clone, Debug)]
 struct Outgoing {
+    number: u32,
+    id: String,
     to: String,
-    text: String,
     at: u64,
+    kept: Noted,
+    /// Since when the broker has it.
+    came_at: Option<u64>,
 }
 
 /// What a message says, as far as it matters here.
@@ -119,14 +148,17 @@ pub(super) struct Messages {
     due: Vec<Due>,
     pub(super) coming: Vec<Coming>,
     records: Vec<Record>,
-    /// What the device has, by its places.
-    held: [Option<Name>; Mail::PLACES],
+    /// What the device has, by its number.
+    held: BTreeMap<u32, Name>,
     flash: Vec<Place>,
     recalled: Vec<(usize, Letter, Option<Mark>)>,
     /// Since when a report of each message is owed that nobody could name.
     nameless: VecDeque<Nameless>,
+    /// The last states that were told, of late.
+    told: VecDeque<(String, MessageState)>,
     outgoing: Vec<Outgoing>,
-    sent: VecDeque<String>,
+    /// The ids of messages that came to the broker, and whether the device knows that for good.
+    sent: VecDeque<(String, bool)>,
 }
 
 impl Default for Messages {
@@ -135,10 +167,11 @@ impl Default for Messages {
             due: Vec::new(),
             coming: Vec::new(),
             records: Vec::new(),
-            held: [const { None }; Mail::PLACES],
+            held: BTreeMap::new(),
             flash: vec![Place::default(); Mail::PLACES],
             recalled: Vec::new(),
             nameless: VecDeque::new(),
+            told: VecDeque::new(),
             outgoing: Vec::new(),
             sent: VecDeque::new(),
         }
@@ -151,13 +184,28 @@ impl Messages {
     }
 
     fn holds(&self, name: &Name) -> bool {
-        self.held.iter().flatten().any(|held| held == name)
+        self.held.values().any(|held| held == name)
+    }
+
+    /// Of what is told nothing is to be known any more, unless it is still here.
+    fn tidy(&mut self) {
+        let (held, coming) = (&self.held, &self.coming);
+        self.records.retain(|record| {
+            !record.is_done()
+                || held.values().any(|held| *held == record.name)
+                || coming.iter().any(|coming| coming.is(&record.name))
+        });
     }
 
     /// Something new is known of a message; what was known before of another one of its name is
     /// of no interest any more.
     fn begin(&mut self, name: Name, text: &str, ended: Option<MessageState>, now: u64) {
-        self.records.retain(|record| record.name != name);
+        let mut earlier = Vec::new();
+        if let Some(at) = self.records.iter().position(|of| of.name == name) {
+            let before = self.records.remove(at);
+            earlier = before.earlier;
+            earlier.extend(before.ended);
+        }
         self.records.push(Record {
             name,
             text: text.to_owned(),
@@ -166,6 +214,8 @@ impl Messages {
             changed_at: now,
             told: None,
             untellable: false,
+            noted: Noted::No,
+            earlier,
         });
     }
 
@@ -194,19 +244,27 @@ impl Witness {
         for due in &mut self.messages.due {
             due.forgiven = true;
         }
-        self.messages.outgoing.clear();
-        self.messages.sent.clear();
+        self.doubt_messages();
+    }
+
+    /// What the device had sent may come again, unless it knows that it came.
+    pub(super) fn doubt_messages(&mut self) {
+        self.messages.sent.retain(|(_, finished)| *finished);
     }
 
     /// The chip starts: what it had in its memory is gone.
     pub(super) fn messages_start(&mut self) {
         let messages = &mut self.messages;
         messages.coming.clear();
-        messages.nameless.clear();
+        messages.nameless.retain(|of| of.noted == Noted::Kept);
+        for refused in &mut messages.nameless {
+            refused.packet = None;
+        }
+        messages.outgoing.retain(|of| of.kept == Noted::Kept);
         messages.recalled.clear();
     }
 
-    /// The flash has this message.
+    /// The flash has this message, in this place.
     pub fn letter_recalled(&mut self, place: usize, letter: &Letter, mark: Option<Mark>) {
         self.messages.recalled.push((place, letter.clone(), mark));
     }
@@ -215,7 +273,7 @@ impl Witness {
     pub(super) fn letters_recalled(&mut self) {
         let recalled = std::mem::take(&mut self.messages.recalled);
         let mut wrong = None;
-        let mut held = [const { None }; Mail::PLACES];
+        let mut held = Vec::new();
         let now = self.now;
         for (place, at) in self.messages.flash.iter_mut().enumerate() {
             let found = recalled.iter().find(|(of, ..)| *of == place);
@@ -257,24 +315,27 @@ impl Witness {
                 doubtful,
                 ..Place::default()
             };
-            held[place] = letter.map(|letter| {
-                let name = Name {
-                    id: letter.id.to_string(),
-                    from: letter.from.to_string(),
-                };
-                (name, letter.text.to_string(), state)
-            });
+            held.extend(letter.map(|letter| {
+                (
+                    letter.number,
+                    Name::of(letter),
+                    letter.text.to_string(),
+                    state,
+                )
+            }));
         }
         let messages = &mut self.messages;
-        messages
-            .records
-            .retain(|record| held.iter().flatten().any(|(name, ..)| *name == record.name));
-        for (name, text, state) in held.iter().flatten() {
+        messages.records.retain(|record| {
+            let is_owed = record.noted == Noted::Kept && !record.untellable;
+            is_owed || held.iter().any(|(_, name, ..)| *name == record.name)
+        });
+        for (_, name, text, state) in &held {
             if messages.record(name).is_none() {
                 messages.begin(name.clone(), text, None, now);
             }
             if let Some(record) = messages.record(name) {
                 record.ended = state.filter(|state| state.is_final());
+                record.noted = Noted::No;
                 record.changed_at = now;
                 if record.told.is_some() {
                     // The question is forgotten, what was told is not.
@@ -282,7 +343,8 @@ impl Witness {
                 }
             }
         }
-        messages.held = held.map(|held| held.map(|(name, ..)| name));
+        let names = held.into_iter().map(|(number, name, ..)| (number, name));
+        messages.held = names.collect();
         if let Some(detail) = wrong {
             self.violate(Invariant::MessagesKept, detail);
         }
@@ -323,6 +385,8 @@ impl Witness {
             None if refused => messages.nameless.push_back(Nameless {
                 at,
                 packet: Some(packet),
+                id: None,
+                noted: Noted::No,
             }),
             None => {}
             Some(id) => {
@@ -364,6 +428,8 @@ impl Witness {
         self.messages.nameless.push_back(Nameless {
             at: self.now,
             packet: None,
+            id: None,
+            noted: Noted::No,
         });
     }
 
@@ -396,14 +462,7 @@ impl Witness {
     }
 
     /// The flash is to keep a message in the place of another one.
-    pub fn keeps_letter(
-        &mut self,
-        place: usize,
-        slot: Option<usize>,
-        letter: &Letter,
-        done: bool,
-        power: bool,
-    ) {
+    pub fn keeps_letter(&mut self, slot: Option<usize>, letter: &Letter, done: bool, power: bool) {
         if !self.powered {
             return;
         }
@@ -420,10 +479,31 @@ impl Witness {
                 }
             }
         }
-        self.messages.held[place] = Some(Name {
-            id: letter.id.to_string(),
-            from: letter.from.to_string(),
-        });
+        let held = &mut self.messages.held;
+        if held.len() == Mail::PLACES {
+            held.pop_first();
+        }
+        held.insert(letter.number, Name::of(letter));
+    }
+
+    /// The flash is to keep what became of a message that is not here, or not any more.
+    pub fn keeps_note(&mut self, note: &Note, done: bool, power: bool) {
+        if !self.powered {
+            return;
+        }
+        let noted = Noted::new(done, power);
+        let messages = &mut self.messages;
+        let mut records = messages.records.iter_mut().rev();
+        let record = records.find(|of| of.name.id == *note.id && of.ended == Some(note.state));
+        let mut nameless = messages.nameless.iter_mut().rev();
+        if let Some(record) = record {
+            record.noted = noted;
+        } else if let Some(refused) = nameless.find(|of| of.id.is_none())
+            && note.state == MessageState::Refused
+        {
+            refused.id = Some(note.id.to_string());
+            refused.noted = noted;
+        }
     }
 
     /// The flash is to keep what became of a message.
@@ -460,10 +540,10 @@ impl Witness {
     /// The device acknowledges what came in this packet.
     pub(super) fn acknowledges(&mut self, packet: u16) {
         let coming = &mut self.messages.coming;
-        let Some(at) = coming.iter().position(|coming| coming.packet == packet) else {
+        let Some(place) = coming.iter().position(|coming| coming.packet == packet) else {
             return;
         };
-        let Coming { at, what, .. } = coming.remove(at);
+        let Coming { at, what, .. } = coming.remove(place);
         match what {
             Arrived::Command(id) => self.command_acknowledged(&id),
             Arrived::Message {
@@ -471,8 +551,14 @@ impl Witness {
                 refused: true,
                 ..
             } => {
-                for refused in &mut self.messages.nameless {
-                    refused.packet = refused.packet.filter(|of| *of != packet);
+                let mut nameless = self.messages.nameless.iter_mut();
+                if let Some(refused) = nameless.find(|of| of.packet == Some(packet)) {
+                    refused.packet = None;
+                    if refused.noted == Noted::No {
+                        let detail = "a message without an id is acknowledged, and that it was \
+                                      refused is neither kept nor told";
+                        self.violate(Invariant::MessagesHaveAState, detail.to_owned());
+                    }
                 }
             }
             Arrived::Message { name: None, .. } => {
@@ -490,8 +576,24 @@ impl Witness {
                     self.violate(Invariant::MessagesKept, detail);
                 }
                 let name = Name { id, from };
+                let held = self.messages.holds(&name);
+                // What is known is of the last that has come.
+                let mut later = self.messages.coming.iter().skip(place);
+                let is_last = !later.any(|coming| coming.is(&name));
                 match self.messages.record(&name) {
-                    Some(record) => record.asked_at = Some(at),
+                    Some(record) => {
+                        record.asked_at = Some(at);
+                        let unsaid = record.noted == Noted::No && record.untold(Some(at)).is_some();
+                        if record.ended.is_some() && unsaid && !held && is_last {
+                            let (id, ended) = (&name.id, record.ended);
+                            let detail = format!(
+                                "message {id} is acknowledged, and that it is {ended:?} is \
+                                 neither kept nor told"
+                            );
+                            self.violate(Invariant::MessagesHaveAState, detail);
+                        }
+                        self.messages.tidy();
+                    }
                     None => {
                         let id = &name.id;
                         let detail = format!("message {id} is acknowledged, and not taken in");
@@ -525,50 +627,98 @@ impl Witness {
             let mut records = messages.records.iter_mut().rev();
             records.find(|record| record.name.id == id)
         });
+        let mut untrue = None;
         match named {
-            Some(record) => record.told = Some((state, now)),
+            Some(record) => {
+                record.told = Some((state, now));
+                let told = messages.told.iter();
+                let mut known = told.map(|(id, state)| (id, *state));
+                let was_told = known.any(|told| told == (&record.name.id, state));
+                let is_true = record.ended == Some(state) || record.earlier.contains(&state);
+                if state.is_final() && !is_true && !was_told {
+                    untrue = Some(format!(
+                        "message {} is {:?}, and is told as {state:?}",
+                        record.name.id, record.ended
+                    ));
+                }
+            }
             None if state == MessageState::Refused => {
-                messages.nameless.pop_front();
+                let nameless = &mut messages.nameless;
+                let known = nameless.iter().position(|of| of.id.as_deref() == id);
+                let other = || nameless.iter().position(|of| of.id.is_none());
+                if let Some(at) = known.or_else(other) {
+                    nameless.remove(at);
+                }
             }
             None => {}
         }
-        let held = &messages.held;
-        messages.records.retain(|record| {
-            let done = record.told.is_some_and(|(state, at)| {
-                state.is_final() && record.ended == Some(state) && record.asked_at <= Some(at)
-            });
-            !done || held.iter().flatten().any(|held| *held == record.name)
-        });
+        messages.tidy();
+        if let Some(id) = id.filter(|_| state.is_final()) {
+            if messages.told.len() == REMEMBERED {
+                messages.told.pop_front();
+            }
+            messages.told.push_back((id.to_owned(), state));
+        }
+        if let Some(detail) = untrue {
+            self.violate(Invariant::MessagesHaveAState, detail);
+        }
     }
 
-    /// A person at the device sends a message to another one.
-    pub fn sends(&mut self, to: &str, text: &str) {
+    /// The flash is to keep a message to another device, which a person chose.
+    pub fn keeps_outgoing(&mut self, outgoing: &Sent, done: bool, power: bool) {
         if !self.powered {
             return;
         }
-        self.say(What::Letter("is sent to another", short(to)));
+        self.say(What::Letter("is chosen for another", short(&outgoing.to)));
         let at = self.now;
         self.messages.outgoing.push(Outgoing {
-            to: to.to_owned(),
-            text: text.to_owned(),
+            number: outgoing.number,
+            id: outgoing.id.to_string(),
+            to: outgoing.to.to_string(),
             at,
+            kept: Noted::new(done, power),
+            came_at: None,
         });
     }
 
-    /// The broker has a message of the device's to another one.
-    pub fn sent(&mut self, to: &str, id: &str, text: &str) {
+    /// The flash is to forget it.
+    pub fn forgets_outgoing(&mut self, number: u32, done: bool, power: bool) {
+        if !self.powered {
+            return;
+        }
         let messages = &mut self.messages;
-        if messages.sent.iter().any(|sent| sent == id) {
+        let mut outgoing = messages.outgoing.iter();
+        let Some(at) = outgoing.position(|of| of.number == number) else {
+            return;
+        };
+        let Outgoing {
+            id, to, came_at, ..
+        } = messages.outgoing.remove(at);
+        if came_at.is_none() {
+            let detail = format!("message {id} to {to} is forgotten, and not at the broker");
+            return self.violate(Invariant::MessagesArrive, detail);
+        }
+        let mut sent = messages.sent.iter_mut();
+        if let Some((_, finished)) = sent.find(|(sent, _)| *sent == id) {
+            *finished = done && power;
+        }
+    }
+
+    /// The broker has a message of the device's to another one.
+    pub fn sent(&mut self, to: &str, id: &str) {
+        self.say(What::Letter("comes to the broker for another", short(to)));
+        let messages = &mut self.messages;
+        if messages.sent.iter().any(|(sent, _)| sent == id) {
             let detail = format!("message {id} to {to} came to the broker twice");
             return self.violate(Invariant::MessagesArrive, detail);
         }
         if messages.sent.len() == REMEMBERED {
             messages.sent.pop_front();
         }
-        messages.sent.push_back(id.to_owned());
-        let mut outgoing = messages.outgoing.iter();
-        if let Some(at) = outgoing.position(|sent| sent.to == to && sent.text == text) {
-            messages.outgoing.remove(at);
+        messages.sent.push_back((id.to_owned(), false));
+        let now = self.now;
+        for outgoing in messages.outgoing.iter_mut().filter(|of| of.id == id) {
+            outgoing.came_at = outgoing.came_at.or(Some(now));
         }
     }
 
@@ -581,7 +731,7 @@ impl Witness {
     /// What the device has: from whom, what it says, and what was told of it.
     pub fn letters(&self) -> Vec<(String, String, Option<MessageState>)> {
         let messages = &self.messages;
-        let held = messages.held.iter().flatten();
+        let held = messages.held.values();
         held.filter_map(|name| {
             let mut records = messages.records.iter();
             let record = records.find(|record| record.name == *name)?;
@@ -608,13 +758,23 @@ impl Witness {
             );
             return self.violate(Invariant::MessagesArrive, detail);
         }
-        if let Some(sent) = messages.outgoing.iter().find(|sent| late(sent.at)) {
-            let detail = format!(
-                "a message to {} is on its way since {} ms",
-                sent.to,
-                now - sent.at
-            );
-            return self.violate(Invariant::MessagesArrive, detail);
+        for Outgoing {
+            id,
+            to,
+            at,
+            came_at,
+            ..
+        } in &messages.outgoing
+        {
+            let (what, since) = match came_at {
+                Some(at) => ("came to the broker, and is not forgotten after", at),
+                None => ("is on its way since", at),
+            };
+            if late(*since) {
+                let ms = now - since;
+                let detail = format!("message {id} to {to} {what} {ms} ms");
+                return self.violate(Invariant::MessagesArrive, detail);
+            }
         }
         let since = self.connected_at;
         let mut coming = messages.coming.iter();
@@ -649,7 +809,36 @@ impl Witness {
     }
 }
 
+impl Coming {
+    /// Whether it is a message of this name.
+    fn is(&self, name: &Name) -> bool {
+        match &self.what {
+            Arrived::Message {
+                name: Some((id, from)),
+                ..
+            } => *id == name.id && *from == name.from,
+            _ => false,
+        }
+    }
+}
+
+impl Name {
+    fn of(letter: &Letter) -> Self {
+        Self {
+            id: letter.id.to_string(),
+            from: letter.from.to_string(),
+        }
+    }
+}
+
 impl Record {
+    /// Its last state was told, since it came last.
+    fn is_done(&self) -> bool {
+        self.told.is_some_and(|(state, at)| {
+            state.is_final() && self.ended == Some(state) && self.asked_at <= Some(at)
+        })
+    }
+
     /// What of it is not told, or not so.
     fn untold(&self, asked_at: Option<u64>) -> Option<String> {
         if self.untellable {

@@ -134,6 +134,10 @@ pub(crate) struct Witness {
     pub changed_at: u64,
 
     pub connected: bool,
+    /// There is a connection on which CONNACK did not come.
+    opened: bool,
+    /// The session may be another's than the device's, if the broker has one.
+    doubt: bool,
     pub connected_at: u64,
     first_connection: bool,
     keep_alive_ms: u64,
@@ -188,6 +192,8 @@ impl Witness {
             sensor_state: None,
             changed_at: 0,
             connected: false,
+            opened: false,
+            doubt: false,
             connected_at: 0,
             first_connection: true,
             keep_alive_ms: 15_000,
@@ -221,6 +227,8 @@ impl Witness {
         self.recalled.clear();
         self.sensor_state = None;
         self.connected = false;
+        self.opened = false;
+        self.doubt = false;
         self.first_connection = true;
         self.truth = None;
         self.ids_start();

@@ -36,6 +36,7 @@ fn runs_that_once_failed() {
         (60_214, 10, 6),
         (60_264, 10, 73),
         (60_685, 10, 68),
+        (7_200_070, 4, 71),
     ] {
         holds(Plan::new(seed, devices, hours * HOUR));
     }
