@@ -180,8 +180,8 @@ impl<'a> MorseHeard<'a> {
 /// The payload of `answer`, or of the response topic: what became of a command with an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer<'a> {
-    /// The command's id.
-    pub id: &'a str,
+    /// The command's id; it may have none where the asker named a response topic.
+    pub id: Option<&'a str>,
     /// Done, or why not.
     pub outcome: Result<(), &'a str>,
 }
@@ -199,7 +199,7 @@ impl<'a> Answer<'a> {
     pub fn encode(&self, buffer: &mut [u8]) -> Result<usize, BufferTooSmall> {
         let mut writer = Writer::new(buffer);
         let mut object = Object::new(&mut writer);
-        object.text("id", Some(self.id));
+        object.text("id", self.id);
         object.bool("done", self.outcome.is_ok());
         object.text("reason", self.outcome.err());
         object.end();
@@ -227,7 +227,7 @@ impl<'a> Answer<'a> {
         })?;
         let id = scratch::id(id, &mut scratch.id).map_err(|_| DecodeError::Value("id"))?;
         Ok(Self {
-            id: id.ok_or(DecodeError::Missing("id"))?,
+            id,
             outcome: match done.ok_or(DecodeError::Missing("done"))? {
                 true => Ok(()),
                 false => Err(scratch::remark(reason, &mut scratch.text).unwrap_or_default()),
@@ -360,19 +360,19 @@ mod tests {
                 r#"{"id":"7","done":false,"reason":"no lamp"}"#,
             ),
         ] {
-            let answer = Answer { id: "7", outcome };
+            let id = Some("7");
+            let answer = Answer { id, outcome };
             let len = answer.encode(&mut buffer).unwrap();
             assert_eq!(core::str::from_utf8(&buffer[..len]), Ok(text));
             assert_eq!(Answer::decode(&buffer[..len], &mut scratch), Ok(answer));
         }
         let decoded = Answer::decode(br#"{"done":false,"id":"7","x":1}"#, &mut scratch);
         let failed = Answer {
-            id: "7",
+            id: Some("7"),
             outcome: Err(""),
         };
         assert_eq!(decoded, Ok(failed));
         for (payload, error) in [
-            (r#"{"done":true}"#, DecodeError::Missing("id")),
             (r#"{"id":"7"}"#, DecodeError::Missing("done")),
             (r#"{"id":7,"done":true}"#, DecodeError::Value("id")),
             (r#"{"id":"7","done":"true"}"#, DecodeError::Value("done")),
@@ -382,7 +382,7 @@ mod tests {
             assert_eq!(decoded, Err(error), "{payload}");
         }
         let longest = Answer {
-            id: &"\"".repeat(message::MAX_MESSAGE_ID_LEN),
+            id: Some(&"\"".repeat(message::MAX_MESSAGE_ID_LEN)),
             outcome: Err(Reason::Id.as_str()),
         };
         assert_eq!(longest.encode(&mut buffer), Ok(Answer::MAX_LEN));

@@ -88,7 +88,8 @@ impl<'a> Message<'a> {
         let mut object = Object::new(&mut writer);
         object.text("id", self.id);
         object.text("from", self.from);
-        object.text("text", Some(self.text));
+        // Carriage returns are not kept, and do not count.
+        object.parts("text", self.text.split('\r'));
         object.number("expires_s", self.expires_s.map(u64::from));
         if self.priority != Priority::Normal {
             object.text("priority", Some(self.priority.as_str()));
@@ -489,6 +490,15 @@ mod tests {
         let len = message.encode(&mut payload).unwrap();
         let mut scratch = Scratch::new();
         assert_eq!(Message::decode(&payload[..len], &mut scratch), Ok(message));
+        let returns = "\r".repeat(2 * MAX_TEXT_LEN) + &text;
+        let returned = Message {
+            text: &returns,
+            ..message
+        };
+        assert_eq!(
+            (returned.check(), returned.encode(&mut payload)),
+            (Ok(()), Ok(len))
+        );
         let low = Message {
             priority: Priority::Low,
             ..message

@@ -42,6 +42,16 @@ impl<'w, 'b> Object<'w, 'b> {
         }
     }
 
+    /// A text in parts.
+    pub fn parts<'t>(&mut self, key: &str, parts: impl Iterator<Item = &'t str>) {
+        let writer = self.key(key);
+        writer.str("\"");
+        for part in parts {
+            writer.escaped(part);
+        }
+        writer.str("\"");
+    }
+
     pub fn object(&mut self, key: &str, fields: impl FnOnce(&mut Object<'_, 'b>)) {
         let mut object = Object::new(self.key(key));
         fields(&mut object);

@@ -75,12 +75,16 @@ impl<'a> Writer<'a> {
 
     /// A JSON string with its quotes.
     pub fn quoted(&mut self, text: &str) -> &mut Self {
+        self.str("\"").escaped(text).str("\"")
+    }
+
+    /// What is between the quotes of a JSON string.
+    pub fn escaped(&mut self, text: &str) -> &mut Self {
         const HEX: [&str; 16] = [
             "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "a", "b", "c", "d", "e", "f",
         ];
         let hex = |digit: u8| HEX.get(usize::from(digit)).copied().unwrap_or_default();
         let special = |byte: &u8| matches!(byte, b'"' | b'\\' | ..=0x1f);
-        self.str("\"");
         let mut rest = text.as_bytes();
         while let Some(at) = rest.iter().position(special) {
             let (plain, behind) = rest.split_at_checked(at).unwrap_or_default();
@@ -96,7 +100,7 @@ impl<'a> Writer<'a> {
             };
             rest = behind;
         }
-        self.bytes(rest).str("\"")
+        self.bytes(rest)
     }
 }
 

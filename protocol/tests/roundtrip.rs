@@ -295,7 +295,7 @@ proptest! {
         }
 
         let outcome = if done { Ok(()) } else { Err("it's \"busy\"") };
-        let answer = Answer { id: &id, outcome };
+        let answer = Answer { id: Some(&id), outcome };
         let payload = encode(|buffer| answer.encode(buffer));
         prop_assert_eq!(Answer::decode(&payload, &mut scratch), Ok(answer));
         for end in 0..payload.len() {

@@ -219,11 +219,11 @@ pub async fn run<H: Hardware, S: Sensor, F: NorFlash, I: I2c, B: Button>(
     let screen = Screen::new(&memory.frame);
     let mut draw_at = now;
     let network = start.config.wifi.map(|wifi| wifi.ssid);
-    let edges = Channel::<NoopRawMutex, bool, EDGES>::new();
+    let edges = Channel::<NoopRawMutex, (bool, Instant), EDGES>::new();
     let pressing = async {
         loop {
             let pressed = button.edge().await;
-            edges.send(pressed).await;
+            edges.send((pressed, EmbassyClock.now())).await;
         }
     };
     let showing = async {
@@ -261,6 +261,9 @@ pub async fn run<H: Hardware, S: Sensor, F: NorFlash, I: I2c, B: Button>(
                 let pulses = pulses.borrow();
                 device.measured(pulses.get(..len).unwrap_or(&[]), now, &mut board);
             }
+            while let Ok((pressed, at)) = edges.try_receive() {
+                device.button(pressed, at);
+            }
             contact.look(session, &mut board, now);
             let deadline = device.run(session, now, &mut board);
             if core::mem::take(&mut board.measure) {
@@ -281,6 +284,8 @@ pub async fn run<H: Hardware, S: Sensor, F: NorFlash, I: I2c, B: Button>(
                     broker: host,
                 };
                 draw_at = screen.draw(&device.view(&facts, now), now);
+                // What was seen until now was the page before.
+                glass.drawn.reset();
                 glass.changed.signal(());
             }
             let deadline = deadline.min(contact.look_at).min(draw_at);
@@ -307,7 +312,7 @@ pub async fn run<H: Hardware, S: Sensor, F: NorFlash, I: I2c, B: Button>(
                     let pulses = pulses.get(..len).unwrap_or(&[]);
                     device.measured(pulses, EmbassyClock.now(), &mut board);
                 }
-                Either4::Third(pressed) => device.button(pressed, EmbassyClock.now()),
+                Either4::Third((pressed, at)) => device.button(pressed, at),
                 Either4::Fourth(embassy_futures::select::Either::First(())) => {}
                 Either4::Fourth(embassy_futures::select::Either::Second(())) => {
                     device.drawn(EmbassyClock.now());

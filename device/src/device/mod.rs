@@ -353,7 +353,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
                 board.notice(Notice::Ignored { topic, why });
                 self.counters.too_large();
                 if self.settings.topics.parse(topic) == Some(Topic::MessageSet) {
-                    let refused = obey::refused(self.own_id(""), reason);
+                    let refused = obey::refused(self.own_id(), reason);
                     self.note(refused, Promise::None, now, board);
                 }
             }
@@ -438,11 +438,14 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             };
             self.give_up(seq, why, board);
         }
+        let offline = matches!(self.stopping, Stopping::Published(offline, _) if offline == id);
         let topic = match self.told(id, now, board) {
             Some(topic) => topic,
             None if reading.is_some() => Topic::Climate,
-            None => Topic::Status,
+            None if offline => Topic::Status,
+            None => Topic::MorseHeard,
         };
+        let peer = self.mail.outgoing.going(id).map(|going| going.to.clone());
         // Perhaps the broker passed it on: who gets it twice knows its id.
         let again = matches!(reason, Dropped::SessionLost) && self.mail.outgoing.again(id);
         if !again && self.mail.outgoing.ended(id) {
@@ -451,7 +454,10 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
         }
         if let Dropped::Refused(reason) = reason {
             let mut name = [0; MAX_LEN];
-            let topic = self.topic(topic, &mut name);
+            let topic = match peer {
+                Some(peer) => self.inbox(&peer, &mut name).unwrap_or_default(),
+                None => self.topic(topic, &mut name),
+            };
             board.notice(Notice::Refused { topic, reason });
         }
     }

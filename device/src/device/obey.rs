@@ -15,6 +15,8 @@ use crate::{Board, GivenUp, Notice};
 
 /// Why a text that is played ends before its end.
 const INTERRUPTED: &str = "interrupted";
+/// Why who asks for it as well is not answered at its end.
+const PLAYING: &str = "it is playing for somebody else";
 
 /// What an event asks the device to do, in [`Device::react`].
 #[derive(Clone, Debug, Default)]
@@ -158,14 +160,13 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
             Err(refused) => refused.id,
         };
         let mut asker = Asker::new(id, message.properties);
-        let id = match &asker.id {
-            Some(id) => id.clone(),
-            None => self.own_id(""),
-        };
-        if asker.topic.is_none() {
-            // Its state is the answer.
-            asker.id = None;
+        let given = asker.id.take();
+        let known = given.is_some();
+        let id = given.unwrap_or_else(|| self.free_id());
+        if asker.topic.is_some() {
+            asker.id = Some(id.clone());
         }
+        // Else its state is the answer.
         let mut letter = match decoded {
             Ok(message) => message,
             Err(aldis_protocol::Refused { reason, .. }) => {
@@ -181,7 +182,8 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
                 letter.expires_s = Some(letter.expires_s.map_or(left, |of| of.min(left)));
             }
         }
-        if let Some(place) = self.mail.letters.find(&id, letter.from.unwrap_or_default()) {
+        let before = self.mail.letters.find(&id, letter.from.unwrap_or_default());
+        if let Some(place) = before.filter(|_| known) {
             self.mail.letters.tell_again(place);
             let why = "it came before";
             board.notice(Notice::Ignored { topic, why });
@@ -257,9 +259,12 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
             && let Some(playing) = &mut self.playing
             && playing.hash == hash
         {
-            // It is told at the end.
-            playing.asker = asker;
-            return;
+            // It is told at the end, to one of those who ask.
+            if playing.asker.topic == asker.topic {
+                playing.asker = asker;
+                return;
+            }
+            return self.answer(&asker, Err(PLAYING), now);
         }
         let set = match decoded {
             Ok(set) => set,
@@ -272,6 +277,11 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
         if set.text.is_empty() {
             if self.lights.stop() {
                 self.played(Err(INTERRUPTED), now, board);
+            }
+            if let Some(hash) = hash {
+                // A later text is not to be stopped when this comes once more.
+                self.saved.recent.remember(hash, true);
+                board.save(&self.saved);
             }
             self.answer(&asker, Ok(()), now);
             return self.shine(now, board);
@@ -323,12 +333,22 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
     }
 
     /// An id of the device's own: `3-17`, the start and a number.
-    pub(super) fn own_id(&mut self, prefix: &str) -> Id {
+    pub(super) fn own_id(&mut self) -> Id {
         use core::fmt::Write as _;
         self.named = self.named.wrapping_add(1);
         let mut id = Id::new();
         // It has room for more.
-        let _ = write!(id, "{prefix}{}-{}", self.saved.boot, self.named);
+        let _ = write!(id, "{}-{}", self.saved.boot, self.named);
+        id
+    }
+
+    /// An id of the device's own that no message has.
+    fn free_id(&mut self) -> Id {
+        let mut id = self.own_id();
+        // One that is kept may be of a start that nobody remembers.
+        while self.mail.letters.has_id(&id) {
+            id = self.own_id();
+        }
         id
     }
 
@@ -429,13 +449,20 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
 
     /// A message was read, or is of no interest any more.
     pub(super) fn ended(&mut self, place: usize, now: Instant, board: &mut impl Board) {
+        self.keep_mark(place, now, board);
         if let Some(entry) = self.mail.letters.get(place) {
             let mark = entry.mark(now);
-            board.mark_letter(&mark);
             board.notice(Notice::MessageState {
                 id: &entry.letter.id,
                 state: mark.state,
             });
+        }
+    }
+
+    /// The board keeps what became of a message.
+    pub(super) fn keep_mark(&self, place: usize, now: Instant, board: &mut impl Board) {
+        if let Some(entry) = self.mail.letters.get(place) {
+            board.mark_letter(&entry.mark(now));
         }
     }
 }

@@ -155,11 +155,13 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
             (.., None) => Word::Full,
             (Some(to), Some(text), Some(number)) => {
                 let mut id = Id::new();
-                // No other device's ids begin so.
-                let _ = write!(id, "{:08x}-", hash(self.settings.topics.id()));
+                // No other device's ids begin so. The moment is in it for one that has
+                // forgotten in which start it is.
+                let (of, boot) = (hash(self.settings.topics.id()), self.saved.boot);
+                let _ = write!(id, "{of:08x}-{boot}-{}", now.since(self.started));
                 let outgoing = Outgoing {
                     number,
-                    id: self.own_id(&id),
+                    id,
                     to,
                     text,
                 };
@@ -169,6 +171,12 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
             }
         };
         self.ui.tell(word, now);
+    }
+
+    /// The topic on which another device takes messages, if it could be one.
+    pub(super) fn inbox<'n>(&self, id: &str, name: &'n mut [u8; MAX_LEN]) -> Option<&'n str> {
+        let topics = Topics::new(self.settings.topics.prefix(), id).ok()?;
+        topics.write(Topic::MessageSet, name).ok()
     }
 
     /// Gives to the session what a person wants to be sent. It is delivered even if
@@ -182,9 +190,7 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
         let topics = self.settings.topics;
         while let Some(Outgoing { id, to, text, .. }) = self.mail.outgoing.next() {
             let mut name = [0; MAX_LEN];
-            let topic = Topics::new(topics.prefix(), to)
-                .ok()
-                .and_then(|peer| peer.write(Topic::MessageSet, &mut name).ok());
+            let topic = self.inbox(to, &mut name);
             let message = Message {
                 id: Some(id),
                 from: Some(topics.id()),

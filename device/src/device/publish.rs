@@ -18,6 +18,9 @@ use crate::{Board, GivenUp, Kept, Notice};
 const REPORTS: usize = 4;
 /// As long as the longest of them.
 const REPORT_LEN: usize = 512;
+/// As long as what was keyed can be: 512 bytes, of which those that need an escape (quotes)
+/// take six marks each.
+const HEARD_LEN: usize = 640;
 
 /// How far the broker knows a state of the device.
 ///
@@ -182,15 +185,16 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
     fn publish_heard(&mut self, session: &mut Session<'_>, now: Instant) {
         while let Some(heard) = self.heard.front() {
             let (text, wpm) = (heard.text(), heard.wpm());
-            let mut payload = [0; REPORT_LEN];
+            let mut payload = [0; HEARD_LEN];
             let encoded = MorseHeard { text, wpm }.encode(&mut payload);
             let payload = encoded.ok().and_then(|len| payload.get(..len));
             let mut name = [0; MAX_LEN];
             let topic = self.topic(Topic::MorseHeard, &mut name);
-            let publication = Publication::new(topic, payload.unwrap_or(&[]));
-            let published = session.publish(&publication.qos(QoS::AtLeastOnce), now);
-            if published == Err(PublishError::Full) {
-                return;
+            if let Some(payload) = payload {
+                let publication = Publication::new(topic, payload).qos(QoS::AtLeastOnce);
+                if session.publish(&publication, now) == Err(PublishError::Full) {
+                    return;
+                }
             }
             let _ = self.heard.pop_front();
         }
@@ -240,7 +244,10 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
         match self.report(Topic::MessageState, payload, session, now, board) {
             Some(Some(id)) => self.mail.letters.published(place, level, id),
             // The broker takes none of these: another may.
-            Some(None) => self.mail.letters.untellable(place, level),
+            Some(None) => {
+                self.mail.letters.untellable(place, level);
+                self.keep_mark(place, now, board);
+            }
             None => return false,
         }
         true
@@ -267,7 +274,7 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
                 (Topic::MessageState, report.encode(&mut payload))
             }
             Word::Answer(outcome) => {
-                let id = &note.id;
+                let id = Some(&*note.id);
                 (Topic::Answer, Answer { id, outcome }.encode(&mut payload))
             }
         };
@@ -290,7 +297,7 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
         };
         let mut payload = [0; REPORT_LEN];
         let answer = Answer {
-            id: &reply.id,
+            id: reply.id.as_deref(),
             outcome: reply.outcome,
         };
         let len = answer.encode(&mut payload).unwrap_or(0);
@@ -323,9 +330,12 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
         now: Instant,
         board: &mut impl Board,
     ) -> Option<Option<PublicationId>> {
+        let Some(payload) = payload else {
+            return Some(None);
+        };
         let mut name = [0; MAX_LEN];
         let topic = self.topic(topic, &mut name);
-        let publication = Publication::new(topic, payload.unwrap_or(&[]));
+        let publication = Publication::new(topic, payload);
         match session.publish(&publication.qos(QoS::AtLeastOnce), now) {
             Ok(published) => Some(Some(published.id)),
             Err(PublishError::Full) => None,

@@ -196,6 +196,11 @@ impl Letters {
             .map(|(place, _)| place)
     }
 
+    /// Whether any message has this id.
+    pub fn has_id(&self, id: &str) -> bool {
+        self.iter().any(|(_, entry)| entry.letter.id == id)
+    }
+
     /// The sender asks again: what is the case is told once more.
     pub fn tell_again(&mut self, place: usize) {
         if let Some(entry) = self.get_mut(place) {

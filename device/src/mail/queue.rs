@@ -122,6 +122,12 @@ impl<T, const N: usize> Queue<T, N> {
         self.turn(id, Way::Done)
     }
 
+    /// What is under way as this publication.
+    pub fn going(&self, id: PublicationId) -> Option<&T> {
+        let ours = |parcel: &&Parcel<T>| parcel.way == Way::Going(id);
+        self.parcels.iter().find(ours).map(|parcel| &parcel.what)
+    }
+
     /// A publication is to be made anew. Says whether it was one of these.
     pub fn again(&mut self, id: PublicationId) -> bool {
         self.turn(id, Way::Waiting)

@@ -1,5 +1,7 @@
 //! What is to be told of commands, and of messages that are not kept.
 
+use core::fmt::Write as _;
+
 use aldis_mqtt::Instant;
 use aldis_mqtt::wire::{Properties, Property};
 use aldis_protocol::message::MAX_MESSAGE_ID_LEN;
@@ -7,6 +9,7 @@ use aldis_protocol::{MessageState, Reason};
 use heapless::{String, Vec};
 
 use super::queue::Queue;
+use crate::recent::Recent;
 
 /// The longest response topic that is kept.
 const RESPONSE_LEN: usize = 128;
@@ -57,7 +60,7 @@ pub(crate) struct Entry {
 /// An answer to be given where the sender wants it.
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
-    pub id: Id,
+    pub id: Option<Id>,
     pub outcome: Outcome,
     pub topic: String<RESPONSE_LEN>,
     pub correlation: Option<Vec<u8, CORRELATION_LEN>>,
@@ -74,8 +77,8 @@ pub(crate) struct Asker {
 impl Asker {
     /// The sender of a message with these properties, whose payload has this id.
     ///
-    /// Without an id the correlation data is one, as it is if it could be one, else its
-    /// first bytes in hexadecimal digits.
+    /// Without an id the correlation data is one, as it is if it could be one, else in
+    /// hexadecimal digits, else what stands for all of it.
     pub fn new(id: Option<&str>, properties: Properties<'_>) -> Self {
         let mut asker = Self {
             id: id.and_then(|id| Id::try_from(id).ok()),
@@ -88,7 +91,7 @@ impl Asker {
                 }
                 Property::CorrelationData(data) => {
                     asker.correlation = Vec::from_slice(data).ok();
-                    if asker.id.is_none() {
+                    if asker.id.is_none() && !data.is_empty() {
                         asker.id = Some(name(data));
                     }
                 }
@@ -99,21 +102,19 @@ impl Asker {
     }
 }
 
-/// An id made of correlation data.
+/// An id made of correlation data, of all of it: what begins alike is not the same.
 fn name(data: &[u8]) -> Id {
     let text = core::str::from_utf8(data).ok();
-    let text = text.filter(|text| !text.is_empty() && !text.contains(char::is_control));
+    let text = text.filter(|text| !text.contains(char::is_control));
     if let Some(id) = text.and_then(|text| Id::try_from(text).ok()) {
         return id;
     }
     let mut id = Id::new();
-    for byte in data {
-        for digit in [byte >> 4, byte & 15] {
-            let digit = char::from_digit(digit.into(), 16).unwrap_or('0');
-            if id.push(digit).is_err() {
-                return id;
-            }
-        }
+    let written = data.iter().try_for_each(|byte| write!(id, "{byte:02x}"));
+    if written.is_err() {
+        id.clear();
+        // It has room for that.
+        let _ = write!(id, "{:016x}", Recent::hash("", data.iter().copied()));
     }
     id
 }
@@ -185,11 +186,10 @@ impl Tray {
 
     /// Answers who asked, if anybody did. Says whether there was room.
     pub fn answer(&mut self, asker: &Asker, outcome: Outcome, at: Instant) -> bool {
-        let id = asker.id.clone().unwrap_or_default();
         if let Some(topic) = &asker.topic {
             return self.replies.push(
                 Reply {
-                    id,
+                    id: asker.id.clone(),
                     outcome,
                     topic: topic.clone(),
                     correlation: asker.correlation.clone(),
@@ -197,12 +197,15 @@ impl Tray {
                 None,
             );
         }
+        let Some(id) = asker.id.clone() else {
+            return true;
+        };
         let entry = Entry {
             id,
             word: Word::Answer(outcome),
             at,
             first: false,
         };
-        asker.id.is_none() || self.notes.push(entry, None)
+        self.notes.push(entry, None)
     }
 }

@@ -154,10 +154,76 @@ fn a_flood_of_commands_is_answered() {
         .iter()
         .map(|answer| answer.properties.correlation_data.clone().unwrap())
         .collect();
+    let all = answered.len();
     answered.dedup();
     let expected: Vec<_> = (0..200_u32).map(|n| n.to_be_bytes().to_vec()).collect();
     assert_eq!(answered, expected);
-    assert_eq!(rig.device().lamp(), Lamp::Off);
+    // Nothing was lost on the way: nothing is done or told twice.
+    let done = |(_, act): &&(u64, Act)| matches!(act, Act::Lamp(_));
+    assert_eq!(
+        (all, rig.board.acts.iter().filter(done).count()),
+        (200, 200)
+    );
+}
+
+/// Correlation data that begins alike is taken for the same: a command is answered as done
+/// and is not.
+#[test]
+fn correlation_data_is_an_id_as_a_whole() {
+    for len in [0, 1, 18, 19, 36, 37, 64, 65] {
+        let mut rig = rig();
+        rig.until_connected();
+        for last in [b'a', 0xff, b'b'] {
+            let mut data = vec![b'x'; len];
+            if let Some(byte) = data.last_mut() {
+                *byte = last;
+            }
+            rig.broker
+                .publish(asking(SET, "toggle", "pc/answers", &data), rig.now);
+            rig.settle();
+        }
+        assert_eq!(rig.device().lamp(), Lamp::On, "{len}");
+        let answers = on(&rig, "pc/answers");
+        assert_eq!(answers.len(), 3, "{len}");
+        for answer in answers {
+            let text = std::str::from_utf8(&answer.payload).unwrap();
+            assert_eq!(len == 0, text == r#"{"done":true}"#, "{len}: {text}");
+            assert!(text.ends_with(r#""done":true}"#), "{len}: {text}");
+        }
+    }
+}
+
+/// A stop that comes once more stops a text that came after it.
+#[test]
+fn a_stop_is_not_done_again() {
+    let mut rig = rig();
+    rig.until_connected();
+    let stop = r#"{"id":"s","text":""}"#;
+    rig.publish(MORSE, stop, Qos::AtLeastOnce);
+    rig.publish(MORSE, r#"{"id":"b","text":"ET"}"#, Qos::AtLeastOnce);
+    rig.wait(50);
+    rig.publish(MORSE, stop, Qos::AtLeastOnce);
+    rig.wait(5_000);
+    let done = |id: &str| format!(r#"{{"id":"{id}","done":true}}"#);
+    assert_eq!(rig.news("answer"), [done("s"), done("s"), done("b")]);
+}
+
+/// One of two who ask for the same text never hears of it.
+#[test]
+fn each_who_asks_for_a_text_is_answered() {
+    let mut rig = rig();
+    rig.until_connected();
+    for topic in ["pc/a", "pc/b", "pc/a"] {
+        rig.broker.publish(
+            asking(MORSE, r#"{"id":"7","text":"ET"}"#, topic, b"x"),
+            rig.now,
+        );
+        rig.settle();
+    }
+    rig.wait(5_000);
+    assert_eq!(on(&rig, "pc/a")[0].payload, br#"{"id":"7","done":true}"#);
+    let not = br#"{"id":"7","done":false,"reason":"it is playing for somebody else"}"#;
+    assert_eq!(on(&rig, "pc/b")[0].payload, not);
 }
 
 /// A text that is played on and on, or twice.

@@ -89,10 +89,7 @@ fn a_long_press_replies_to_the_sender() {
     let sent = at(&rig, "hall");
     assert_eq!(sent.len(), 1);
     let id = &sent[0][..sent[0].find(",\"from\"").unwrap()];
-    assert!(
-        id.starts_with("{\"id\":\"") && id.ends_with("-1-1\""),
-        "{id}"
-    );
+    assert!(id.starts_with("{\"id\":\"") && id.contains("-1-"), "{id}");
     assert!(
         sent[0].ends_with(r#","from":"kitchen","text":"Coming"}"#),
         "{sent:?}"
@@ -194,7 +191,7 @@ fn what_was_chosen_outlives_a_restart() {
     );
     assert_eq!(sent.len(), 2);
     // It was chosen in the first start.
-    assert!(ids(&sent)[0].ends_with("-1-1\""), "{sent:?}");
+    assert!(ids(&sent)[0].contains("-1-"), "{sent:?}");
     assert!(rig.board.outgoing.is_empty());
     // What is done is done.
     rig.boot();
@@ -318,4 +315,184 @@ fn the_button_is_a_morse_key() {
     assert!(rig.news("message/state").last().unwrap().contains("read"));
     assert_eq!(rig.news("morse/heard").len(), 0);
     assert_eq!(rig.lights().last(), Some(&Lamp::Off));
+}
+
+/// The longest text that can be keyed is published as something that is none.
+#[test]
+fn the_longest_over_is_published() {
+    let settings = Settings {
+        morse_key: true,
+        ..settings()
+    };
+    let mut rig: Rig = Rig::start(settings, Config::default());
+    rig.until_connected();
+    for _ in 0..256 {
+        rig.press(100);
+        rig.wait(1_000);
+    }
+    rig.wait(30_000);
+    let heard = rig.news("morse/heard");
+    assert!(heard.iter().any(|text| text.len() > 512), "{heard:?}");
+    assert!(heard.iter().all(|text| text.starts_with("{\"text\":\"E")));
+}
+
+/// A message that comes while somebody keys spoils the text, and is read by nobody.
+#[test]
+fn a_message_does_not_come_between_strokes() {
+    let settings = Settings {
+        morse_key: true,
+        ..settings()
+    };
+    let mut rig: Rig = Rig::start(settings, Config::default());
+    rig.until_connected();
+    for (n, ms) in [100, 100, 100, 300, 300, 300, 100, 100, 100]
+        .into_iter()
+        .enumerate()
+    {
+        rig.press(ms);
+        if n == 3 {
+            rig.publish(SET, "x", Qos::ExactlyOnce);
+        }
+        rig.wait(if n % 3 == 2 { 300 } else { 100 });
+    }
+    rig.wait(5_000);
+    assert_eq!(rig.news("morse/heard"), [r#"{"text":"SOS","wpm":12}"#]);
+    assert!(
+        !rig.news("message/state")
+            .iter()
+            .any(|told| told.contains("read"))
+    );
+    // Now it is.
+    rig.press(100);
+    rig.wait(100);
+    assert!(rig.news("message/state")[0].contains("read"));
+}
+
+/// A display that shows what it is given.
+fn seen(rig: &mut Rig) {
+    let now = rig.instant();
+    rig.device().drawn(now);
+    rig.wait(5);
+}
+
+/// The page changes under the finger: something is sent or read that nobody meant.
+#[test]
+fn a_press_means_the_page_on_which_it_began() {
+    let mut rig: Rig = Rig::start(talkative(), Config::default());
+    rig.until_connected();
+    // The list is about to close by itself.
+    double(&mut rig);
+    short(&mut rig);
+    rig.wait(14_300);
+    assert_eq!(rig.page(), "attic? Call me");
+    long(&mut rig);
+    assert_eq!(at(&rig, "attic").len(), 1);
+    assert!(at(&rig, "attic")[0].contains("Call me"));
+    // What was sent before is delivered while somebody chooses.
+    rig.wait(4_000);
+    rig.begin_outage();
+    long(&mut rig);
+    rig.wait(4_000);
+    double(&mut rig);
+    short(&mut rig);
+    rig.end_outage();
+    rig.wait(100);
+    assert_eq!(rig.page(), "attic? Call me");
+    long(&mut rig);
+    assert!(at(&rig, "attic")[1].contains("Come down"));
+    assert!(at(&rig, "attic")[2].contains("Call me"));
+    rig.wait(8_000);
+    assert_eq!(rig.page(), "readings");
+    // A message comes before it is certain that the press was a short one.
+    rig.press(100);
+    rig.wait(200);
+    rig.publish(SET, "hello", Qos::ExactlyOnce);
+    rig.wait(400);
+    assert_eq!(rig.page(), ": hello");
+    assert!(
+        !rig.news("message/state")
+            .iter()
+            .any(|told| told.contains("read"))
+    );
+}
+
+/// Where there is a display, a message is told as read that nobody has seen.
+#[test]
+fn nothing_is_read_before_it_is_shown() {
+    let mut rig: Rig = Rig::start(talkative(), Config::default());
+    rig.until_connected();
+    seen(&mut rig);
+    for n in 1..4 {
+        let text = format!(r#"{{"id":"{n}","from":"hall","text":"m{n}"}}"#);
+        rig.publish(SET, &text, Qos::ExactlyOnce);
+    }
+    seen(&mut rig);
+    rig.news("message/state");
+    // It is answered; the next press is on the page that says so.
+    long(&mut rig);
+    assert_eq!(rig.page(), "Sent");
+    seen(&mut rig);
+    short(&mut rig);
+    assert_eq!(rig.page(), "hall: m2");
+    let told = rig.news("message/state");
+    assert!(
+        !told
+            .iter()
+            .any(|told| told.contains(r#""2","state":"read"#)),
+        "{told:?}"
+    );
+    seen(&mut rig);
+    short(&mut rig);
+    let told = rig.news("message/state").join("");
+    assert!(told.contains(r#""2","state":"shown"#) && told.contains(r#""2","state":"read"#));
+    assert_eq!(rig.page(), "hall: m3");
+    // After a restart without contact as well.
+    rig.obstacle = Some(aldis_mqtt::Network::Unreachable);
+    rig.boot();
+    seen(&mut rig);
+    short(&mut rig);
+    assert_eq!(rig.page(), "hall: m3");
+    seen(&mut rig);
+    short(&mut rig);
+    assert_eq!(rig.page(), "readings");
+    // A display that is unplugged is none.
+    rig.obstacle = None;
+    rig.until_connected();
+    rig.news("message/state");
+    rig.wait(10_000);
+    rig.publish(
+        SET,
+        r#"{"id":"4","from":"hall","text":"m4"}"#,
+        Qos::ExactlyOnce,
+    );
+    rig.wait(3_000);
+    short(&mut rig);
+    let told = rig.news("message/state").join("");
+    assert!(
+        !told.contains("shown") && told.contains(r#""4","state":"read"#),
+        "{told}"
+    );
+}
+
+/// Somebody looks for a fault of the status, which was not refused.
+#[test]
+fn what_the_broker_refuses_is_named() {
+    let config = Config {
+        deny_publish: vec!["aldis/attic/#".into(), "aldis/kitchen/morse/heard".into()],
+        ..Config::default()
+    };
+    let mut rig: Rig = Rig::start(talkative(), config.clone());
+    rig.until_connected();
+    long(&mut rig);
+    assert_eq!(rig.page(), "Not sent");
+    assert_eq!(rig.refused(), ["aldis/attic/message/set"]);
+    let settings = Settings {
+        morse_key: true,
+        ..talkative()
+    };
+    let mut rig: Rig = Rig::start(settings, config);
+    rig.until_connected();
+    rig.press(100);
+    rig.wait(5_000);
+    assert_eq!(rig.refused(), ["aldis/kitchen/morse/heard"]);
 }

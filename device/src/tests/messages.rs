@@ -626,3 +626,22 @@ fn power_goes_while_a_message_is_replaced() {
     }
     assert!((1..6).contains(&replaced), "{replaced}");
 }
+
+/// An id of the device's own is that of a message that is kept, and the new one is taken for
+/// it.
+#[test]
+fn own_ids_are_given_once() {
+    let mut rig = rig();
+    rig.until_connected();
+    rig.publish(SET, &sent("1-1", "a"), Qos::AtLeastOnce);
+    rig.publish(SET, "b", Qos::AtLeastOnce);
+    assert_eq!(news(&mut rig), own(&[("1-1", Received), ("1-2", Received)]));
+    // The store has lost everything but the messages.
+    rig.board.saved = crate::Saved::default();
+    rig.boot();
+    rig.until_connected();
+    news(&mut rig);
+    rig.publish(SET, "c", Qos::AtLeastOnce);
+    assert_eq!(news(&mut rig), own(&[("1-3", Received)]));
+    assert_eq!(rig.board.letters.len(), 3);
+}

@@ -176,7 +176,9 @@ impl World {
             {
                 let mut scratch = Scratch::new();
                 match Answer::decode(publication.payload, &mut scratch) {
-                    Ok(answer) => side.witness.answered(answer.id, answer.outcome.is_ok()),
+                    Ok(answer) => side
+                        .witness
+                        .answered(answer.id.unwrap_or_default(), answer.outcome.is_ok()),
                     Err(error) => {
                         let detail = format!("not an answer: {error}");
                         side.witness.violate(Invariant::IdsOnce, detail);
