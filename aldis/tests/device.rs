@@ -93,6 +93,47 @@ fn what_is_no_command_is_named_and_ignored() {
     assert_eq!(switched, 1);
 }
 
+/// Mosquitto 2.0 ignores the receive maximum: what it has to acknowledge is behind messages for
+/// which the device has no room, and neither goes on.
+#[test]
+fn mosquitto_may_send_everything_at_once() {
+    const COUNT: usize = 150;
+    let broker = Broker::start(Kind::Mosquitto);
+    let folder = Folder::new();
+    let config = folder.file("device.toml", BRISK);
+    let tools = Tools::Mosquitto;
+    let topic = "aldis/dev/message/state";
+    for qos in ["1", "2"] {
+        let mut dev = Program::start(&mut device(&broker.url(), folder.path(), &config));
+        dev.wait_for_text("mqtt: connected");
+        let mut states = tools.sub(broker.port, &["-t", topic]);
+        let mut publish = Command::new("mosquitto_pub");
+        let port = broker.port.to_string();
+        publish.args(["-p", &port, "-q", qos, "-t", "aldis/dev/message/set", "-l"]);
+        let mut publish = Program::start_with_input(&mut publish);
+        for n in 0..COUNT {
+            publish.tell(&format!(r#"{{"id":"{qos}-{n}","text":"{n}"}}"#));
+        }
+        publish.close_input();
+        assert!(publish.finish().0.success());
+        // All but the newest sixteen, whose state is another one.
+        let mut missing: std::collections::BTreeSet<usize> = (0..COUNT - 16).collect();
+        while !missing.is_empty() {
+            let told = states.wait_for_text("\"state\":\"replaced\"");
+            let id = told.strip_prefix(&format!("{{\"id\":\"{qos}-"));
+            let id = id.and_then(|id| id.split('"').next()?.parse().ok());
+            if let Some(id) = id {
+                missing.remove(&id);
+            }
+        }
+        tools.publish(broker.port, &["-t", "output", "-m", "on", "-q", "2"]);
+        dev.wait_for_line("lamp: on");
+        tools.publish(broker.port, &["-t", "output", "-m", "off", "-q", "2"]);
+        dev.wait_for_line("lamp: off");
+        dev.stop();
+    }
+}
+
 /// A program that reads the lines stumbles over one that is no JSON.
 #[test]
 fn json_is_one_object_a_line() {

@@ -275,8 +275,8 @@ impl VirtualDevice {
             // The next save would fail as well, and that is no reason to stop.
             Err(StateError::Io(path, error)) if is_full(&error) => {
                 report(Report::Warning(format!(
-                    "the state in {} cannot be kept: {error}; a restart would forget the lamp's \
-                     state",
+                    "the state in {} cannot be kept: {error}; a restart would forget lamp and \
+                     messages",
                     path.display()
                 )));
                 None
@@ -512,7 +512,8 @@ impl<F: FnMut(Report)> PcBoard<F> {
             Err(error) if !self.save_failed => {
                 self.save_failed = true;
                 (self.report)(Report::Warning(format!(
-                    "the state cannot be saved: {error}; a restart would forget the lamp's state"
+                    "lamp and messages cannot be kept: {error}; a restart would forget what is \
+                     new of them"
                 )));
             }
             Err(_) => {}

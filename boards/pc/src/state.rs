@@ -112,6 +112,9 @@ impl StateDir {
             return Ok((post, None));
         }
         let warning = self.set_aside(POST, "messages", "what cannot be read is forgotten")?;
+        // What can be is there at the next start as well.
+        let saved = self.save_post(&post);
+        saved.map_err(|error| StateError::Io(self.path.join(POST), error))?;
         Ok((post, Some(warning)))
     }
 
@@ -121,7 +124,7 @@ impl StateDir {
             Ok(text) => Ok(Some(text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(Some(String::new())),
-            Err(error) => Err(StateError::Io(self.path.clone(), error)),
+            Err(error) => Err(StateError::Io(self.path.join(name), error)),
         }
     }
 
@@ -129,7 +132,7 @@ impl StateDir {
     fn set_aside(&self, name: &str, what: &str, then: &str) -> Result<String, StateError> {
         let path = self.path.join(name);
         let aside = path.with_extension("damaged");
-        fs::rename(&path, &aside).map_err(|error| StateError::Io(self.path.clone(), error))?;
+        fs::rename(&path, &aside).map_err(|error| StateError::Io(path.clone(), error))?;
         let (path, aside) = (path.display(), aside.display());
         let verb = if what.ends_with('s') { "were" } else { "was" };
         Ok(format!(

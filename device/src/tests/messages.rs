@@ -483,7 +483,6 @@ fn what_became_of_a_message_outlives_a_restart() {
     for n in 0..16 {
         rig.publish(SET, &sent(&format!("old{n}"), "x"), Qos::ExactlyOnce);
     }
-    // Nothing comes through to the broker any more but acknowledgements.
     rig.wait(1_000);
     news(&mut rig);
     let refused = r#"{"id":"r","text":""}"#;
@@ -644,4 +643,47 @@ fn own_ids_are_given_once() {
     rig.publish(SET, "c", Qos::AtLeastOnce);
     assert_eq!(news(&mut rig), own(&[("1-3", Received)]));
     assert_eq!(rig.board.letters.len(), 3);
+}
+
+/// What nobody waits for takes the room of what was acknowledged: that vanishes without a
+/// word.
+#[test]
+fn a_flood_at_qos_0_costs_no_other_message_its_state() {
+    for worn in [false, true] {
+        let mut rig = rig();
+        rig.board.worn = worn;
+        rig.until_connected();
+        for n in 0..16 {
+            rig.publish(SET, &sent(&n.to_string(), "x"), Qos::ExactlyOnce);
+        }
+        rig.latency = 200;
+        for n in 0..500 {
+            let flood = Message::new(SET, b"x", Qos::AtMostOnce);
+            rig.broker.publish(flood, rig.now);
+            if n == 250 {
+                let message = sent("in between", "x");
+                let message = Message::new(SET, message.as_bytes(), Qos::AtLeastOnce);
+                rig.broker.publish(message, rig.now);
+            }
+            rig.wait(1);
+        }
+        rig.wait(70_000);
+        let known = known(&mut rig);
+        let here: Vec<_> = rig.board.letters.values().collect();
+        for id in (0..16)
+            .map(|n| n.to_string())
+            .chain(["in between".to_owned()])
+        {
+            let is_here = here.iter().any(|(letter, _)| *letter.id == *id);
+            let expected = if is_here { Received } else { Replaced };
+            assert_eq!(known.get(&id), Some(&expected), "{worn} {id}");
+        }
+        let ignored = rig.ignored();
+        let dropped = ignored.iter().filter(|(_, why)| *why == "too much at once");
+        let dropped = u32::try_from(dropped.count()).unwrap();
+        assert!((100..500).contains(&dropped), "{worn} {dropped}");
+        assert_eq!(rig.diag(|diag| diag.dropped.unwrap().full), Some(dropped));
+        assert_eq!(rig.broker.session("kitchen").unwrap().in_flight, 0);
+        assert!(rig.board.notes.is_empty());
+    }
 }
