@@ -577,7 +577,8 @@ mod tests {
             assert!(warning.unwrap().contains("messages.damaged"));
             let aside = fs::read_to_string(folder.0.join("messages.damaged")).unwrap();
             assert_eq!(aside, damage);
-            assert_eq!(state.load_post().unwrap(), (Post::default(), None));
+            // What was rescued stays.
+            assert_eq!(state.load_post().unwrap(), (left, None));
         }
         fs::write(&path, b"\xff\xfe").unwrap();
         assert!(state.load_post().unwrap().1.is_some());
