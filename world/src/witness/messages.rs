@@ -402,13 +402,26 @@ impl Witness {
                 }
             }
         }
+        // Of one that waits to be acknowledged, and comes again over another connection, the
+        // device knows what it did.
+        let again = messages
+            .coming
+            .iter()
+            .find_map(|coming| match &coming.what {
+                Arrived::Message {
+                    name, taken, kept, ..
+                } if coming.packet == packet => Some((name.clone(), *taken, *kept)),
+                _ => None,
+            });
+        let (name, taken, kept) = again.unwrap_or_default();
+        let own = name.filter(|_| id.is_none());
         self.comes(Coming {
             packet,
             at,
             what: Arrived::Message {
-                name: id.map(|id| (id.to_owned(), from.to_owned())),
-                taken: false,
-                kept: expired,
+                name: id.map(|id| (id.to_owned(), from.to_owned())).or(own),
+                taken,
+                kept: kept || expired,
                 expired,
                 refused,
             },
