@@ -75,6 +75,8 @@ fn a_display_that_fails_stops_nothing() {
     let mut states = TOOLS.sub(broker.port, &["-t", "aldis/dev/message/state"]);
     let mut machine = Machine::new(&config(broker.port, ""));
     machine.start().wait_for_text("mqtt: connected");
+    // What it subscribes to comes before what it publishes.
+    readouts.wait_for_line("t=23.8C, h=72.1%.");
     for (at, fault) in ["panel absent", "panel held"].into_iter().enumerate() {
         machine.console().tell(fault);
         send(
