@@ -196,6 +196,37 @@ fn a_broker_that_exceeds_the_receive_maximum_is_not_cut_off() {
 }
 
 #[test]
+fn what_has_no_room_may_be_left_for_what_is_behind_it() {
+    // The application waits for the end of its own publication, and that for the application.
+    let mut raw = Raw::connected(Version::V5);
+    raw.session.leave();
+    let tokens: Vec<Token> = (1..=32)
+        .map(|id| token(&raw.receive(&publish(One, id, 0))))
+        .collect();
+    assert!(!raw.session.is_blocked());
+    raw.receive(&publish(One, 33, 0));
+    raw.receive(&publish(One, 34, 0));
+    assert!(raw.session.is_blocked());
+    // A release that is behind them is answered now.
+    raw.receive(&[0x62, 2, 0, 99]);
+    assert_eq!(raw.sent(), []);
+    raw.session.leave();
+    assert!(!raw.session.is_blocked());
+    assert_eq!(raw.events(), []);
+    assert_eq!(raw.sent()[0], 0x70);
+    // When all is acknowledged, what was left is asked for over another connection.
+    let (last, first) = tokens.split_last().unwrap();
+    for token in first {
+        raw.session.acknowledge(*token);
+    }
+    raw.sent();
+    assert!(raw.session.is_connected());
+    raw.session.acknowledge(*last);
+    let sent = raw.sent();
+    assert_eq!((&sent[..4], sent[4]), (&[0x40, 2, 0, 32][..], 0xe0));
+}
+
+#[test]
 fn the_end_of_a_message_of_an_earlier_connection_gives_the_broker_its_quota() {
     // Section 4.9: the quota starts anew with the connection, and grows with each PUBCOMP.
     let mut raw = Raw::new(Options {
