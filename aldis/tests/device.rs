@@ -134,6 +134,59 @@ fn mosquitto_may_send_everything_at_once() {
     }
 }
 
+/// A message to a device that is switched off is lost, or a command of then switches its lamp.
+#[test]
+fn messages_wait_for_a_device_that_is_switched_off() {
+    for kind in [Kind::Mosquitto, Kind::Hub] {
+        let broker = Broker::start(kind);
+        let folder = Folder::new();
+        let config = folder.file("device.toml", BRISK);
+        let tools = Tools::Mosquitto;
+        let mut states = tools.sub(broker.port, &["-t", "aldis/dev/message/state"]);
+        let mut answers = tools.sub(broker.port, &["-t", "aldis/dev/answer"]);
+        let start = || Program::start(&mut device(&broker.url(), folder.path(), &config));
+        let mut dev = start();
+        dev.wait_for_text("mqtt: connected");
+        dev.wait_for_line("sensor: ok");
+        tools.publish(broker.port, &["-t", "output", "-m", "on", "-q", "2"]);
+        dev.wait_for_line("lamp: on");
+        tools.publish(broker.port, &["-t", "output", "-m", "off", "-q", "2"]);
+        dev.wait_for_line("lamp: off");
+        dev.kill();
+        for (topic, text) in [
+            ("output", "on"),
+            ("aldis/dev/led/set", r#"{"id":"c","command":"toggle"}"#),
+            ("aldis/dev/message/set", r#"{"id":"m","text":"dinner"}"#),
+        ] {
+            tools.publish(broker.port, &["-t", topic, "-m", text, "-q", "2"]);
+        }
+        let mut status = tools.sub(broker.port, &["-t", "aldis/dev/status"]);
+        status.wait_for_line("offline");
+        let mut dev = start();
+        dev.wait_for_line("message: m: dinner");
+        states.wait_for_text(r#"{"id":"m","state":"received""#);
+        let old = "given before the device was started";
+        let answer = answers.wait_for_text(old);
+        assert_eq!(
+            answer,
+            format!(r#"{{"id":"c","done":false,"reason":"{old}"}}"#)
+        );
+        // What is given after it is online is obeyed.
+        status.wait_for_line("online");
+        let toggle = r#"{"id":"d","command":"toggle"}"#;
+        tools.publish(
+            broker.port,
+            &["-t", "aldis/dev/led/set", "-m", toggle, "-q", "1"],
+        );
+        let answer = answers.wait_for_text(r#"{"id":"d""#);
+        assert_eq!(answer, r#"{"id":"d","done":true}"#);
+        dev.wait_for_line("lamp: on");
+        let lit = dev.said().iter().filter(|line| *line == "lamp: on").count();
+        assert_eq!(lit, 1);
+        dev.stop();
+    }
+}
+
 /// A program that reads the lines stumbles over one that is no JSON.
 #[test]
 fn json_is_one_object_a_line() {

@@ -1,7 +1,8 @@
 //! What a device is told about itself, and the memory it works in.
 
 use aldis_mqtt::{
-    Backoff, Buffers, Options, OptionsError, QoS, Session, Slot, Timeouts, Versions, Will,
+    Backoff, Buffers, CleanStart, Options, OptionsError, QoS, Session, Slot, Timeouts, Versions,
+    Will,
 };
 use aldis_mqtt::{Instant, wire::Properties};
 use aldis_protocol::topic::{InvalidName, MAX_LEN};
@@ -130,6 +131,8 @@ impl Memory {
                 properties: Properties::NONE,
             }),
             versions: settings.versions,
+            // Messages wait for a device that was switched off.
+            clean_start: CleanStart::Never,
             keep_alive_s: settings.keep_alive_s,
             timeouts: settings.timeouts,
             backoff: settings.backoff,

@@ -6,6 +6,7 @@ mod keys;
 mod lamp;
 mod messages;
 mod outages;
+mod past;
 mod readings;
 mod restart;
 mod rig;

@@ -45,11 +45,14 @@ pub enum Topic {
     MorseHeard,
     /// What became of commands with an id: [`Answer`](crate::Answer).
     Answer,
+    /// A word of the device to itself: what the broker sends before it, it has kept from
+    /// before the device's start.
+    Start,
 }
 
 impl Topic {
     /// Every topic of a device.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Climate,
         Self::ClimateAck,
         Self::Sensor,
@@ -62,6 +65,7 @@ impl Topic {
         Self::MorseSet,
         Self::MorseHeard,
         Self::Answer,
+        Self::Start,
     ];
 
     /// What follows the device's id.
@@ -79,6 +83,7 @@ impl Topic {
             Self::MorseSet => "morse/set",
             Self::MorseHeard => "morse/heard",
             Self::Answer => "answer",
+            Self::Start => "start",
         }
     }
 

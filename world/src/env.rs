@@ -500,7 +500,12 @@ impl Board for WorldBoard {
                 let channel = if topic == self.own { OWN } else { ALL };
                 witness.understood(channel, command);
             }
-            Notice::Ignored { why, .. } => witness.say(What::Ignored(why)),
+            Notice::Ignored { why, .. } => {
+                witness.say(What::Ignored(why));
+                if why == "given before the device was started" {
+                    witness.too_old();
+                }
+            }
             Notice::Refused { reason, .. } => {
                 witness.say(What::Refused(reason.0));
                 witness.report_refused();

@@ -70,6 +70,8 @@ invariants! {
     LampObeys = "lamp-obeys";
     /// What was kept by the broker for later subscribers is not obeyed.
     RetainedIgnored = "retained-ignored";
+    /// What was kept by the broker from before a start is not obeyed.
+    OldIgnored = "old-ignored";
     /// In calm, the broker's retained state of the lamp, the sensor and the status are the true ones.
     StatesTold = "states-told";
     /// What became of each message that the device acknowledged is told, and what was told last is true.

@@ -240,7 +240,7 @@ impl<'a> Conversation<'a> {
         match self.status {
             Some(Availability::Offline) if self.state.is_none() => {
                 self.say_absent(&format!(
-                    "{device} is offline; the message is sent to it when it is back"
+                    "{device} is offline; the message waits for it at the broker"
                 ));
             }
             Some(Availability::Online) => {
@@ -339,8 +339,8 @@ impl<'a> Conversation<'a> {
             (None, None) => "the broker has not taken the message".to_owned(),
             (_, Some(_)) => format!("{device} has the message, but {missing}"),
             (Some(_), None) if self.status != Some(Availability::Online) => format!(
-                "{device} is not there and has not answered. If it is only out of contact, the \
-                 message waits for it; if it is switched off, send it again"
+                "{device} is not there and has not answered. If it was connected to this broker \
+                 within the last hour, the message waits for it"
             ),
             (Some(_), None) => format!("{device} has not answered"),
         };

@@ -115,6 +115,9 @@ fn a_boot_loop_ends_in_safe_mode() {
     console.wait_for_text("boot: safe mode");
     console.wait_for_text("mqtt: connected");
     diags.wait_for(|diag| diag.mode == Some(Mode::Safe));
+    // It obeys what is given after it says that it is online.
+    let mut status = Tools::Mosquitto.sub(broker.port, &["-t", "aldis/dev/status"]);
+    status.wait_for_line("online");
     Tools::Mosquitto.publish(broker.port, &["-t", "output", "-m", "on", "-q", "1"]);
     let console = machine.console();
     console.wait_for_line("lamp: on");

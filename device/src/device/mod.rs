@@ -2,6 +2,7 @@
 
 mod look;
 mod obey;
+mod past;
 mod person;
 mod publish;
 mod stop;
@@ -32,6 +33,7 @@ use crate::{
 pub use look::Facts;
 pub use obey::Reaction;
 use obey::{Playing, Promise};
+use past::Past;
 use publish::Told;
 use stop::Stopping;
 
@@ -70,6 +72,7 @@ pub struct Device<'a, const BACKLOG: usize = 512> {
     lamp: Told,
     sensor_state: Told,
     diag_due: bool,
+    past: Past,
     /// How many readings may be under way on this connection.
     window: usize,
     /// The broker takes no packets as large as a reading.
@@ -182,6 +185,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             lamp: Told::default(),
             sensor_state: Told::default(),
             diag_due: false,
+            past: Past::Unknown,
             window: Self::WINDOW,
             too_large: false,
             stopping: Stopping::No,
@@ -219,6 +223,11 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
         for topic in [Topic::LedSet, Topic::MessageSet, Topic::MorseSet] {
             session.subscribe(self.topic(topic, &mut name), commands, None)?;
         }
+        let once = SubscribeOptions {
+            qos: QoS::AtLeastOnce,
+            ..commands
+        };
+        session.subscribe(self.topic(Topic::Start, &mut name), once, None)?;
         if self.settings.confirm {
             let confirmations = SubscribeOptions {
                 qos: QoS::AtLeastOnce,
@@ -308,21 +317,23 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
                 if !session_present {
                     self.mail.held.forget();
                 }
+                self.past.connected(session_present, now);
                 self.connected(version, properties, now, board);
             }
             Event::Disconnected { cause, .. } => {
                 reaction.disconnected = Some(cause);
                 self.lost(cause, board);
             }
-            Event::Message(message) if self.mail.held.renews(&message) => {}
+            Event::Message(message) if self.mail.held.renews(&message) => self.past.message(now),
             Event::Message(message) => {
+                self.past.message(now);
                 reaction.token = message.token.map(|token| (token, Print::of(&message)));
                 self.message(&message, &mut reaction, now, board);
                 self.seen = true;
             }
             Event::Delivered { id, .. } => {
                 self.delivered_at = Some(now);
-                self.told(id, now, board);
+                self.told(id, true, now, board);
                 if self.mail.outgoing.ended(id) {
                     self.ui.tell_later(Word::Sent, now);
                     self.seen = true;
@@ -391,15 +402,22 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
 
     fn lost(&mut self, cause: Cause, board: &mut impl Board) {
         self.diag_due = false;
+        self.past.lost();
         self.seen |= self.connected;
         self.connected = false;
         self.counters.lost(cause);
         board.notice(Notice::Lost(cause));
     }
 
-    /// The end of a publication came. Says on which topic it was, unless that of the
+    /// The end of a publication came; `taken`: the broker has it. Says on which topic it was, unless that of the
     /// readings.
-    fn told(&mut self, id: PublicationId, now: Instant, board: &mut impl Board) -> Option<Topic> {
+    fn told(
+        &mut self,
+        id: PublicationId,
+        taken: bool,
+        now: Instant,
+        board: &mut impl Board,
+    ) -> Option<Topic> {
         let states = [
             (&mut self.status, Topic::Status),
             (&mut self.lamp, Topic::Led),
@@ -410,6 +428,9 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             .find_map(|(told, topic)| told.ended(id).then_some(topic));
         if state.is_some() {
             return state;
+        }
+        if self.past.ended(id, taken, now) {
+            return Some(Topic::Start);
         }
         if let Some(told) = self.mail.letters.told(id) {
             if let Some(place) = told
@@ -439,7 +460,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             self.give_up(seq, why, board);
         }
         let offline = matches!(self.stopping, Stopping::Published(offline, _) if offline == id);
-        let topic = match self.told(id, now, board) {
+        let topic = match self.told(id, false, now, board) {
             Some(topic) => topic,
             None if reading.is_some() => Topic::Climate,
             None if offline => Topic::Status,
@@ -522,6 +543,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             self.diag_at = next(self.diag_at, Self::DIAG_MS, now);
             self.diag_due = true;
         }
+        self.past.run(now);
         self.quiet_due |= self.quiet.run(now);
         if core::mem::take(&mut self.quiet_due) {
             session.ask_within(self.quiet.limit_ms());
@@ -615,6 +637,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             .min(record_at)
             .min(self.diag_at)
             .min(self.stable_at)
+            .min(self.past.deadline())
             .min(stop_at)
             .min(self.lights_at)
             .min(self.button.deadline())

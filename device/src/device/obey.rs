@@ -1,6 +1,6 @@
 //! What a device is told, and what it does about it.
 
-use aldis_mqtt::wire::Property;
+use aldis_mqtt::wire::{Properties, Property};
 use aldis_mqtt::{Cause, Instant, Message, Session, Token};
 use aldis_protocol::{
     LampCommand, MessageState, MorseSet, Reason, Scratch, Topic, decode_ack, decode_command,
@@ -13,6 +13,8 @@ use crate::morse::Sender;
 use crate::recent::Recent;
 use crate::{Board, GivenUp, Notice};
 
+/// Why a command is not obeyed that the broker had kept.
+const OLD: &str = "given before the device was started";
 /// Why a text that is played ends before its end.
 const INTERRUPTED: &str = "interrupted";
 /// Why who asks for it as well is not answered at its end.
@@ -79,6 +81,7 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
         match self.settings.topics.parse(topic) {
             Some(Topic::ClimateAck) => self.confirmation(topic, message.payload, now, board),
             Some(Topic::MessageSet) => self.letter(message, now, board),
+            Some(Topic::Start) => self.past.marked(self.saved.boot, message.payload),
             Some(Topic::MorseSet) => self.morse(message, now, board),
             Some(Topic::LedSet) => {
                 reaction.command = self.command(message, false, now, board);
@@ -116,6 +119,8 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
         let command = match decoded {
             _ if retain => Err("a retained command"),
             Ok(LampCommand::Toggle) if plain => Err("neither on nor off"),
+            // One that was done then is answered so.
+            Ok(_) if self.past.waits() && !self.was_done("led", id, message.properties) => Err(OLD),
             Ok(command) => Ok(command),
             Err(_) if plain && id.is_none() => Err("neither on nor off"),
             Err(reason) => Err(reason.as_str()),
@@ -134,6 +139,12 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
                 None
             }
         }
+    }
+
+    fn was_done(&self, topic: &str, id: Option<&str>, properties: Properties<'_>) -> bool {
+        let id = Asker::new(id, properties).id;
+        let hash = id.map(|id| Recent::hash(topic, id.bytes()));
+        hash.is_some_and(|hash| self.saved.recent.outcome(hash).is_some())
     }
 
     /// A message for the person at the device.
@@ -265,6 +276,10 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
                 return;
             }
             return self.answer(&asker, Err(PLAYING), now);
+        }
+        if self.past.waits() {
+            board.notice(Notice::Ignored { topic, why: OLD });
+            return self.answer(&asker, Err(OLD), now);
         }
         let set = match decoded {
             Ok(set) => set,

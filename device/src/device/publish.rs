@@ -35,6 +35,14 @@ pub(super) struct Told {
 }
 
 impl Told {
+    /// It is under way, or cannot be.
+    pub const fn sent(under_way: Option<PublicationId>) -> Self {
+        Self {
+            due: false,
+            under_way,
+        }
+    }
+
     /// Whether it is to be told now.
     pub const fn waits(&self) -> bool {
         self.due && self.under_way.is_none()
@@ -99,8 +107,9 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
         board: &mut impl Board,
     ) {
         let mut name = [0; MAX_LEN];
+        self.mark_start(session, now, board);
         // Most of the time there is nothing to tell, and no topic to be written.
-        if self.stopping == Stopping::No && self.status.waits() {
+        if self.stopping == Stopping::No && self.status.waits() && !self.past.is_due() {
             let topic = self.topic(Topic::Status, &mut name);
             tell(
                 &mut self.status,
@@ -178,6 +187,25 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
                 seq: entry.seq,
                 age_ms,
             });
+        }
+    }
+
+    /// What the device tells itself, to know old commands from new ones.
+    fn mark_start(&mut self, session: &mut Session<'_>, now: Instant, board: &mut impl Board) {
+        let Some(word) = self.past.word(self.saved.boot, || session.chance()) else {
+            return;
+        };
+        let mut name = [0; MAX_LEN];
+        let topic = self.topic(Topic::Start, &mut name);
+        let publication = Publication::new(topic, word.as_bytes()).qos(QoS::AtLeastOnce);
+        match session.publish(&publication, now) {
+            Ok(published) => self.past.sent(Some(published.id)),
+            Err(PublishError::Full) => {}
+            Err(_) => {
+                let reason = ReasonCode::PACKET_TOO_LARGE;
+                board.notice(Notice::Refused { topic, reason });
+                self.past.sent(None);
+            }
         }
     }
 
@@ -394,10 +422,7 @@ fn tell(
         .latest();
     match session.publish(&publication, now) {
         Ok(published) => {
-            *told = Told {
-                due: false,
-                under_way: Some(published.id),
-            };
+            *told = Told::sent(Some(published.id));
         }
         Err(PublishError::Full) => {}
         Err(_) => {

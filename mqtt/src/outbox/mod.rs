@@ -461,6 +461,11 @@ impl<'b> Outbox<'b> {
         self.locked && at == self.cursor
     }
 
+    /// The first packet id is to be this one.
+    pub const fn begin_at(&mut self, packet_id: PacketId) {
+        self.next_packet_id = packet_id;
+    }
+
     /// A packet id that no entry uses (MQTT-2.2.1-3). They wrap.
     pub fn packet_id(&mut self) -> PacketId {
         while self.free_ids == 0 {

@@ -536,13 +536,18 @@ impl Session<'_> {
 
     /// A random number below `bound`, or zero.
     fn jitter(&mut self, bound: u32) -> u32 {
+        ((u64::from(self.chance()) * u64::from(bound)) >> 32) as u32
+    }
+
+    /// A random number, as the waits between attempts are: it follows from the seed, and
+    /// nothing is to be kept secret by it.
+    pub fn chance(&mut self) -> u32 {
         // A Weyl sequence, mixed: small, and any seed will do.
         self.random = self.random.wrapping_add(0x9e37_79b9);
         let mut z = self.random;
         z = (z ^ z >> 16).wrapping_mul(0x85eb_ca6b);
         z = (z ^ z >> 13).wrapping_mul(0xc2b2_ae35);
-        let random = u64::from(z ^ z >> 16);
-        ((random * u64::from(bound)) >> 32) as u32
+        z ^ z >> 16
     }
 
     /// Does what is due.

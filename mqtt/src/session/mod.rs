@@ -202,6 +202,13 @@ impl<'b> Session<'b> {
             next_id: 0,
         };
         session.check_options()?;
+        if options.clean_start == CleanStart::Never
+            && let Some(first) = crate::wire::PacketId::new(session.random as u16)
+        {
+            // At QoS 2 the broker may wait for the end of what an earlier program sent
+            // under the first ones, and would take a new publication for it.
+            session.outbox.begin_at(first);
+        }
         session.timers.arm(Timer::Reconnect, now);
         Ok(session)
     }

@@ -90,6 +90,7 @@ pub(crate) struct TopicNames {
     pub message_set: String,
     pub message_state: String,
     pub answer: String,
+    pub start: String,
     /// Where answers go to who wants them there.
     pub response: String,
 }
@@ -189,6 +190,7 @@ impl Node {
                 message_set: topic("message/set"),
                 message_state: topic("message/state"),
                 answer: topic("answer"),
+                start: topic("start"),
                 response: topic("asked"),
             },
             birth: Birth {

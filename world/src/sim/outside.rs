@@ -171,6 +171,8 @@ impl World {
                         side.witness.violate(Invariant::MessagesHaveAState, detail);
                     }
                 }
+            } else if topic == node.topics.start.as_bytes() {
+                side.witness.marked(publication.payload);
             } else if topic == node.topics.answer.as_bytes()
                 || topic == node.topics.response.as_bytes()
             {

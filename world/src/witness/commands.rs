@@ -51,6 +51,9 @@ pub(super) struct Ids {
     ever: VecDeque<String>,
     /// Those that were under way when power went, and may count as done.
     maybe: VecDeque<String>,
+    /// Those that were taken for old. One that is given again is executed, perhaps before
+    /// that it was refused is told.
+    too_old: VecDeque<String>,
     /// What the device was asked last.
     current: Option<String>,
 }
@@ -60,8 +63,10 @@ pub(super) struct Ids {
 pub(super) struct Order {
     word: LampCommand,
     at: u64,
-    /// The broker lost it, or the device forgot its session: it may not come.
+    /// The broker may lose it, or the device may take it for one of before its start.
     forgiven: bool,
+    /// It is one of before the start.
+    old: bool,
 }
 
 /// The commands of one topic that the broker holds or held, and how far they may have come.
@@ -84,12 +89,15 @@ impl Default for Orders {
 }
 
 impl Orders {
-    /// A command was executed. Says whether it was one that could be next.
-    fn executed(&mut self, word: LampCommand) -> bool {
+    /// A command was executed. Says whether it was one that could be next, and whether it can
+    /// only have been one of before the start.
+    fn executed(&mut self, word: LampCommand) -> Option<bool> {
         let mut next = Vec::new();
+        let mut new = Vec::new();
         for &from in &self.done {
             for (at, order) in self.waiting.iter().enumerate().skip(from) {
                 if order.word == word {
+                    let next = if order.old { &mut next } else { &mut new };
                     next.push(at + 1);
                 }
                 if !order.forgiven {
@@ -97,12 +105,14 @@ impl Orders {
                 }
             }
         }
+        let old = new.is_empty();
+        let next = if old { next } else { new };
         if next.is_empty() {
-            return false;
+            return None;
         }
         self.done = next;
         self.trim();
-        true
+        Some(old)
     }
 
     /// Whether everything that is late was executed, or may be lost.
@@ -148,6 +158,13 @@ impl Ids {
     }
 }
 
+fn remember(ids: &mut VecDeque<String>, id: String) {
+    if ids.len() == REMEMBERED {
+        ids.pop_front();
+    }
+    ids.push_back(id);
+}
+
 impl Witness {
     /// The broker holds a command for the device.
     pub fn ordered(&mut self, channel: Channel, word: LampCommand) {
@@ -156,6 +173,7 @@ impl Witness {
             word,
             at: self.now,
             forgiven: false,
+            old: false,
         });
     }
 
@@ -165,8 +183,46 @@ impl Witness {
         self.counts.commands -= 1;
     }
 
+    /// The device takes a command for one of before its start.
+    pub fn too_old(&mut self) {
+        if !self.powered {
+            return;
+        }
+        if let Some(id) = self.ids.current.clone() {
+            remember(&mut self.ids.too_old, id);
+        }
+        // Those that come after its word to itself must be executed.
+        if !self.marked {
+            self.forgive_orders();
+        }
+    }
+
+    /// The broker has a word of the device to itself: what it had before that is old.
+    pub fn marked(&mut self, of: &[u8]) {
+        let boot = self.boot.to_string();
+        let own = of.strip_prefix(boot.as_bytes());
+        if self.powered && own.is_some_and(|rest| rest.starts_with(b"-")) {
+            self.marked = true;
+            self.forgive_orders();
+        }
+    }
+
+    /// The chip starts: what was ordered before is not to be executed any more.
+    pub(super) fn orders_start(&mut self) {
+        self.marked = false;
+        for order in self.orders.iter_mut().flat_map(|of| &mut of.waiting) {
+            (order.forgiven, order.old) = (true, true);
+        }
+    }
+
     /// What the broker held may be lost.
     pub fn forgive(&mut self) {
+        self.forgive_orders();
+        self.forgive_messages();
+    }
+
+    /// The commands that the broker holds may be lost.
+    pub(super) fn forgive_orders(&mut self) {
         for order in self
             .orders
             .iter_mut()
@@ -174,7 +230,6 @@ impl Witness {
         {
             order.forgiven = true;
         }
-        self.forgive_messages();
     }
 
     /// A command comes; with an id, in this packet.
@@ -244,10 +299,7 @@ impl Witness {
             doubtful: false,
         });
         if !ids.ever.contains(&id) {
-            if ids.ever.len() == REMEMBERED {
-                ids.ever.pop_front();
-            }
-            ids.ever.push_back(id);
+            remember(&mut ids.ever, id);
         }
     }
 
@@ -279,7 +331,10 @@ impl Witness {
             let detail = format!("the command with the id {id} is said to be done, and is not");
             self.violate(Invariant::IdsOnce, detail);
         }
-        if !done && known {
+        // Of one that may be forgotten it is true that it was not done now.
+        let sure = |of: &Done| of.id == id && !of.doubtful;
+        let refused = self.ids.too_old.iter().any(|old| old == id);
+        if !done && !refused && self.ids.done.iter().any(sure) {
             let detail = format!("the command with the id {id} is done, and said not to be");
             self.violate(Invariant::IdsOnce, detail);
         }
@@ -292,10 +347,7 @@ impl Witness {
         if let Some(doing) = self.executing.front()
             && let Some(id) = &doing.id
         {
-            self.ids.maybe.push_back(id.clone());
-            if self.ids.maybe.len() > REMEMBERED {
-                self.ids.maybe.pop_front();
-            }
+            remember(&mut self.ids.maybe, id.clone());
         }
         for done in &mut self.ids.done {
             done.doubtful |= done.saved != Some(true);
@@ -339,8 +391,13 @@ impl Witness {
             return self.executed_with_id(id, doing.saved);
         }
         self.counts.executed += 1;
-        if self.orders[channel].executed(word) {
-            return;
+        match self.orders[channel].executed(word) {
+            Some(true) => {
+                let detail = format!("{word} was executed, and was given before the start");
+                return self.violate(Invariant::OldIgnored, detail);
+            }
+            Some(false) => return,
+            None => {}
         }
         let (invariant, detail) = match self.orders[channel].waiting.front() {
             Some(order) => (

@@ -71,8 +71,8 @@ impl Witness {
         if std::mem::take(&mut self.doubt) {
             self.doubt_messages();
         }
-        if self.first_connection || expired {
-            self.first_connection = false;
+        let first = std::mem::take(&mut self.first_connection);
+        if expired || first && !kept {
             self.forgive();
         }
     }

@@ -140,6 +140,8 @@ pub(crate) struct Witness {
     doubt: bool,
     pub connected_at: u64,
     first_connection: bool,
+    /// The broker has a word of this start to itself.
+    marked: bool,
     keep_alive_ms: u64,
     answer_at: u64,
     turned_at: u64,
@@ -196,6 +198,7 @@ impl Witness {
             doubt: false,
             connected_at: 0,
             first_connection: true,
+            marked: false,
             keep_alive_ms: 15_000,
             answer_at: 0,
             turned_at: 0,
@@ -240,8 +243,8 @@ impl Witness {
         self.turned_at = self.local;
         self.given_up = 0;
         self.snapshots.clear();
-        // A device that starts begins a new session.
-        self.forgive();
+        self.orders_start();
+        self.doubt_messages();
     }
 
     pub fn recalled(&mut self, seq: u32) {

@@ -311,6 +311,27 @@ pub const PATCHES: &[Patch] = &[
         expected: &["retained-ignored"],
     },
     Patch {
+        name: "device-old-commands",
+        what: "commands of before the start are obeyed",
+        file: "device/src/device/past.rs",
+        from: "        matches!(self, Self::Waits { .. })
+",
+        to: "        false
+",
+        expected: &["old-ignored"],
+    },
+    Patch {
+        name: "device-old-for-ever",
+        what: "the device does not know its own word when it comes back",
+        file: "device/src/device/past.rs",
+        from: "            && spell(boot, *nonce).as_bytes() == payload
+",
+        to: "            && spell(boot, *nonce).as_bytes() == payload
+            && false
+",
+        expected: &["in-order", "exactly-once", "subscriptions-hold", "ids-once"],
+    },
+    Patch {
         name: "device-birth",
         what: "nobody is told that the device is there again",
         file: "device/src/device/mod.rs",
