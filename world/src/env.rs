@@ -502,8 +502,10 @@ impl Board for WorldBoard {
             }
             Notice::Ignored { why, .. } => {
                 witness.say(What::Ignored(why));
-                if why == "given before the device was started" {
+                if why == "perhaps given before the device was started" {
                     witness.too_old();
+                } else if why == "it came before" {
+                    witness.came_before();
                 }
             }
             Notice::Refused { reason, .. } => {

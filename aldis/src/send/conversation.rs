@@ -240,7 +240,8 @@ impl<'a> Conversation<'a> {
         match self.status {
             Some(Availability::Offline) if self.state.is_none() => {
                 self.say_absent(&format!(
-                    "{device} is offline; the message waits for it at the broker"
+                    "{device} is offline; if it was connected within the last hour, the message waits for \
+                     it at the broker"
                 ));
             }
             Some(Availability::Online) => {

@@ -185,7 +185,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             lamp: Told::default(),
             sensor_state: Told::default(),
             diag_due: false,
-            past: Past::Unknown,
+            past: Past::new(),
             window: Self::WINDOW,
             too_large: false,
             stopping: Stopping::No,
@@ -322,11 +322,14 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             }
             Event::Disconnected { cause, .. } => {
                 reaction.disconnected = Some(cause);
+                self.past.lost(now);
                 self.lost(cause, board);
             }
-            Event::Message(message) if self.mail.held.renews(&message) => self.past.message(now),
+            Event::Message(message) if self.mail.held.renews(&message) => {
+                self.past.not_quiet(now);
+            }
             Event::Message(message) => {
-                self.past.message(now);
+                self.past.not_quiet(now);
                 reaction.token = message.token.map(|token| (token, Print::of(&message)));
                 self.message(&message, &mut reaction, now, board);
                 self.seen = true;
@@ -353,6 +356,9 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
                 filter,
                 result: Err(reason),
             } => {
+                if self.settings.topics.parse(filter.as_str()) == Some(Topic::Start) {
+                    self.past.refused();
+                }
                 board.notice(Notice::Refused {
                     topic: filter.as_str(),
                     reason,
@@ -402,15 +408,14 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
 
     fn lost(&mut self, cause: Cause, board: &mut impl Board) {
         self.diag_due = false;
-        self.past.lost();
         self.seen |= self.connected;
         self.connected = false;
         self.counters.lost(cause);
         board.notice(Notice::Lost(cause));
     }
 
-    /// The end of a publication came; `taken`: the broker has it. Says on which topic it was, unless that of the
-    /// readings.
+    /// The end of a publication came; `taken`: the broker has it. Says on which topic it was,
+    /// unless that of the readings.
     fn told(
         &mut self,
         id: PublicationId,
@@ -542,6 +547,10 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
         if self.diag_at <= now {
             self.diag_at = next(self.diag_at, Self::DIAG_MS, now);
             self.diag_due = true;
+        }
+        if !self.mail.tray.is_calm() || !self.mail.held.is_empty() {
+            // The broker may wait for that with more.
+            self.past.not_quiet(now);
         }
         self.past.run(now);
         self.quiet_due |= self.quiet.run(now);

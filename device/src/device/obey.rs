@@ -14,7 +14,7 @@ use crate::recent::Recent;
 use crate::{Board, GivenUp, Notice};
 
 /// Why a command is not obeyed that the broker had kept.
-const OLD: &str = "given before the device was started";
+const OLD: &str = "perhaps given before the device was started";
 /// Why a text that is played ends before its end.
 const INTERRUPTED: &str = "interrupted";
 /// Why who asks for it as well is not answered at its end.
@@ -81,7 +81,7 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
         match self.settings.topics.parse(topic) {
             Some(Topic::ClimateAck) => self.confirmation(topic, message.payload, now, board),
             Some(Topic::MessageSet) => self.letter(message, now, board),
-            Some(Topic::Start) => self.past.marked(self.saved.boot, message.payload),
+            Some(Topic::Start) => self.past.heard(self.saved.boot, message.payload),
             Some(Topic::MorseSet) => self.morse(message, now, board),
             Some(Topic::LedSet) => {
                 reaction.command = self.command(message, false, now, board);
@@ -120,7 +120,11 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
             _ if retain => Err("a retained command"),
             Ok(LampCommand::Toggle) if plain => Err("neither on nor off"),
             // One that was done then is answered so.
-            Ok(_) if self.past.waits() && !self.was_done("led", id, message.properties) => Err(OLD),
+            Ok(_)
+                if !self.was_done("led", id, message.properties) && self.past.refuses(message) =>
+            {
+                Err(OLD)
+            }
             Ok(command) => Ok(command),
             Err(_) if plain && id.is_none() => Err("neither on nor off"),
             Err(reason) => Err(reason.as_str()),
@@ -193,8 +197,16 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
                 letter.expires_s = Some(letter.expires_s.map_or(left, |of| of.min(left)));
             }
         }
-        let before = self.mail.letters.find(&id, letter.from.unwrap_or_default());
-        if let Some(place) = before.filter(|_| known) {
+        let from = letter.from.unwrap_or_default();
+        let before = match known {
+            true => self.mail.letters.find(&id, from),
+            // Power went before it was acknowledged.
+            false if message.dup && self.past.waits() => {
+                self.mail.letters.find_text(letter.text, from)
+            }
+            false => None,
+        };
+        if let Some(place) = before {
             self.mail.letters.tell_again(place);
             let why = "it came before";
             board.notice(Notice::Ignored { topic, why });
@@ -277,7 +289,7 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
             }
             return self.answer(&asker, Err(PLAYING), now);
         }
-        if self.past.waits() {
+        if self.past.refuses(message) {
             board.notice(Notice::Ignored { topic, why: OLD });
             return self.answer(&asker, Err(OLD), now);
         }

@@ -192,7 +192,11 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
 
     /// What the device tells itself, to know old commands from new ones.
     fn mark_start(&mut self, session: &mut Session<'_>, now: Instant, board: &mut impl Board) {
-        let Some(word) = self.past.word(self.saved.boot, || session.chance()) else {
+        // The second word is for acknowledgements that were all given.
+        if !self.past.waits() && !self.mail.held.is_empty() {
+            return;
+        }
+        let Some(word) = self.past.next_word(self.saved.boot, || session.chance()) else {
             return;
         };
         let mut name = [0; MAX_LEN];

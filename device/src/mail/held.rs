@@ -1,7 +1,7 @@
 //! Messages that were handled and are not acknowledged yet.
 
 use aldis_mqtt::{Message, QoS, Token};
-use heapless::Vec;
+use heapless::{Deque, Vec};
 
 use crate::recent::Recent;
 
@@ -26,6 +26,55 @@ impl Print {
         let topic = message.topic.as_str().bytes();
         let bytes = topic.chain([0]).chain(message.payload.iter().copied());
         Self(Recent::hash(start, bytes))
+    }
+}
+
+/// The newest `N` messages that may come again.
+#[derive(Debug)]
+pub(crate) struct Prints<const N: usize> {
+    /// With those of a lost connection.
+    entries: Deque<(Print, bool), N>,
+}
+
+impl<const N: usize> Prints<N> {
+    pub const fn new() -> Self {
+        Self {
+            entries: Deque::new(),
+        }
+    }
+
+    /// The oldest makes room.
+    pub fn push(&mut self, message: &Message<'_>) {
+        if self.entries.is_full() {
+            let _ = self.entries.pop_front();
+        }
+        let _ = self.entries.push_back((Print::of(message), false));
+    }
+
+    /// Whether this is one of them that comes again.
+    pub fn renews(&mut self, message: &Message<'_>) -> bool {
+        if !message.dup || self.entries.is_empty() {
+            return false;
+        }
+        let print = Print::of(message);
+        let mut entries = self.entries.iter_mut();
+        let Some((_, lost)) = entries.find(|(of, lost)| *lost && *of == print) else {
+            return false;
+        };
+        *lost = false;
+        true
+    }
+
+    /// The connection is gone.
+    pub fn lost(&mut self) {
+        for (_, lost) in &mut self.entries {
+            *lost = true;
+        }
+    }
+
+    /// They do not come again.
+    pub fn forget(&mut self) {
+        self.entries.clear();
     }
 }
 
@@ -72,6 +121,10 @@ impl<const N: usize> Held<N> {
         for entry in &mut self.entries {
             entry.lost = true;
         }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     /// The broker has forgotten them.

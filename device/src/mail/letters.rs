@@ -196,6 +196,14 @@ impl Letters {
             .map(|(place, _)| place)
     }
 
+    /// The place of the newest message of this text.
+    pub fn find_text(&self, text: &str, from: &str) -> Option<usize> {
+        self.iter()
+            .filter(|(_, entry)| entry.letter.text == text && entry.letter.from == from)
+            .max_by_key(|(_, entry)| entry.letter.number)
+            .map(|(place, _)| place)
+    }
+
     /// Whether any message has this id.
     pub fn has_id(&self, id: &str) -> bool {
         self.iter().any(|(_, entry)| entry.letter.id == id)

@@ -6,7 +6,7 @@ mod outgoing;
 mod queue;
 mod tray;
 
-pub(crate) use held::{Held, Print};
+pub(crate) use held::{Held, Print, Prints};
 pub(crate) use letters::Letters;
 pub use letters::{Letter, Mark};
 pub use outgoing::Outgoing;

@@ -663,7 +663,8 @@ fn messages_wait_for_a_device_that_is_switched_off() {
                 }
                 assert_eq!(rig.device().lamp(), Lamp::Off);
                 let answers = rig.news("answer");
-                let old = |text: &String| text.contains("given before the device was started");
+                let old =
+                    |text: &String| text.contains("perhaps given before the device was started");
                 assert!(answers.iter().all(old), "{answers:?}");
                 assert_eq!(answers.len(), 3 * count as usize, "{version:?}");
                 // What is new is obeyed.

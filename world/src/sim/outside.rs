@@ -107,12 +107,15 @@ impl World {
     fn accepted(&mut self, hint: Option<usize>, brief: &BriefLog) {
         let now = self.now;
         let bin = (now / self.bin_ms()) as usize;
+        // They were routed already, and what was dropped of them is told.
+        let mut dropped = None;
         for publication in brief.iter() {
             let topic = publication.topic;
             if let Some(index) = hint
                 && topic.ends_with(b"/message/set")
             {
-                self.sent(index, topic, publication.payload);
+                let dropped = dropped.get_or_insert_with(|| self.broker.take_dropped());
+                self.sent(index, topic, publication.payload, dropped);
                 continue;
             }
             let of = |node: &super::node::Node| topic.starts_with(node.topics.prefix.as_bytes());

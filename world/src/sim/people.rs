@@ -6,7 +6,7 @@ use aldis_device::Mail;
 use aldis_protocol::{LampCommand, Message as Letter, Scratch, encode_command};
 
 use crate::broker::codec::{Qos, Version};
-use crate::broker::{DropReason, Message, Versions};
+use crate::broker::{DropReason, Dropped, Message, Versions};
 use crate::log::{What, short};
 use crate::plan::Script;
 use crate::rng::Rng;
@@ -363,6 +363,8 @@ impl World {
             message.properties.correlation_data = Some(id.as_bytes().to_vec());
         }
         self.say(index, What::Asked("is given", short(&id)));
+        let env = self.nodes[index].env.clone();
+        env.side.borrow_mut().witness.command_given(&id);
         self.give_to(index, message);
         self.pump(index);
     }
@@ -413,7 +415,7 @@ impl World {
     }
 
     /// The broker has a message of a device's for another one.
-    pub(super) fn sent(&mut self, from: usize, topic: &[u8], payload: &[u8]) {
+    pub(super) fn sent(&mut self, from: usize, topic: &[u8], payload: &[u8], dropped: &[Dropped]) {
         let mut scratch = Scratch::new();
         let Ok(letter) = Letter::decode(payload, &mut scratch) else {
             return;
@@ -434,11 +436,9 @@ impl World {
         let Some(index) = self.nodes.iter().position(|node| node.id == to) else {
             return;
         };
-        // It was routed already, and what was dropped of it is told.
-        let dropped = self
-            .broker
-            .take_dropped()
-            .into_iter()
+        // Which of several at once it was cannot be seen.
+        let dropped = dropped
+            .iter()
             .any(|dropped| dropped.topic == topic && dropped.client_id == to);
         if !dropped && self.broker_holds_for(index, &topic) {
             self.message_is_due(index, letter.id, letter.text);

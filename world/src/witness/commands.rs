@@ -56,6 +56,8 @@ pub(super) struct Ids {
     too_old: VecDeque<String>,
     /// What the device was asked last.
     current: Option<String>,
+    /// Those that were given since the device started last.
+    new: VecDeque<String>,
 }
 
 /// A command that the broker holds for the device.
@@ -210,6 +212,7 @@ impl Witness {
     /// The chip starts: what was ordered before is not to be executed any more.
     pub(super) fn orders_start(&mut self) {
         self.marked = false;
+        self.ids.new.clear();
         for order in self.orders.iter_mut().flat_map(|of| &mut of.waiting) {
             (order.forgiven, order.old) = (true, true);
         }
@@ -229,6 +232,13 @@ impl Witness {
             .flat_map(|orders| &mut orders.waiting)
         {
             order.forgiven = true;
+        }
+    }
+
+    /// Somebody gives a command with an id.
+    pub fn command_given(&mut self, id: &str) {
+        if !self.ids.new.iter().any(|new| new == id) {
+            remember(&mut self.ids.new, id.to_owned());
         }
     }
 
@@ -281,6 +291,10 @@ impl Witness {
 
     fn executed_with_id(&mut self, id: String, saved: Option<bool>) {
         self.say(What::Asked("is executed", short(&id)));
+        if !self.ids.new.contains(&id) {
+            let detail = format!("the command with the id {id} was given before the start");
+            self.violate(Invariant::OldIgnored, detail);
+        }
         let ids = &mut self.ids;
         if let Some(at) = ids.done.iter().position(|done| done.id == id) {
             if !ids.done[at].doubtful {

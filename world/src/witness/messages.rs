@@ -51,6 +51,8 @@ pub(super) enum Arrived {
         kept: bool,
         expired: bool,
         refused: bool,
+        /// Whose it is and what it says, where it has no name.
+        text: Option<(String, String)>,
     },
     /// A command with this id.
     Command(String),
@@ -369,6 +371,15 @@ impl Witness {
         }
         due.retain(|due| !due.came);
         let refused = said.is_err();
+        let text = match &said {
+            Ok(Said {
+                id: None,
+                from,
+                text,
+                ..
+            }) => Some((from.unwrap_or_default().to_owned(), (*text).to_owned())),
+            _ => None,
+        };
         let (id, from) = match said {
             Ok(said) => (said.id, said.from.unwrap_or_default()),
             Err(id) => (id, ""),
@@ -424,6 +435,7 @@ impl Witness {
                 kept: kept || expired,
                 expired,
                 refused,
+                text,
             },
         });
     }
@@ -472,6 +484,31 @@ impl Witness {
             ended = expired.then_some(MessageState::Expired);
         }
         self.messages.begin(name, text, ended, now);
+    }
+
+    /// The device knows a message without an id: power went before it was acknowledged.
+    pub fn came_before(&mut self) {
+        let messages = &mut self.messages;
+        let Some(Arrived::Message {
+            name: None,
+            text: Some(text),
+            ..
+        }) = messages.current()
+        else {
+            return;
+        };
+        let (from, text) = std::mem::take(text);
+        let mut records = messages.records.iter().rev();
+        let known = records.find(|record| {
+            record.text == text && record.name.from == from && messages.holds(&record.name)
+        });
+        let known = known.map(|record| (record.name.id.clone(), record.name.from.clone()));
+        if let Some(Arrived::Message {
+            name, taken, kept, ..
+        }) = messages.current()
+        {
+            (*name, *taken, *kept) = (known, true, true);
+        }
     }
 
     /// The flash is to keep a message in the place of another one.

@@ -314,22 +314,24 @@ pub const PATCHES: &[Patch] = &[
         name: "device-old-commands",
         what: "commands of before the start are obeyed",
         file: "device/src/device/past.rs",
-        from: "        matches!(self, Self::Waits { .. })
+        from: "                if !self.refused.renews(message) && message.token.is_some() {
+                    self.refused.push(message);
+                }
+                true
 ",
-        to: "        false
+        to: "                false
 ",
         expected: &["old-ignored"],
     },
     Patch {
-        name: "device-old-for-ever",
-        what: "the device does not know its own word when it comes back",
+        name: "device-refused-once",
+        what: "commands of before the start that come again are obeyed",
         file: "device/src/device/past.rs",
-        from: "            && spell(boot, *nonce).as_bytes() == payload
+        from: "            State::Came => self.refused.renews(message),
 ",
-        to: "            && spell(boot, *nonce).as_bytes() == payload
-            && false
+        to: "            State::Came => false,
 ",
-        expected: &["in-order", "exactly-once", "subscriptions-hold", "ids-once"],
+        expected: &["old-ignored"],
     },
     Patch {
         name: "device-birth",
