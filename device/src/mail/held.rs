@@ -32,8 +32,21 @@ impl Print {
 /// The newest `N` messages that may come again.
 #[derive(Debug)]
 pub(crate) struct Prints<const N: usize> {
-    /// With those of a lost connection.
-    entries: Deque<(Print, bool), N>,
+    entries: Deque<Known, N>,
+}
+
+/// Half of a print, which is enough for so few; its lowest bit says that the connection is gone.
+#[derive(Clone, Copy, Debug)]
+struct Known(u32);
+
+impl Known {
+    fn here(message: &Message<'_>) -> Self {
+        Self(Print::of(message).0 as u32 & !1)
+    }
+
+    const fn lost(self) -> Self {
+        Self(self.0 | 1)
+    }
 }
 
 impl<const N: usize> Prints<N> {
@@ -48,7 +61,7 @@ impl<const N: usize> Prints<N> {
         if self.entries.is_full() {
             let _ = self.entries.pop_front();
         }
-        let _ = self.entries.push_back((Print::of(message), false));
+        let _ = self.entries.push_back(Known::here(message));
     }
 
     /// Whether this is one of them that comes again.
@@ -56,19 +69,19 @@ impl<const N: usize> Prints<N> {
         if !message.dup || self.entries.is_empty() {
             return false;
         }
-        let print = Print::of(message);
+        let here = Known::here(message);
         let mut entries = self.entries.iter_mut();
-        let Some((_, lost)) = entries.find(|(of, lost)| *lost && *of == print) else {
+        let Some(known) = entries.find(|known| known.0 == here.lost().0) else {
             return false;
         };
-        *lost = false;
+        *known = here;
         true
     }
 
     /// The connection is gone.
     pub fn lost(&mut self) {
-        for (_, lost) in &mut self.entries {
-            *lost = true;
+        for known in &mut self.entries {
+            *known = known.lost();
         }
     }
 
