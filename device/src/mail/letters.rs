@@ -141,9 +141,8 @@ struct Sum {
     unread: usize,
     /// One of the unread is urgent.
     urgent: bool,
-    under_way: usize,
-    /// There is a state to be told.
-    untold: bool,
+    /// A state is to be told, is under way, or may come to be told.
+    telling: bool,
     /// When the next one expires.
     expires_at: Option<Instant>,
 }
@@ -152,8 +151,7 @@ impl Sum {
     const NONE: Self = Self {
         unread: 0,
         urgent: false,
-        under_way: 0,
-        untold: false,
+        telling: false,
         expires_at: None,
     };
 
@@ -162,10 +160,7 @@ impl Sum {
             self.unread = self.unread.saturating_add(1);
             self.urgent |= entry.is_urgent();
         }
-        match entry.under_way {
-            Some(_) => self.under_way = self.under_way.saturating_add(1),
-            None => self.untold |= entry.untold().is_some(),
-        }
+        self.telling |= entry.told < ENDED || entry.under_way.is_some();
         let before = self.expires_at.unwrap_or(Instant::NEVER);
         self.expires_at = Some(before.min(entry.expires_at()));
     }
@@ -196,30 +191,33 @@ impl Letters {
             .map(|(_, entry)| entry)
     }
 
+    fn find_mut(&mut self, place: usize) -> Option<&mut Entry> {
+        let mut entries = self.entries.iter_mut();
+        entries.find(|(at, _)| *at == place).map(|(_, entry)| entry)
+    }
+
     fn iter(&self) -> impl Iterator<Item = (usize, &Entry)> {
         self.entries.iter().map(|(place, entry)| (*place, entry))
     }
 
     fn sum_up(&mut self) {
-        let mut sum = Sum::NONE;
+        self.sum = Sum::NONE;
         for (_, entry) in &self.entries {
-            sum.add(entry);
+            self.sum.add(entry);
         }
-        self.sum = sum;
     }
 
     /// Changes the message in this place, if there is one.
     fn change<T>(&mut self, place: usize, change: impl FnOnce(&mut Entry) -> T) -> Option<T> {
-        let (_, entry) = self.entries.iter_mut().find(|(at, _)| *at == place)?;
-        let changed = change(entry);
+        let changed = change(self.find_mut(place)?);
         self.sum_up();
         Some(changed)
     }
 
     /// Puts a message into this place. Gives the one that was there.
     fn put(&mut self, place: usize, entry: Entry) -> Option<Entry> {
-        let before = match self.entries.iter_mut().find(|(at, _)| *at == place) {
-            Some((_, at)) => Some(core::mem::replace(at, entry)),
+        let before = match self.find_mut(place) {
+            Some(at) => Some(core::mem::replace(at, entry)),
             None => {
                 // There are no more places than room.
                 let _ = self.entries.push((place, entry));
@@ -371,12 +369,14 @@ impl Letters {
 
     /// A person can see it. Says whether that is news.
     pub fn shown(&mut self, place: usize, now: Instant) -> bool {
-        let news = |entry: &Entry| entry.is_unread() && entry.shown.is_none();
-        let is_news = self.get(place).is_some_and(news);
-        if is_news {
-            self.change(place, |entry| entry.shown = Some(now));
-        }
-        is_news
+        let news = self.change(place, |entry| {
+            let news = entry.is_unread() && entry.shown.is_none();
+            if news {
+                entry.shown = Some(now);
+            }
+            news
+        });
+        news == Some(true)
     }
 
     /// A person has read it. Says whether that is news.
@@ -385,11 +385,14 @@ impl Letters {
     }
 
     fn end(&mut self, place: usize, state: MessageState, now: Instant) -> bool {
-        let unread = self.get(place).is_some_and(Entry::is_unread);
-        if unread {
-            self.change(place, |entry| entry.ended = Some((state, now)));
-        }
-        unread
+        let news = self.change(place, |entry| {
+            let news = entry.is_unread();
+            if news {
+                entry.ended = Some((state, now));
+            }
+            news
+        });
+        news == Some(true)
     }
 
     /// Ends the first that is of no interest any more, and gives its place.
@@ -409,12 +412,17 @@ impl Letters {
 
     /// How many states are under way to the broker.
     pub fn under_way(&self) -> usize {
-        self.sum.under_way
+        if !self.sum.telling {
+            return 0;
+        }
+        self.iter()
+            .filter(|(_, entry)| entry.under_way.is_some())
+            .count()
     }
 
     /// A state that is to be told, the oldest message's first.
     pub fn untold(&self, now: Instant) -> Option<Untold<'_>> {
-        if !self.sum.untold {
+        if !self.sum.telling {
             return None;
         }
         let waiting = self
