@@ -111,6 +111,9 @@ impl Button {
     }
 
     fn settle(&mut self, now: Instant) {
+        if self.raw == self.pressed && !self.is_open() {
+            return;
+        }
         let settled = self.since.after(Self::SETTLE_MS) <= now && self.raw != self.pressed;
         if settled {
             self.pressed = self.raw;

@@ -69,6 +69,11 @@ impl Pulse {
             duration_us,
         }
     }
+
+    /// Whether it can be part of an answer.
+    const fn is_short(self) -> bool {
+        matches!(self.duration_us, 1..=IDLE_US)
+    }
 }
 
 /// Which sensor is on the wire.
@@ -134,14 +139,19 @@ const BITS_AM2301: u32 = 64;
 /// [`Error::Missing`] if there is no answer, else what is wrong with it.
 pub fn decode(pulses: &[Pulse], model: Model) -> Result<Reading, Error> {
     let mut finder = Finder::new(model);
-    for &pulse in pulses {
+    let mut rest = pulses;
+    loop {
+        rest = finder.take_bits(rest);
+        let Some((&pulse, behind)) = rest.split_first() else {
+            return finder.finish().unwrap_or(Err(Error::Missing));
+        };
+        rest = behind;
         if finder.take(pulse)
             && let Some(answer) = finder.end_of_train()
         {
             return answer;
         }
     }
-    finder.finish().unwrap_or(Err(Error::Missing))
 }
 
 /// Every answer in a recording, in order.
@@ -224,6 +234,33 @@ impl Finder {
         } else {
             None
         }
+    }
+
+    /// Takes the bits of a frame, as long as highs and lows come in turn, and gives the rest:
+    /// what [`Finder::take`] does with each pulse, at once.
+    #[inline]
+    fn take_bits<'p>(&mut self, pulses: &'p [Pulse]) -> &'p [Pulse] {
+        let train = &mut self.train;
+        if self.level || self.duration_us > IDLE_US || !(1..=BITS).contains(&train.highs) {
+            return pulses;
+        }
+        let (pairs, _) = pulses.as_chunks();
+        // One more than a frame has: the preamble's may be the first.
+        let room = BITS.saturating_add(1).saturating_sub(train.highs);
+        let pairs = pairs.get(..room as usize).unwrap_or(pairs);
+        let mut taken: u32 = 0;
+        for [high, low] in pairs {
+            if !high.level || low.level || !high.is_short() || !low.is_short() {
+                break;
+            }
+            train.bits = train.bits << 1 | u64::from(high.duration_us >= ONE_US);
+            self.duration_us = low.duration_us;
+            taken = taken.wrapping_add(1);
+        }
+        train.highs = train.highs.wrapping_add(taken);
+        pulses
+            .get(taken.wrapping_mul(2) as usize..)
+            .unwrap_or_default()
     }
 
     /// Takes the next pulse; true if the line is idle after it.

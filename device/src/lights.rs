@@ -81,9 +81,19 @@ impl Lights {
         }
     }
 
+    /// Whether nothing but the lamp's own state is to be seen.
+    fn is_itself(&self) -> bool {
+        self.playing.is_none() && !self.key && self.call.is_none()
+    }
+
+    /// Whether this is the lamp's own state, and what it shows.
+    pub fn shows_only(&self, lamp: Lamp) -> bool {
+        self.is_itself() && self.shown == Some(lamp)
+    }
+
     /// The lamp is told to be so. Says whether that is what it shows now.
     pub fn set(&mut self, lamp: Lamp) -> bool {
-        let itself = self.playing.is_none() && !self.key && self.call.is_none();
+        let itself = self.is_itself();
         if itself {
             self.shown = Some(lamp);
         }

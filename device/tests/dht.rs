@@ -308,6 +308,40 @@ proptest! {
         prop_assert_eq!(dht::decode(&pulses, Model::Dht11), Err(Error::Model));
     }
 
+    /// A capture that is read at once, read as something else than pulse by pulse.
+    #[test]
+    fn a_capture_is_read_as_its_pulses_are(
+        mut pulses in readings().prop_flat_map(|reading| {
+            jittered(Wave::new(Frame::dht22(reading)).collect(), 22)
+        }),
+        more in jittered(Wave::new(Frame::dht11(40, 20)).collect(), 0),
+        // What is wrong: where, whether it comes in between, and for how long it is.
+        faults in prop::collection::vec(
+            (any::<prop::sample::Index>(), any::<bool>(), prop_oneof![
+                Just(0), 1..90u32, 195..205u32, Just(u32::MAX),
+            ]),
+            0..4,
+        ),
+        from in 0..4usize,
+    ) {
+        pulses.extend(more);
+        for (at, between, duration_us) in faults {
+            let at = at.index(pulses.len());
+            let pulse = Pulse { duration_us, ..pulses[at] };
+            match between {
+                true => pulses.insert(at, pulse),
+                false => pulses[at] = pulse,
+            }
+        }
+        for model in [Model::Auto, Model::Dht22, Model::Dht11] {
+            let first = answers(&pulses[from..], model).into_iter().next();
+            prop_assert_eq!(
+                dht::decode(&pulses[from..], model),
+                first.unwrap_or(Err(Error::Missing))
+            );
+        }
+    }
+
     /// A DHT11's values read as a DHT22's.
     #[test]
     fn dht11_answers_decode_back(percent in 5..=95u8, celsius in 0..=60u8) {
@@ -333,6 +367,11 @@ proptest! {
         for reading in found.into_iter().flatten() {
             prop_assert!((-400..=800).contains(&reading.t) && reading.h <= 1000);
         }
+        let first = answers(&pulses, Model::Auto).into_iter().next();
+        prop_assert_eq!(
+            dht::decode(&pulses, Model::Auto),
+            first.unwrap_or(Err(Error::Missing))
+        );
         let mut finder = Finder::new(Model::Auto);
         for pulse in pulses {
             finder.push(pulse);

@@ -79,7 +79,7 @@ macro_rules! counters {
                     return Err(DecodeError::Value(name));
                 };
                 let mut counters = Self::default();
-                json::object(text.as_bytes(), |key, value| {
+                json::read(text, |key, value| {
                     match key {
                         $(stringify!($field) => {
                             counters.$field = Some(value.u32(stringify!($field))?);

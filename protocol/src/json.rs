@@ -3,6 +3,7 @@
 //! It checks the whole grammar, also of what it passes over, so that a damaged payload is refused
 //! rather than half understood.
 
+use core::ops::Range;
 use core::str::Chars;
 
 use crate::DecodeError;
@@ -36,8 +37,16 @@ pub fn object<'a>(
     payload: &'a [u8],
     field: impl FnMut(&'a str, Value<'a>) -> Result<(), DecodeError>,
 ) -> Result<(), DecodeError> {
-    core::str::from_utf8(payload).map_err(|_| DecodeError::Malformed)?;
-    fields(payload, field)
+    let text = core::str::from_utf8(payload).map_err(|_| DecodeError::Malformed)?;
+    read(text, field)
+}
+
+/// [`object`] for what is text already.
+pub fn read<'a>(
+    text: &'a str,
+    mut field: impl FnMut(&'a str, Value<'a>) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
+    document(text.as_bytes(), Some(text), &mut field)
 }
 
 /// [`object`] for what need not be UTF-8 as a whole: strings that are can be read.
@@ -45,15 +54,20 @@ pub fn fields<'a>(
     payload: &'a [u8],
     mut field: impl FnMut(&'a str, Value<'a>) -> Result<(), DecodeError>,
 ) -> Result<(), DecodeError> {
-    document(payload, &mut field)
+    document(payload, core::str::from_utf8(payload).ok(), &mut field)
 }
 
 /// What is done with a field. Not generic, so that a firmware has the reader once.
 type Field<'f, 'a> = dyn FnMut(&'a str, Value<'a>) -> Result<(), DecodeError> + 'f;
 
-fn document<'a>(payload: &'a [u8], field: &mut Field<'_, 'a>) -> Result<(), DecodeError> {
+fn document<'a>(
+    payload: &'a [u8],
+    text: Option<&'a str>,
+    field: &mut Field<'_, 'a>,
+) -> Result<(), DecodeError> {
     let mut reader = Reader {
         bytes: payload,
+        text,
         at: 0,
     };
     reader.space();
@@ -68,6 +82,8 @@ fn document<'a>(payload: &'a [u8], field: &mut Field<'_, 'a>) -> Result<(), Deco
 
 struct Reader<'a> {
     bytes: &'a [u8],
+    /// The same, if it is UTF-8 as a whole: then so is each of its strings.
+    text: Option<&'a str>,
     at: usize,
 }
 
@@ -108,11 +124,17 @@ impl<'a> Reader<'a> {
         self.skip_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
     }
 
+    /// What stands there, if that is UTF-8.
+    fn piece(&self, range: Range<usize>) -> Option<&'a str> {
+        match self.text {
+            Some(text) => text.get(range),
+            None => core::str::from_utf8(self.bytes.get(range)?).ok(),
+        }
+    }
+
     /// The text from `start` to here.
     fn since(&self, start: usize) -> Result<&'a str, DecodeError> {
-        let bytes = self.bytes.get(start..self.at);
-        let text = bytes.and_then(|bytes| core::str::from_utf8(bytes).ok());
-        text.ok_or(DecodeError::Malformed)
+        self.piece(start..self.at).ok_or(DecodeError::Malformed)
     }
 
     fn object(&mut self, depth: u8, field: &mut Field<'_, 'a>) -> Result<(), DecodeError> {
@@ -188,9 +210,7 @@ impl<'a> Reader<'a> {
         loop {
             match self.next() {
                 Some(b'"') => {
-                    let end = self.at.saturating_sub(1);
-                    let bytes = self.bytes.get(start..end).unwrap_or_default();
-                    return Ok(core::str::from_utf8(bytes).ok());
+                    return Ok(self.piece(start..self.at.saturating_sub(1)));
                 }
                 Some(b'\\') => match self.next() {
                     Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {}

@@ -17,33 +17,34 @@ impl<'w, 'b> Object<'w, 'b> {
         }
     }
 
-    pub fn key(&mut self, key: &str) -> &mut Writer<'b> {
+    /// Begins a field. Keys are written as they are: none of ours needs an escape.
+    pub fn key(&mut self, key: &'static str) -> &mut Writer<'b> {
         self.writer
-            .str(if self.empty { "" } else { "," })
-            .quoted(key)
-            .str(":");
+            .str(if self.empty { "\"" } else { ",\"" })
+            .str(key)
+            .str("\":");
         self.empty = false;
         self.writer
     }
 
-    pub fn number(&mut self, key: &str, number: Option<u64>) {
+    pub fn number(&mut self, key: &'static str, number: Option<u64>) {
         if let Some(number) = number {
             self.key(key).number(number);
         }
     }
 
-    pub fn bool(&mut self, key: &str, value: bool) {
+    pub fn bool(&mut self, key: &'static str, value: bool) {
         self.key(key).str(if value { "true" } else { "false" });
     }
 
-    pub fn text(&mut self, key: &str, text: Option<&str>) {
+    pub fn text(&mut self, key: &'static str, text: Option<&str>) {
         if let Some(text) = text {
             self.key(key).quoted(text);
         }
     }
 
     /// A text in parts.
-    pub fn parts<'t>(&mut self, key: &str, parts: impl Iterator<Item = &'t str>) {
+    pub fn parts<'t>(&mut self, key: &'static str, parts: impl Iterator<Item = &'t str>) {
         let writer = self.key(key);
         writer.str("\"");
         for part in parts {
@@ -52,7 +53,7 @@ impl<'w, 'b> Object<'w, 'b> {
         writer.str("\"");
     }
 
-    pub fn object(&mut self, key: &str, fields: impl FnOnce(&mut Object<'_, 'b>)) {
+    pub fn object(&mut self, key: &'static str, fields: impl FnOnce(&mut Object<'_, 'b>)) {
         let mut object = Object::new(self.key(key));
         fields(&mut object);
         object.end();

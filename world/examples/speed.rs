@@ -1,4 +1,7 @@
 //! How many device-days a second of one core runs, and what they come to.
+//!
+//! The hash stands for everything that happened: a change that is to be faster, and nothing else,
+//! leaves it as it is.
 
 use std::time::Instant;
 
@@ -20,10 +23,11 @@ fn main() {
         let report = World::new(plan).run(|_| true);
         let seconds = begin.elapsed().as_secs_f64();
         println!(
-            "faults {faults}: {:.1} device-days in {seconds:.2} s, {:.1} a second, {} steps, {:?}",
+            "faults {faults}: {:.1} device-days in {seconds:.2} s, {:.1} a second, {} steps, run {:016x}, {:?}",
             report.device_days(),
             report.device_days() / seconds,
             report.steps,
+            report.hash,
             report.counts,
         );
         if let Some(violation) = report.violation {

@@ -81,15 +81,18 @@ fn shortest(part: &Part) -> u16 {
 struct Bounds {
     highs: Spans,
     lows: Spans,
-    /// How much longer a bit is that is 1.
-    longer: u16,
+    /// How much longer than those of zeros the eight highs of a byte are, for each byte.
+    longer: [[u16; 8]; 256],
 }
 
 static BOUNDS: LazyLock<Bounds> = LazyLock::new(|| {
     let highs = Spans::new(0);
     let one = Wave::new(Frame::dht11(0xff, 0)).nth(2 * FIRST_BIT);
+    let longer = one.as_ref().map_or(0, shortest) - highs.from[FIRST_BIT];
+    let is_one = |byte: usize, at: usize| byte & (0x80 >> at) != 0;
+    let of_byte = |byte| std::array::from_fn(|at| if is_one(byte, at) { longer } else { 0 });
     Bounds {
-        longer: one.as_ref().map_or(0, shortest) - highs.from[FIRST_BIT],
+        longer: std::array::from_fn(of_byte),
         highs,
         lows: Spans::new(1),
     }
@@ -196,11 +199,10 @@ impl Line {
         };
         let mut highs = bounds.highs.pick(first);
         let lows = bounds.lows.pick(second);
-        let bits = highs[FIRST_BIT..].chunks_exact_mut(8);
-        for (eight, byte) in bits.zip(Frame::dht22(reading).bytes()) {
-            for (at, high) in eight.iter_mut().enumerate() {
-                let is_one = byte & (0x80 >> at) != 0;
-                *high += if is_one { bounds.longer } else { 0 };
+        let (bits, _) = highs[FIRST_BIT..].as_chunks_mut::<8>();
+        for (eight, byte) in bits.iter_mut().zip(Frame::dht22(reading).bytes()) {
+            for (high, longer) in eight.iter_mut().zip(bounds.longer[usize::from(byte)]) {
+                *high += longer;
             }
         }
         if self.pulses.len() != Wave::PARTS {
@@ -208,12 +210,10 @@ impl Line {
             let pair = [Pulse::high(0), Pulse::low(0)];
             self.pulses.extend([pair; PAIRS].as_flattened());
         }
-        let pairs = self.pulses.chunks_exact_mut(2);
-        for (pair, (high, low)) in pairs.zip(highs.into_iter().zip(lows)) {
-            if let [first, second] = pair {
-                first.duration_us = high.into();
-                second.duration_us = low.into();
-            }
+        let (pairs, _) = self.pulses.as_chunks_mut();
+        for ([first, second], (high, low)) in pairs.iter_mut().zip(highs.iter().zip(&lows)) {
+            first.duration_us = (*high).into();
+            second.duration_us = (*low).into();
         }
     }
 }

@@ -344,6 +344,10 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
     /// Lets the lamp show what it is to show now.
     pub(super) fn shine(&mut self, now: Instant, board: &mut impl Board) {
         let (unread, urgent) = self.mail.letters.unread();
+        if unread == 0 && self.lights.shows_only(self.saved.lamp) {
+            self.lights_at = Instant::NEVER;
+            return;
+        }
         let call = match urgent {
             true => Call::Urgent,
             false => Call::Message,

@@ -187,8 +187,8 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
         now: Instant,
         board: &mut impl Board,
     ) {
-        let topics = self.settings.topics;
         while let Some(Outgoing { id, to, text, .. }) = self.mail.outgoing.next() {
+            let topics = self.settings.topics;
             let mut name = [0; MAX_LEN];
             let topic = self.inbox(to, &mut name);
             let message = Message {

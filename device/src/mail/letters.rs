@@ -135,11 +135,43 @@ pub(crate) struct Gone {
     pub at: Instant,
 }
 
+/// What is asked of the messages whenever the device runs, found out when one changes.
+#[derive(Debug)]
+struct Sum {
+    unread: usize,
+    /// One of the unread is urgent.
+    urgent: bool,
+    /// A state is to be told, is under way, or may come to be told.
+    telling: bool,
+    /// When the next one expires.
+    expires_at: Option<Instant>,
+}
+
+impl Sum {
+    const NONE: Self = Self {
+        unread: 0,
+        urgent: false,
+        telling: false,
+        expires_at: None,
+    };
+
+    fn add(&mut self, entry: &Entry) {
+        if entry.is_unread() {
+            self.unread = self.unread.saturating_add(1);
+            self.urgent |= entry.is_urgent();
+        }
+        self.telling |= entry.told < ENDED || entry.under_way.is_some();
+        let before = self.expires_at.unwrap_or(Instant::NEVER);
+        self.expires_at = Some(before.min(entry.expires_at()));
+    }
+}
+
 /// The messages, each with its place. While there are none it is all zeros, as
 /// [`Backlog`](crate::Backlog) is.
 #[derive(Debug)]
 pub(crate) struct Letters {
     entries: Vec<(usize, Entry), { Letters::PLACES }>,
+    sum: Sum,
 }
 
 impl Letters {
@@ -149,6 +181,7 @@ impl Letters {
     pub const fn new() -> Self {
         Self {
             entries: Vec::new(),
+            sum: Sum::NONE,
         }
     }
 
@@ -158,30 +191,41 @@ impl Letters {
             .map(|(_, entry)| entry)
     }
 
-    fn get_mut(&mut self, place: usize) -> Option<&mut Entry> {
-        self.iter_mut()
-            .find(|(at, _)| *at == place)
-            .map(|(_, entry)| entry)
+    fn find_mut(&mut self, place: usize) -> Option<&mut Entry> {
+        let mut entries = self.entries.iter_mut();
+        entries.find(|(at, _)| *at == place).map(|(_, entry)| entry)
     }
 
     fn iter(&self) -> impl Iterator<Item = (usize, &Entry)> {
         self.entries.iter().map(|(place, entry)| (*place, entry))
     }
 
-    fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut Entry)> {
-        self.entries
-            .iter_mut()
-            .map(|(place, entry)| (*place, entry))
+    fn sum_up(&mut self) {
+        self.sum = Sum::NONE;
+        for (_, entry) in &self.entries {
+            self.sum.add(entry);
+        }
+    }
+
+    /// Changes the message in this place, if there is one.
+    fn change<T>(&mut self, place: usize, change: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+        let changed = change(self.find_mut(place)?);
+        self.sum_up();
+        Some(changed)
     }
 
     /// Puts a message into this place. Gives the one that was there.
     fn put(&mut self, place: usize, entry: Entry) -> Option<Entry> {
-        if let Some(at) = self.get_mut(place) {
-            return Some(core::mem::replace(at, entry));
-        }
-        // There are no more places than room.
-        let _ = self.entries.push((place, entry));
-        None
+        let before = match self.find_mut(place) {
+            Some(at) => Some(core::mem::replace(at, entry)),
+            None => {
+                // There are no more places than room.
+                let _ = self.entries.push((place, entry));
+                None
+            }
+        };
+        self.sum_up();
+        before
     }
 
     /// The greatest number there is.
@@ -211,7 +255,7 @@ impl Letters {
 
     /// The sender asks again: what is the case is told once more.
     pub fn tell_again(&mut self, place: usize) {
-        if let Some(entry) = self.get_mut(place) {
+        self.change(place, |entry| {
             let level = match (entry.ended, entry.shown) {
                 (Some(_), _) => ENDED,
                 (None, Some(_)) => SHOWN,
@@ -219,7 +263,7 @@ impl Letters {
             };
             entry.told = entry.told.min(level.saturating_sub(1));
             entry.again = entry.under_way.is_some();
-        }
+        });
     }
 
     /// Takes a message in. Gives its place, and what became of the one that had to
@@ -291,10 +335,7 @@ impl Letters {
 
     /// How many are unread, and whether one of them is urgent.
     pub fn unread(&self) -> (usize, bool) {
-        let unread = self.iter().filter(|(_, entry)| entry.is_unread());
-        unread.fold((0, false), |(count, urgent), (_, entry)| {
-            (count.saturating_add(1), urgent || entry.is_urgent())
-        })
+        (self.sum.unread, self.sum.urgent)
     }
 
     /// The unread one that is to be read first: the most urgent, then the oldest.
@@ -336,13 +377,14 @@ impl Letters {
 
     /// A person can see it. Says whether that is news.
     pub fn shown(&mut self, place: usize, now: Instant) -> bool {
-        match self.get_mut(place) {
-            Some(entry) if entry.is_unread() && entry.shown.is_none() => {
+        let news = self.change(place, |entry| {
+            let news = entry.is_unread() && entry.shown.is_none();
+            if news {
                 entry.shown = Some(now);
-                true
             }
-            _ => false,
-        }
+            news
+        });
+        news == Some(true)
     }
 
     /// A person has read it. Says whether that is news.
@@ -351,35 +393,36 @@ impl Letters {
     }
 
     fn end(&mut self, place: usize, state: MessageState, now: Instant) -> bool {
-        match self.get_mut(place) {
-            Some(entry) if entry.is_unread() => {
+        let news = self.change(place, |entry| {
+            let news = entry.is_unread();
+            if news {
                 entry.ended = Some((state, now));
-                true
             }
-            _ => false,
-        }
+            news
+        });
+        news == Some(true)
     }
 
     /// Ends the first that is of no interest any more, and gives its place.
     pub fn expire(&mut self, now: Instant) -> Option<usize> {
-        let mut due = self
-            .iter()
-            .filter(|(_, entry)| entry.expires_at() <= now)
-            .map(|(place, _)| place);
-        let place = due.next()?;
-        drop(due);
+        if self.deadline() > now {
+            return None;
+        }
+        let (place, _) = self.iter().find(|(_, entry)| entry.expires_at() <= now)?;
         self.end(place, MessageState::Expired, now);
         Some(place)
     }
 
     /// When the next one expires.
     pub fn deadline(&self) -> Instant {
-        let deadlines = self.iter().map(|(_, entry)| entry.expires_at());
-        deadlines.min().unwrap_or(Instant::NEVER)
+        self.sum.expires_at.unwrap_or(Instant::NEVER)
     }
 
     /// How many states are under way to the broker.
     pub fn under_way(&self) -> usize {
+        if !self.sum.telling {
+            return 0;
+        }
         self.iter()
             .filter(|(_, entry)| entry.under_way.is_some())
             .count()
@@ -387,6 +430,9 @@ impl Letters {
 
     /// A state that is to be told, the oldest message's first.
     pub fn untold(&self, now: Instant) -> Option<Untold<'_>> {
+        if !self.sum.telling {
+            return None;
+        }
         let waiting = self
             .iter()
             .filter(|(_, entry)| entry.under_way.is_none())
@@ -408,40 +454,38 @@ impl Letters {
 
     /// A state is in the session's outbox now.
     pub fn published(&mut self, place: usize, level: Level, id: PublicationId) {
-        if let Some(entry) = self.get_mut(place) {
-            entry.under_way = Some((id, level.0));
-        }
+        self.change(place, |entry| entry.under_way = Some((id, level.0)));
     }
 
     /// A state cannot be told: it counts as if it were.
     pub fn untellable(&mut self, place: usize, level: Level) {
-        if let Some(entry) = self.get_mut(place) {
-            entry.told = level.0;
-        }
+        self.change(place, |entry| entry.told = level.0);
     }
 
     /// The end of a publication came. If it was one of these, gives the place of its
     /// message where it told its last state.
     pub fn told(&mut self, id: PublicationId) -> Option<Option<usize>> {
-        let (place, entry) = self.iter_mut().find(|(_, entry)| {
-            entry
-                .under_way
-                .is_some_and(|(under_way, _)| under_way == id)
+        let ours = |(_, entry): &(usize, &Entry)| entry.under_way.is_some_and(|(of, _)| of == id);
+        let (place, _) = self.iter().find(ours)?;
+        let told = self.change(place, |entry| {
+            if let Some((_, level)) = entry.under_way.take()
+                && !core::mem::take(&mut entry.again)
+            {
+                entry.told = level;
+            }
+            entry.told
         })?;
-        let (_, level) = entry.under_way.take()?;
-        if !core::mem::take(&mut entry.again) {
-            entry.told = level;
-        }
-        Some((entry.told >= ENDED).then_some(place))
+        Some((told >= ENDED).then_some(place))
     }
 
     /// The connection is gone: what is under way is told with its age on the next one.
     pub fn take_back(&mut self, mut withdraw: impl FnMut(PublicationId) -> bool) {
-        for (_, entry) in self.iter_mut() {
+        for (_, entry) in &mut self.entries {
             if entry.under_way.is_some_and(|(id, _)| withdraw(id)) {
                 entry.under_way = None;
             }
         }
+        self.sum_up();
     }
 }
 
