@@ -389,10 +389,19 @@ impl Witness {
         }
         let at = self.now;
         let messages = &mut self.messages;
-        messages
-            .nameless
-            .retain(|refused| refused.packet != Some(packet));
+        // Of one that waits to be acknowledged, and comes again over another connection, the
+        // device knows what it did.
+        let known = messages
+            .coming
+            .iter()
+            .any(|coming| coming.packet == packet && coming.is_nameless_refused());
+        if !known {
+            messages
+                .nameless
+                .retain(|refused| refused.packet != Some(packet));
+        }
         match id {
+            None if refused && known => {}
             None if refused => messages.nameless.push_back(Nameless {
                 at,
                 packet: Some(packet),
@@ -413,8 +422,6 @@ impl Witness {
                 }
             }
         }
-        // Of one that waits to be acknowledged, and comes again over another connection, the
-        // device knows what it did.
         let again = messages
             .coming
             .iter()
@@ -860,6 +867,14 @@ impl Witness {
 }
 
 impl Coming {
+    /// Whether it is a message without an id that is refused.
+    fn is_nameless_refused(&self) -> bool {
+        let Arrived::Message { name, refused, .. } = &self.what else {
+            return false;
+        };
+        name.is_none() && *refused
+    }
+
     /// Whether it is a message of this name.
     fn is(&self, name: &Name) -> bool {
         match &self.what {

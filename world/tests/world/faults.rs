@@ -37,6 +37,7 @@ fn runs_that_once_failed() {
         (60_264, 10, 73),
         (60_685, 10, 68),
         (7_200_070, 4, 71),
+        (9_400_032, 10, 214),
     ] {
         holds(Plan::new(seed, devices, hours * HOUR));
     }
