@@ -324,16 +324,6 @@ pub const PATCHES: &[Patch] = &[
         expected: &["old-ignored"],
     },
     Patch {
-        name: "device-refused-once",
-        what: "commands of before the start that come again are obeyed",
-        file: "device/src/device/past.rs",
-        from: "            State::Came => self.refused.renews(message),
-",
-        to: "            State::Came => false,
-",
-        expected: &["old-ignored"],
-    },
-    Patch {
         name: "device-birth",
         what: "nobody is told that the device is there again",
         file: "device/src/device/mod.rs",
