@@ -87,8 +87,8 @@ pub const PATCHES: &[Patch] = &[
         name: "2-clean-start-always",
         what: "each connection begins a new session",
         file: "mqtt/src/session/connection.rs",
-        from: "            (CleanStart::First, Version::V5) => !self.established,",
-        to: "            (CleanStart::First, Version::V5) => true,",
+        from: "            (CleanStart::Never, _) => false,",
+        to: "            (CleanStart::Never, _) => true,",
         expected: &["exactly-once", "in-order"],
     },
     Patch {
