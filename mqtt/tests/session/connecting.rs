@@ -405,6 +405,28 @@ fn a_session_that_was_to_be_thrown_away_must_not_be_present() {
     assert_eq!(raw.receive(CONNACK_PRESENT), [lost]);
 }
 
+/// A broker that waits for the end of an exchange of an earlier life at QoS 2 takes a new
+/// publication with its packet id for that one, and does not pass it on.
+#[test]
+fn packet_ids_of_a_session_that_is_resumed_begin_anywhere() {
+    let mut first = std::collections::BTreeSet::new();
+    for seed in 0..20 {
+        let options = Options {
+            clean_start: CleanStart::Never,
+            ..options(Version::V4)
+        };
+        let mut raw = Raw::seeded(options, seed * 0x9e37_79b9, 0);
+        raw.connect(CONNACK_V4_PRESENT);
+        raw.publish("t", Two);
+        let sent = raw.sent();
+        let [0x34, 6, 0, 1, b't', high, low, b'x'] = sent[..] else {
+            panic!("{sent:?}");
+        };
+        first.insert([high, low]);
+    }
+    assert!(first.len() > 15, "{first:?}");
+}
+
 #[test]
 fn a_session_of_an_earlier_life_is_purged_in_3_1_1() {
     let mut raw = Raw::new(options(Version::V4));
