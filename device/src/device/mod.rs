@@ -357,7 +357,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
                 result: Err(reason),
             } => {
                 if self.settings.topics.parse(filter.as_str()) == Some(Topic::Start) {
-                    self.past.refused();
+                    self.past.forbidden();
                 }
                 board.notice(Notice::Refused {
                     topic: filter.as_str(),

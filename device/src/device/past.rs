@@ -157,7 +157,7 @@ impl Past {
     pub fn sent(&mut self, id: Option<PublicationId>) {
         self.word = Told::sent(id);
         if id.is_none() {
-            self.refused();
+            self.forbidden();
         }
     }
 
@@ -171,7 +171,7 @@ impl Past {
         }
         match self.state {
             State::Came if !due => self.over(),
-            State::Waits if !taken => self.refused(),
+            State::Waits if !taken => self.forbidden(),
             State::Waits => {
                 self.word.due = false;
                 self.again_at = now.after(Self::AGAIN_MS);
@@ -182,7 +182,7 @@ impl Past {
     }
 
     /// The broker lets the device not talk to itself.
-    pub fn refused(&mut self) {
+    pub fn forbidden(&mut self) {
         self.word.due = false;
         self.left_ms = self.left_ms.min(Self::QUIET_MS);
         self.last_at = self.last_at.min(self.quiet_at);
