@@ -1,0 +1,237 @@
+//! Points for a chart: as many as can be told apart, of the level that has them soonest.
+
+use futures::TryStreamExt;
+
+use super::super::{BEGIN_READ, Connection};
+use super::Store;
+use crate::arrival::DeviceKey;
+use crate::error::HistoryError;
+use crate::points::{Plan, Points, plan};
+use crate::view::{Chart, Level};
+use crate::when::{HOUR_MS, Sum, Sums, floor};
+
+/// Sums of a stretch as they come from the database.
+type Row = (i64, i64, i64, i64, i64, i64, i64, i64);
+
+impl Store {
+    /// The readings from one moment to before another, in `max_points` points at most.
+    pub async fn chart(
+        &self,
+        device: &DeviceKey,
+        from: i64,
+        to: i64,
+        max_points: u32,
+    ) -> Result<Chart, HistoryError> {
+        let id = self.id(device).await?;
+        let read = async {
+            // One look at everything: what is rolled up or purged meanwhile is seen once.
+            let mut tx = self.reader().begin_with(BEGIN_READ).await?;
+            let chart = draw(&mut tx, id, from, to, max_points).await?;
+            tx.rollback().await?;
+            Ok(chart)
+        };
+        read.await.map_err(|error| self.error(&error))
+    }
+}
+
+async fn draw(
+    tx: &mut Connection,
+    id: i64,
+    from: i64,
+    to: i64,
+    max_points: u32,
+) -> Result<Chart, sqlx::Error> {
+    let (raw_from, five_from): (i64, i64) =
+        sqlx::query_as("SELECT raw_from, five_from FROM device WHERE id = $1")
+            .bind(id)
+            .fetch_optional(&mut *tx)
+            .await?
+            .unwrap_or_default();
+    // Time without any reading needs no points.
+    let ends: (Option<i64>, Option<i64>) = sqlx::query_as(
+        "SELECT min(ms), max(ms) FROM (\
+         SELECT min(taken_ms) AS ms FROM reading WHERE device = $1 AND taken_ms >= $2 AND taken_ms < $3 \
+         UNION ALL SELECT max(taken_ms) FROM reading WHERE device = $1 AND taken_ms >= $2 AND taken_ms < $3 \
+         UNION ALL SELECT min(start_ms) FROM five WHERE device = $1 AND start_ms > $2 - 300000 AND start_ms < $3 \
+         UNION ALL SELECT max(start_ms) + 299999 FROM five WHERE device = $1 AND start_ms > $2 - 300000 AND start_ms < $3 \
+         UNION ALL SELECT min(start_ms) FROM hour WHERE device = $1 AND start_ms > $2 - 3600000 AND start_ms < $3 \
+         UNION ALL SELECT max(start_ms) + 3599999 FROM hour WHERE device = $1 AND start_ms > $2 - 3600000 AND start_ms < $3\
+         ) AS ends",
+    )
+    .bind(id)
+    .bind(from)
+    .bind(to)
+    .fetch_one(&mut *tx)
+    .await?;
+    let (Some(first), Some(last)) = ends else {
+        return Ok(Chart {
+            level: Level::Raw,
+            width_ms: 0,
+            points: Vec::new(),
+        });
+    };
+    let from = from.max(first);
+    let to = to.min(last.saturating_add(1));
+    let max = i64::from(max_points.max(1));
+    let few = if from >= raw_from {
+        let count: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM (SELECT 1 FROM reading WHERE device = $1 AND taken_ms >= $2 \
+             AND taken_ms < $3 LIMIT $4) AS some",
+        )
+        .bind(id)
+        .bind(from)
+        .bind(to)
+        .bind(max + 1)
+        .fetch_one(&mut *tx)
+        .await?;
+        count <= max
+    } else {
+        false
+    };
+    let plan = plan(from, to, max, few, raw_from, five_from);
+    let mut points = Points::new(plan.width_ms);
+    match plan.level {
+        Level::Raw => raw(tx, id, from, to, &mut points).await?,
+        Level::Five => fives(tx, id, floor(from, plan.width_ms), to, &mut points).await?,
+        Level::Hour => hours(tx, id, plan, from, to, &mut points).await?,
+    }
+    Ok(Chart {
+        level: plan.level,
+        width_ms: plan.width_ms,
+        points: points.end(),
+    })
+}
+
+async fn raw(
+    tx: &mut Connection,
+    id: i64,
+    from: i64,
+    to: i64,
+    points: &mut Points,
+) -> Result<(), sqlx::Error> {
+    let mut rows = sqlx::query_as::<_, (i64, i64, i64)>(
+        "SELECT taken_ms, CAST(t AS BIGINT), CAST(h AS BIGINT) FROM reading \
+         WHERE device = $1 AND taken_ms >= $2 AND taken_ms < $3 ORDER BY taken_ms, series, seq",
+    )
+    .bind(id)
+    .bind(from)
+    .bind(to)
+    .fetch(&mut *tx);
+    while let Some((taken_ms, t, h)) = rows.try_next().await? {
+        let one = |value| Sum {
+            min: value,
+            max: value,
+            sum: value,
+        };
+        points.add(
+            taken_ms,
+            Sums {
+                n: 1,
+                t: one(t),
+                h: one(h),
+            },
+        );
+    }
+    Ok(())
+}
+
+/// Five minutes as they were rolled up, and those that have changed since, of their readings.
+async fn fives(
+    tx: &mut Connection,
+    id: i64,
+    from: i64,
+    to: i64,
+    points: &mut Points,
+) -> Result<(), sqlx::Error> {
+    let rows = sqlx::query_as::<_, Row>(
+        "SELECT start_ms, CAST(n AS BIGINT), CAST(t_min AS BIGINT), CAST(t_max AS BIGINT), t_sum, \
+         CAST(h_min AS BIGINT), CAST(h_max AS BIGINT), h_sum FROM five \
+         WHERE device = $1 AND start_ms >= $2 AND start_ms < $3 AND NOT EXISTS \
+         (SELECT 1 FROM touched c WHERE c.device = five.device AND c.start_ms = five.start_ms) \
+         UNION ALL \
+         SELECT c.start_ms, count(*), CAST(min(r.t) AS BIGINT), CAST(max(r.t) AS BIGINT), \
+         CAST(sum(r.t) AS BIGINT), CAST(min(r.h) AS BIGINT), CAST(max(r.h) AS BIGINT), \
+         CAST(sum(r.h) AS BIGINT) \
+         FROM touched c JOIN reading r ON r.device = c.device \
+         AND r.taken_ms >= c.start_ms AND r.taken_ms < c.start_ms + 300000 \
+         WHERE c.device = $1 AND c.start_ms >= $2 AND c.start_ms < $3 GROUP BY c.start_ms \
+         ORDER BY 1",
+    )
+    .bind(id)
+    .bind(from)
+    .bind(to)
+    .fetch(&mut *tx);
+    take(rows, points).await
+}
+
+/// Hours as they were rolled up, and those that have changed since, of their five minutes.
+async fn hours(
+    tx: &mut Connection,
+    id: i64,
+    plan: Plan,
+    from: i64,
+    to: i64,
+    points: &mut Points,
+) -> Result<(), sqlx::Error> {
+    let from = floor(from, plan.width_ms);
+    let changed: Vec<i64> = sqlx::query_scalar(
+        "SELECT start_ms FROM touched WHERE device = $1 AND start_ms >= $2 \
+         AND start_ms < $3 ORDER BY start_ms",
+    )
+    .bind(id)
+    .bind(from)
+    .bind(to)
+    .fetch_all(&mut *tx)
+    .await?;
+    let rows = sqlx::query_as::<_, Row>(
+        "SELECT start_ms, CAST(n AS BIGINT), CAST(t_min AS BIGINT), CAST(t_max AS BIGINT), t_sum, \
+         CAST(h_min AS BIGINT), CAST(h_max AS BIGINT), h_sum FROM hour \
+         WHERE device = $1 AND start_ms >= $2 AND start_ms < $3 AND NOT EXISTS \
+         (SELECT 1 FROM touched c WHERE c.device = hour.device AND c.start_ms >= hour.start_ms \
+          AND c.start_ms < hour.start_ms + 3600000) ORDER BY start_ms",
+    )
+    .bind(id)
+    .bind(from)
+    .bind(to)
+    .fetch(&mut *tx);
+    take(rows, points).await?;
+    // Hours that follow one another are read together.
+    let mut stretches: Vec<(i64, i64)> = Vec::new();
+    for start_ms in changed {
+        let hour = floor(start_ms, HOUR_MS);
+        match stretches.last_mut() {
+            Some((_, end)) if hour < *end => {}
+            Some((_, end)) if hour == *end => *end = hour.saturating_add(HOUR_MS),
+            _ => stretches.push((hour, hour.saturating_add(HOUR_MS))),
+        }
+    }
+    for (start, end) in stretches {
+        fives(tx, id, start, end.min(to), points).await?;
+    }
+    Ok(())
+}
+
+async fn take(
+    mut rows: impl futures::Stream<Item = Result<Row, sqlx::Error>> + Unpin,
+    points: &mut Points,
+) -> Result<(), sqlx::Error> {
+    while let Some((start_ms, n, t_min, t_max, t_sum, h_min, h_max, h_sum)) =
+        rows.try_next().await?
+    {
+        let sums = Sums {
+            n,
+            t: Sum {
+                min: t_min,
+                max: t_max,
+                sum: t_sum,
+            },
+            h: Sum {
+                min: h_min,
+                max: h_max,
+                sum: h_sum,
+            },
+        };
+        points.add(start_ms, sums);
+    }
+    Ok(())
+}
