@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use futures::stream::{self, Stream, TryStreamExt};
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use sqlx::postgres::PgConnectOptions;
 
 use crate::arrival::{Arrival, DeviceKey};
@@ -55,9 +55,7 @@ impl History {
     /// As [`History::open`].
     pub async fn open_with(address: &str, durability: Durability) -> Result<Self, HistoryError> {
         let store = match parse(address)? {
-            Address::File(path) => {
-                Either::Sqlite(Arc::new(sqlite::open(&path, durability).await?))
-            }
+            Address::File(path) => Either::Sqlite(Arc::new(sqlite::open(&path, durability).await?)),
             Address::Server(options, name) => {
                 Either::Postgres(Arc::new(postgres::open(*options, name).await?))
             }
@@ -112,7 +110,11 @@ impl History {
     ///
     /// # Errors
     /// If there is no such device, or the store cannot be written.
-    pub async fn rename(&self, device: &DeviceKey, title: Option<&str>) -> Result<(), HistoryError> {
+    pub async fn rename(
+        &self,
+        device: &DeviceKey,
+        title: Option<&str>,
+    ) -> Result<(), HistoryError> {
         ask!(self, store => store.rename(device, title).await)
     }
 
@@ -144,7 +146,7 @@ impl History {
         device: &DeviceKey,
         from: i64,
         to: i64,
-    ) -> impl Stream<Item = Result<StoredReading, HistoryError>> + Send + 'static {
+    ) -> BoxStream<'static, Result<StoredReading, HistoryError>> {
         struct Reader {
             device: i64,
             lives: std::collections::HashMap<i64, u32>,
@@ -178,6 +180,7 @@ impl History {
                 .try_flatten()
             })
             .try_flatten()
+            .boxed()
     }
 
     /// A device's readings from one moment to before another, for a chart of `max_points` at
@@ -382,7 +385,10 @@ mod tests {
         ] {
             assert_eq!(without_password(address), shown);
         }
-        let error = parse("mysql://me:secret@host/db").err().unwrap().to_string();
+        let error = parse("mysql://me:secret@host/db")
+            .err()
+            .unwrap()
+            .to_string();
         assert!(!error.contains("secret"), "{error}");
         assert!(error.contains("postgres://"), "{error}");
         let error = parse("postgres://me:secret@host:port/db").err().unwrap();

@@ -44,9 +44,7 @@ mod sqlite;
 mod view;
 mod when;
 
-pub use arrival::{
-    Answer, Arrival, DeviceKey, Diag, Kind, MAX_MS, Message, Report, Taken, What,
-};
+pub use arrival::{Answer, Arrival, DeviceKey, Diag, Kind, MAX_MS, Message, Report, Taken, What};
 pub use error::HistoryError;
 pub use history::History;
 pub use sqlite::Durability;

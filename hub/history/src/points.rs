@@ -15,14 +15,7 @@ pub(crate) struct Plan {
 
 /// Chooses the finest level of which `max` points can be made from `from` to before `to`;
 /// readings are there from `raw_from` on, five minutes from `five_from` on.
-pub(crate) fn plan(
-    from: i64,
-    to: i64,
-    max: i64,
-    few: bool,
-    raw_from: i64,
-    five_from: i64,
-) -> Plan {
+pub(crate) fn plan(from: i64, to: i64, max: i64, few: bool, raw_from: i64, five_from: i64) -> Plan {
     if few {
         return Plan {
             level: Level::Raw,

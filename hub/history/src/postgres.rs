@@ -23,7 +23,8 @@ pub(crate) const FOR_UPDATE: &str = " FOR UPDATE";
 pub(crate) const ALONE: Option<&str> = Some("SELECT pg_advisory_xact_lock(4702958811923504)");
 pub(crate) const SCHEMA: Option<&str> = Some("CREATE SCHEMA IF NOT EXISTS aldis");
 pub(crate) const MIGRATIONS: &[&str] = &[include_str!("../migrations/postgres/1.sql")];
-pub(crate) const BYTES: &str = "SELECT CAST(coalesce(sum(pg_total_relation_size(c.oid)), 0) AS BIGINT)
+pub(crate) const BYTES: &str =
+    "SELECT CAST(coalesce(sum(pg_total_relation_size(c.oid)), 0) AS BIGINT)
      FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace
      WHERE s.nspname = 'aldis' AND c.relkind = 'r'";
 

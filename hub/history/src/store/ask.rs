@@ -58,7 +58,11 @@ impl Store {
     }
 
     /// Gives a device a title, or its id back.
-    pub async fn rename(&self, device: &DeviceKey, title: Option<&str>) -> Result<(), HistoryError> {
+    pub async fn rename(
+        &self,
+        device: &DeviceKey,
+        title: Option<&str>,
+    ) -> Result<(), HistoryError> {
         let id = self.id(device).await?;
         let title = title.map(|title| clean(title.trim(), MAX_TITLE));
         let title = title.filter(|title| !title.is_empty());
@@ -119,9 +123,7 @@ impl Store {
             }
             let beside: Vec<_> = gaps
                 .iter()
-                .flat_map(|&(series, _, first, last, _)| {
-                    [(series, first - 1), (series, last + 1)]
-                })
+                .flat_map(|&(series, _, first, last, _)| [(series, first - 1), (series, last + 1)])
                 .collect();
             let mut times = HashMap::with_capacity(beside.len());
             for chunk in chunks(&beside) {
@@ -137,7 +139,11 @@ impl Store {
                 .build_query_as()
                 .fetch_all(self.reader())
                 .await?;
-                times.extend(found.into_iter().map(|(series, seq, ms)| ((series, seq), ms)));
+                times.extend(
+                    found
+                        .into_iter()
+                        .map(|(series, seq, ms)| ((series, seq), ms)),
+                );
             }
             Ok(gaps
                 .into_iter()
@@ -244,7 +250,14 @@ impl Store {
         to: i64,
         limit: u32,
     ) -> Result<Vec<StoredDiag>, HistoryError> {
-        type Counts = (Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
+        type Counts = (
+            Option<i64>,
+            Option<i64>,
+            Option<i64>,
+            Option<i64>,
+            Option<i64>,
+            Option<i64>,
+        );
         let id = self.id(device).await?;
         let rows: Vec<DiagRow> = sqlx::query_as(
             "SELECT at_ms, life, boot, uptime_s, reset, body, rssi_dbm, free, free_min, \
@@ -261,24 +274,26 @@ impl Store {
         .map_err(|error| self.error(&error))?;
         Ok(rows
             .into_iter()
-            .map(|(at_ms, life, boot, uptime_s, reset, body, a, b, c, d, e, f)| {
-                let counts: Counts = (a, b, c, d, e, f);
-                let (rssi_dbm, free, free_min, reconnects, outbox, dropped) = counts;
-                let diag = Diag {
-                    life: number(life),
-                    boot: number(boot),
-                    uptime_s: u64::try_from(uptime_s).ok(),
-                    reset,
-                    rssi_dbm,
-                    free,
-                    free_min,
-                    reconnects,
-                    outbox,
-                    dropped,
-                    body,
-                };
-                StoredDiag { at_ms, diag }
-            })
+            .map(
+                |(at_ms, life, boot, uptime_s, reset, body, a, b, c, d, e, f)| {
+                    let counts: Counts = (a, b, c, d, e, f);
+                    let (rssi_dbm, free, free_min, reconnects, outbox, dropped) = counts;
+                    let diag = Diag {
+                        life: number(life),
+                        boot: number(boot),
+                        uptime_s: u64::try_from(uptime_s).ok(),
+                        reset,
+                        rssi_dbm,
+                        free,
+                        free_min,
+                        reconnects,
+                        outbox,
+                        dropped,
+                        body,
+                    };
+                    StoredDiag { at_ms, diag }
+                },
+            )
             .collect())
     }
 
@@ -390,7 +405,8 @@ impl Store {
             hours: count("SELECT count(*) FROM hour").await?,
             events: count("SELECT count(*) FROM event").await?,
             diags: count("SELECT count(*) FROM diag").await?,
-            repeated: count("SELECT CAST(coalesce(sum(repeated), 0) AS BIGINT) FROM series").await?,
+            repeated: count("SELECT CAST(coalesce(sum(repeated), 0) AS BIGINT) FROM series")
+                .await?,
             bytes: count(super::super::BYTES).await?,
         })
     }

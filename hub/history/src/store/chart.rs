@@ -8,7 +8,7 @@ use crate::arrival::DeviceKey;
 use crate::error::HistoryError;
 use crate::points::{Plan, Points, plan};
 use crate::view::{Chart, Level};
-use crate::when::{HOUR_MS, Sum, Sums, floor};
+use crate::when::{FIVE_MS, HOUR_MS, Sum, Sums, floor};
 
 /// Sums of a stretch as they come from the database.
 type Row = (i64, i64, i64, i64, i64, i64, i64, i64);
@@ -52,15 +52,17 @@ async fn draw(
         "SELECT min(ms), max(ms) FROM (\
          SELECT min(taken_ms) AS ms FROM reading WHERE device = $1 AND taken_ms >= $2 AND taken_ms < $3 \
          UNION ALL SELECT max(taken_ms) FROM reading WHERE device = $1 AND taken_ms >= $2 AND taken_ms < $3 \
-         UNION ALL SELECT min(start_ms) FROM five WHERE device = $1 AND start_ms > $2 - 300000 AND start_ms < $3 \
-         UNION ALL SELECT max(start_ms) + 299999 FROM five WHERE device = $1 AND start_ms > $2 - 300000 AND start_ms < $3 \
-         UNION ALL SELECT min(start_ms) FROM hour WHERE device = $1 AND start_ms > $2 - 3600000 AND start_ms < $3 \
-         UNION ALL SELECT max(start_ms) + 3599999 FROM hour WHERE device = $1 AND start_ms > $2 - 3600000 AND start_ms < $3\
+         UNION ALL SELECT min(start_ms) FROM five WHERE device = $1 AND start_ms > $4 AND start_ms < $3 \
+         UNION ALL SELECT max(start_ms) + 299999 FROM five WHERE device = $1 AND start_ms > $4 AND start_ms < $3 \
+         UNION ALL SELECT min(start_ms) FROM hour WHERE device = $1 AND start_ms > $5 AND start_ms < $3 \
+         UNION ALL SELECT max(start_ms) + 3599999 FROM hour WHERE device = $1 AND start_ms > $5 AND start_ms < $3\
          ) AS ends",
     )
     .bind(id)
     .bind(from)
     .bind(to)
+    .bind(from.saturating_sub(FIVE_MS))
+    .bind(from.saturating_sub(HOUR_MS))
     .fetch_one(&mut *tx)
     .await?;
     let (Some(first), Some(last)) = ends else {
@@ -76,7 +78,7 @@ async fn draw(
     let few = if from >= raw_from {
         let count: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM (SELECT 1 FROM reading WHERE device = $1 AND taken_ms >= $2 \
-             AND taken_ms < $3 LIMIT $4) AS some",
+             AND taken_ms < $3 LIMIT $4) AS few",
         )
         .bind(id)
         .bind(from)

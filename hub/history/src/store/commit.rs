@@ -414,11 +414,7 @@ async fn load_runs(
 }
 
 /// The last number of those that follow one another behind `confirmed`.
-async fn follow(
-    tx: &mut Connection,
-    series: i64,
-    mut confirmed: i64,
-) -> Result<i64, sqlx::Error> {
+async fn follow(tx: &mut Connection, series: i64, mut confirmed: i64) -> Result<i64, sqlx::Error> {
     loop {
         let next: Option<i64> =
             sqlx::query_scalar("SELECT last FROM run WHERE series = $1 AND first = $2")
@@ -433,10 +429,7 @@ async fn follow(
     }
 }
 
-async fn write_runs(
-    tx: &mut Connection,
-    series: &[(i64, Runs, Runs)],
-) -> Result<(), sqlx::Error> {
+async fn write_runs(tx: &mut Connection, series: &[(i64, Runs, Runs)]) -> Result<(), sqlx::Error> {
     let mut gone = Vec::new();
     let mut written = Vec::new();
     for (id, before, after) in series {
@@ -478,10 +471,7 @@ async fn write_runs(
     Ok(())
 }
 
-async fn write_series(
-    tx: &mut Connection,
-    series: &[(i64, i64, i64)],
-) -> Result<(), sqlx::Error> {
+async fn write_series(tx: &mut Connection, series: &[(i64, i64, i64)]) -> Result<(), sqlx::Error> {
     for chunk in chunks(series) {
         with(
             "id, confirmed, repeated",

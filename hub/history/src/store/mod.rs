@@ -1,9 +1,9 @@
 //! A store, in the words that both databases know; what they say differently is in the module
 //! above.
 
+mod ask;
 mod chart;
 mod commit;
-mod ask;
 mod purge;
 mod roll;
 mod states;
@@ -190,15 +190,18 @@ async fn lock(tx: &mut Connection, ids: &[i64]) -> Result<HashMap<i64, Locked>, 
         query.push(") ORDER BY id").push(FOR_UPDATE);
         let rows: Vec<(i64, i64, i64, i64, i64)> =
             query.build_query_as().fetch_all(&mut *tx).await?;
-        locked.extend(rows.into_iter().map(|(id, last_ms, raw_from, five_from, removed)| {
-            let row = Locked {
-                last_ms,
-                raw_from,
-                five_from,
-                removed: removed != 0,
-            };
-            (id, row)
-        }));
+        locked.extend(
+            rows.into_iter()
+                .map(|(id, last_ms, raw_from, five_from, removed)| {
+                    let row = Locked {
+                        last_ms,
+                        raw_from,
+                        five_from,
+                        removed: removed != 0,
+                    };
+                    (id, row)
+                }),
+        );
     }
     Ok(locked)
 }
@@ -207,7 +210,9 @@ async fn lock(tx: &mut Connection, ids: &[i64]) -> Result<HashMap<i64, Locked>, 
 fn chunks<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
     let mut rest = rows;
     std::iter::from_fn(move || {
-        let size = [256, 32, 4, 1].into_iter().find(|&size| size <= rest.len())?;
+        let size = [256, 32, 4, 1]
+            .into_iter()
+            .find(|&size| size <= rest.len())?;
         let (chunk, behind) = rest.split_at(size);
         rest = behind;
         Some(chunk)

@@ -182,7 +182,9 @@ async fn add(
             "device, start_ms, n, t_min, t_max, t_sum, h_min, h_max, h_sum",
             chunk,
             |mut row, ((device, start_ms), sums)| {
-                row.push_bind(*device).push_bind(*start_ms).push_bind(sums.n);
+                row.push_bind(*device)
+                    .push_bind(*start_ms)
+                    .push_bind(sums.n);
                 for sum in [sums.t, sums.h] {
                     row.push_bind(sum.min).push_bind(sum.max).push_bind(sum.sum);
                 }

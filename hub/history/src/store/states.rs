@@ -83,27 +83,9 @@ async fn note_late(tx: &mut Connection, device: i64, noted: Noted) -> Result<u64
     if before.as_ref() == Some(&noted.value) {
         return Ok(0);
     }
-    let behind: Option<(i64, String)> = sqlx::query_as(
-        "SELECT id, value FROM event WHERE device = $1 AND kind = $2 AND at_ms > $3 \
-         ORDER BY at_ms, id LIMIT 1",
-    )
-    .bind(device)
-    .bind(kind)
-    .bind(noted.at_ms)
-    .fetch_optional(&mut *tx)
-    .await?;
-    match behind {
-        // It began earlier than was known.
-        Some((id, value)) if value == noted.value => {
-            sqlx::query("UPDATE event SET at_ms = $1 WHERE id = $2")
-                .bind(noted.at_ms)
-                .bind(id)
-                .execute(&mut *tx)
-                .await?;
-            Ok(0)
-        }
-        _ => write(tx, &[(device, noted)]).await,
-    }
+    // What stands behind it may say the same: between the two there may have been another state
+    // that is not told yet, so both stay.
+    write(tx, &[(device, noted)]).await
 }
 
 async fn newest_of(tx: &mut Connection, devices: &[i64]) -> Result<Newest, sqlx::Error> {
@@ -131,10 +113,7 @@ async fn newest_of(tx: &mut Connection, devices: &[i64]) -> Result<Newest, sqlx:
 }
 
 /// Makes these the newest of their devices.
-pub(super) async fn write_newest(
-    tx: &mut Connection,
-    newest: &Newest,
-) -> Result<(), sqlx::Error> {
+pub(super) async fn write_newest(tx: &mut Connection, newest: &Newest) -> Result<(), sqlx::Error> {
     let rows: Vec<_> = newest.iter().collect();
     for chunk in chunks(&rows) {
         with(
@@ -161,9 +140,8 @@ pub(super) async fn write_newest(
 async fn write(tx: &mut Connection, rows: &[Row]) -> Result<u64, sqlx::Error> {
     let mut new = 0;
     for chunk in chunks(rows) {
-        let mut query = sqlx::QueryBuilder::<Db>::new(
-            "INSERT INTO event (device, kind, at_ms, mark, value) ",
-        );
+        let mut query =
+            sqlx::QueryBuilder::<Db>::new("INSERT INTO event (device, kind, at_ms, mark, value) ");
         query.push_values(chunk, |mut row, (device, noted)| {
             row.push_bind(*device)
                 .push_bind(noted.kind.number())
