@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgPoolOptions};
 
 use crate::error::{HistoryError, Trouble};
 
@@ -79,10 +79,18 @@ pub(crate) fn trouble(error: &sqlx::Error) -> Trouble {
         "XX001" | "XX002" => Trouble::Damaged,
         code if code.starts_with("08") => Trouble::Unreachable,
         code if code.starts_with("28") => Trouble::Refused,
-        // What the operating system refuses: most often no room for a larger file.
-        "58030" => Trouble::Full,
+        // What the operating system refuses while a file grows, a quota for one.
+        "58030" | "XX000" if is_about_growth(&**database) => Trouble::Full,
         _ => Trouble::Other,
     }
+}
+
+/// Whether the server was making a file larger, as the name of its function says in all
+/// languages.
+fn is_about_growth(error: &dyn sqlx::error::DatabaseError) -> bool {
+    let error = error.try_downcast_ref::<PgDatabaseError>();
+    let routine = error.and_then(PgDatabaseError::routine);
+    routine.is_some_and(|routine| routine == "mdextend" || routine == "mdzeroextend")
 }
 
 /// What the database says.

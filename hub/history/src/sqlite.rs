@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 use crate::error::{HistoryError, Trouble};
@@ -68,6 +69,14 @@ pub(crate) async fn open(path: &Path, durability: Durability) -> Result<Store, H
             .acquire_timeout(BUSY * 2)
             .idle_timeout(None)
             .max_lifetime(None)
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    // A full disk ends a transaction without sqlx knowing: it would refuse to
+                    // begin another one on this connection for ever.
+                    connection.ping().await?;
+                    Ok(!connection.is_in_transaction())
+                })
+            })
     };
     let opened = async {
         let write = pool(1).connect_with(options.clone()).await?;

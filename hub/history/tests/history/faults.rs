@@ -1,14 +1,13 @@
 //! Disks that are full, files that are locked or damaged, servers that come and go.
 
 use std::io::Write;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use aldis_history::{History, HistoryError};
 use futures::TryStreamExt;
 
 use crate::children::start;
-use crate::place::{Place, Server, await_until, device, reading};
+use crate::place::{Place, Server, await_until, device, make_room, reading};
 
 /// Half a batch stored, or a device told that all is stored.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -39,7 +38,7 @@ async fn a_full_disk_refuses_whole_batches() {
     assert_eq!(read.len(), stored as usize);
     history.close().await;
 
-    make_room(&filler.id().to_string());
+    make_room(filler.id());
     filler.input.as_mut().unwrap().write_all(b"\n").unwrap();
     assert_eq!(filler.said(), Some(format!("stored {}", stored + 500)));
     filler.end();
@@ -69,9 +68,7 @@ async fn a_full_server_refuses_whole_batches() {
         .parse()
         .unwrap();
     assert!(said.contains("Make room on the disk"), "{said}");
-    for pid in server.pids() {
-        make_room(&pid);
-    }
+    server.make_room();
     filler.input.as_mut().unwrap().write_all(b"\n").unwrap();
     assert_eq!(filler.said(), Some(format!("stored {}", stored + 500)));
     filler.end();
@@ -83,18 +80,6 @@ async fn a_full_server_refuses_whole_batches() {
         .unwrap();
     assert_eq!(read.len(), stored as usize + 500);
     history.close().await;
-}
-
-fn make_room(pid: &str) {
-    let lifted = Command::new("prlimit")
-        .args(["--pid", pid, "--fsize=unlimited"])
-        .output()
-        .unwrap();
-    assert!(
-        lifted.status.success(),
-        "{}",
-        String::from_utf8_lossy(&lifted.stderr)
-    );
 }
 
 /// A copy that somebody makes would cost what came meanwhile.

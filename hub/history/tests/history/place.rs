@@ -178,15 +178,15 @@ impl Server {
         self.stop();
     }
 
-    /// The server's processes.
-    pub fn pids(&self) -> Vec<String> {
+    /// Lifts the limit of the files' size, of each of its processes.
+    pub fn make_room(&self) {
         let pid = std::fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap();
         let pid = pid.lines().next().unwrap().to_owned();
         let children = Command::new("pgrep").args(["-P", &pid]).output().unwrap();
         let children = String::from_utf8_lossy(&children.stdout).into_owned();
-        let mut pids = vec![pid];
-        pids.extend(children.split_whitespace().map(str::to_owned));
-        pids
+        for pid in std::iter::once(&*pid).chain(children.split_whitespace()) {
+            lift_limit(as_user(&mut prlimit(pid), self.user, &self.folder));
+        }
     }
 
     pub fn log(&self) -> String {
@@ -271,6 +271,23 @@ fn as_user<'a>(
         command.uid(uid).gid(gid);
     }
     command
+}
+
+/// Lifts the limit of the size of files, of a process.
+pub fn make_room(pid: u32) {
+    lift_limit(&mut prlimit(&pid.to_string()));
+}
+
+fn prlimit(pid: &str) -> Command {
+    let mut command = Command::new("prlimit");
+    command.args(["--pid", pid, "--fsize=unlimited"]);
+    command
+}
+
+fn lift_limit(command: &mut Command) {
+    let lifted = command.output().unwrap();
+    let said = String::from_utf8_lossy(&lifted.stderr);
+    assert!(lifted.status.success(), "{said}");
 }
 
 fn free_port() -> u16 {
