@@ -1,5 +1,6 @@
 //! Arrivals by chance, against a model in memory.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use aldis_history::{Arrival, History, Retention, What};
@@ -167,13 +168,13 @@ async fn commit(
         let series = model.series.entry((id, life)).or_default();
         series.base.get_or_insert(first[&(id, life)]);
         let (new, repeated) = counts.entry((id, life)).or_default();
-        if series.stored.contains_key(&seq) {
+        if let Entry::Vacant(vacant) = series.stored.entry(seq) {
+            vacant.insert(time(seq, jumped));
+            series.lost.remove(&seq);
+            *new += 1;
+        } else {
             *repeated += 1;
             model.repeated += 1;
-        } else {
-            *new += 1;
-            series.stored.insert(seq, time(seq, jumped));
-            series.lost.remove(&seq);
         }
     }
     let told: Vec<_> = committed
