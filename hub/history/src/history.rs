@@ -11,8 +11,8 @@ use crate::arrival::{Arrival, DeviceKey};
 use crate::error::HistoryError;
 use crate::sqlite::Durability;
 use crate::view::{
-    Chart, Committed, Device, Event, Gap, Latest, Outage, Purged, Retention, Sizes, StoredDiag,
-    StoredReading,
+    Chart, Committed, Device, Event, Gap, Latest, Outage, Purged, Retention, Sizes, Standing,
+    StoredDiag, StoredReading,
 };
 use crate::{postgres, sqlite};
 
@@ -125,6 +125,15 @@ impl History {
     /// If there is no such device, or the store cannot be written.
     pub async fn remove(&self, device: &DeviceKey) -> Result<(), HistoryError> {
         ask!(self, store => store.remove(device).await)
+    }
+
+    /// How each life of a device stands, in the order in which they were first seen: what a
+    /// recorder that starts may confirm.
+    ///
+    /// # Errors
+    /// If there is no such device, or the store cannot be read.
+    pub async fn standings(&self, device: &DeviceKey) -> Result<Vec<Standing>, HistoryError> {
+        ask!(self, store => store.standings(device).await)
     }
 
     /// What is missing of a device's readings, by life and number.

@@ -52,5 +52,5 @@ pub use history::History;
 pub use sqlite::Durability;
 pub use view::{
     Chart, Committed, Device, Event, Gap, Latest, Level, Outage, Point, Purged, Range, Retention,
-    Series, Sizes, StoredDiag, StoredReading,
+    Series, Sizes, Standing, StoredDiag, StoredReading,
 };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgPoolOptions};
 
 use crate::error::{HistoryError, Trouble};
@@ -21,7 +22,10 @@ pub(crate) const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ 
 pub(crate) const FOR_UPDATE: &str = " FOR UPDATE";
 /// One at a time makes tables or devices.
 pub(crate) const ALONE: Option<&str> = Some("SELECT pg_advisory_xact_lock(4702958811923504)");
-pub(crate) const SCHEMA: Option<&str> = Some("CREATE SCHEMA IF NOT EXISTS aldis");
+/// Who may not make schemas can use one that is there.
+pub(crate) const SCHEMA: Option<&str> = Some(
+    "DO $$ BEGIN IF to_regnamespace('aldis') IS NULL THEN CREATE SCHEMA aldis; END IF; END $$",
+);
 pub(crate) const MIGRATIONS: &[&str] = &[include_str!("../migrations/postgres/1.sql")];
 pub(crate) const BYTES: &str =
     "SELECT CAST(coalesce(sum(pg_total_relation_size(c.oid)), 0) AS BIGINT)
@@ -37,7 +41,8 @@ const CONNECTIONS: u32 = 6;
 pub(crate) async fn open(options: PgConnectOptions, name: String) -> Result<Store, HistoryError> {
     let options = options
         .application_name("aldis")
-        .statement_cache_capacity(256);
+        .statement_cache_capacity(256)
+        .disable_statement_logging();
     let pool = PgPoolOptions::new()
         .max_connections(CONNECTIONS)
         .acquire_timeout(PATIENCE)

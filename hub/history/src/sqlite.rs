@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::error::{HistoryError, Trouble};
 
@@ -27,7 +27,7 @@ pub(crate) const FOR_UPDATE: &str = "";
 pub(crate) const ALONE: Option<&str> = None;
 pub(crate) const SCHEMA: Option<&str> = None;
 pub(crate) const MIGRATIONS: &[&str] = &[include_str!("../migrations/sqlite/1.sql")];
-/// Pages in use and not, and what is still in the log.
+/// All pages, those included that are free.
 pub(crate) const BYTES: &str =
     "SELECT (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size)";
 
@@ -62,7 +62,8 @@ pub(crate) async fn open(path: &Path, durability: Durability) -> Result<Store, H
         .busy_timeout(BUSY)
         .foreign_keys(false)
         .pragma("cache_size", "-16384")
-        .statement_cache_capacity(256);
+        .statement_cache_capacity(256)
+        .disable_statement_logging();
     let pool = |count| {
         SqlitePoolOptions::new()
             .max_connections(count)

@@ -43,6 +43,21 @@ pub struct Series {
     pub repeated: u64,
 }
 
+/// How a series of readings stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The device's life in which they are counted.
+    pub life: u32,
+    /// The first number that was seen; what was before it is nobody's gap.
+    pub base: u32,
+    /// Up to which number everything is stored or given up: this may be confirmed.
+    pub confirmed: u32,
+    /// The highest number that was stored.
+    pub highest: u32,
+    /// How many deliveries were repeated.
+    pub repeated: u64,
+}
+
 /// Readings of which nothing has come, though later ones have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap {

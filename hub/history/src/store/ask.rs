@@ -8,7 +8,7 @@ use super::commit::number;
 use super::{Store, chunks, transaction, with};
 use crate::arrival::{DIAG, DeviceKey, Diag, Kind, clean};
 use crate::error::HistoryError;
-use crate::view::{Device, Event, Gap, Latest, Outage, Sizes, StoredDiag, StoredReading};
+use crate::view::{Device, Event, Gap, Latest, Outage, Sizes, Standing, StoredDiag, StoredReading};
 
 /// How many readings are read at once: while somebody takes them from a stream, nothing is
 /// locked.
@@ -93,6 +93,30 @@ impl Store {
         transaction!(self, tx => {
             sqlx::query(statement).bind(id).bind(title.clone()).execute(&mut *tx).await?;
         })
+    }
+
+    /// How each life of a device stands, in the order in which they were first seen.
+    pub async fn standings(&self, device: &DeviceKey) -> Result<Vec<Standing>, HistoryError> {
+        let id = self.id(device).await?;
+        let rows: Vec<(i64, i64, i64, i64, i64)> = sqlx::query_as(
+            "SELECT s.life, s.base, s.confirmed, s.repeated, \
+             (SELECT r.last FROM run r WHERE r.series = s.id ORDER BY r.first DESC LIMIT 1) \
+             FROM series s WHERE s.device = $1 ORDER BY s.id",
+        )
+        .bind(id)
+        .fetch_all(self.reader())
+        .await
+        .map_err(|error| self.error(&error))?;
+        Ok(rows
+            .into_iter()
+            .map(|(life, base, confirmed, repeated, highest)| Standing {
+                life: number(life),
+                base: number(base),
+                confirmed: number(confirmed),
+                highest: number(highest),
+                repeated: u64::try_from(repeated).unwrap_or(0),
+            })
+            .collect())
     }
 
     /// What is missing of a device's readings, by life and number.

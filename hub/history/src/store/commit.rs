@@ -542,20 +542,15 @@ async fn diags(
     ids: &HashMap<DeviceKey, i64>,
 ) -> Result<u64, sqlx::Error> {
     let mut rows: Vec<(i64, i64, &Diag)> = Vec::new();
-    let mut newest: BTreeMap<(i64, i64), (i64, String)> = BTreeMap::new();
     for arrival in batch {
         if let What::Diag(diag) = &arrival.what
             && let Some(&device) = ids.get(&arrival.device)
         {
-            let at_ms = moment(arrival.received_ms);
-            rows.push((device, at_ms, diag));
-            newest.insert((device, DIAG), (at_ms, clean(&diag.body, MAX_BODY)));
+            rows.push((device, moment(arrival.received_ms), diag));
         }
     }
-    if rows.is_empty() {
-        return Ok(0);
-    }
-    let mut new = 0;
+    let mut new: BTreeSet<(i64, i64)> = BTreeSet::new();
+    let mut count = 0;
     for chunk in chunks(&rows) {
         let mut query = sqlx::QueryBuilder::<Db>::new(
             "INSERT INTO diag (device, life, boot, uptime_s, at_ms, reset, rssi_dbm, free, \
@@ -579,9 +574,17 @@ async fn diags(
                 .push_bind(diag.dropped)
                 .push_bind(clean(&diag.body, MAX_BODY));
         });
-        query.push(" ON CONFLICT DO NOTHING");
-        new += query.build().execute(&mut *tx).await?.rows_affected();
+        query.push(" ON CONFLICT DO NOTHING RETURNING CAST(device AS BIGINT), at_ms");
+        let written: Vec<(i64, i64)> = query.build_query_as().fetch_all(&mut *tx).await?;
+        count += written.len();
+        new.extend(written);
     }
+    // One that is repeated is not the newest, though it came last.
+    let newest: BTreeMap<_, _> = rows
+        .iter()
+        .filter(|(device, at_ms, _)| new.contains(&(*device, *at_ms)))
+        .map(|(device, at_ms, diag)| ((*device, DIAG), (*at_ms, clean(&diag.body, MAX_BODY))))
+        .collect();
     states::write_newest(tx, &newest).await?;
-    Ok(new)
+    Ok(u64::try_from(count).unwrap_or(u64::MAX))
 }
