@@ -27,11 +27,25 @@ pub(crate) const SCHEMA: Option<&str> = Some(
     "DO $$ BEGIN IF to_regnamespace('aldis') IS NULL THEN CREATE SCHEMA aldis; END IF; END $$",
 );
 pub(crate) const MIGRATIONS: &[&str] = &[include_str!("../migrations/postgres/1.sql")];
+/// What the readings of each five minutes `v` come to. As a join the server would rather read the
+/// whole table for each few of them.
+pub(crate) const SUMS: &str = "SELECT v.device, v.start_ms, s.* FROM v CROSS JOIN LATERAL \
+     (SELECT count(*) AS n, CAST(min(r.t) AS BIGINT), CAST(max(r.t) AS BIGINT), \
+      CAST(sum(r.t) AS BIGINT), CAST(min(r.h) AS BIGINT), CAST(max(r.h) AS BIGINT), \
+      CAST(sum(r.h) AS BIGINT) FROM reading r WHERE r.device = v.device \
+      AND r.taken_ms >= v.start_ms AND r.taken_ms < v.start_ms + 300000) AS s WHERE s.n > 0";
 pub(crate) const BYTES: &str =
     "SELECT CAST(coalesce(sum(pg_total_relation_size(c.oid)), 0) AS BIGINT)
      FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace
      WHERE s.nspname = 'aldis' AND c.relkind = 'r'";
 
+/// What is confirmed has to be on the disk, whatever the server's default is. And each statement
+/// goes from a short list to rows by their key; a server that knows less of the list than of the
+/// table may read the whole table for it.
+const SETTINGS: &str = "SET search_path = aldis; SET synchronous_commit = on; \
+                        SET client_min_messages = warning; SET enable_hashjoin = off; \
+                        SET enable_mergejoin = off; SET max_parallel_workers_per_gather = 0; \
+                        SET jit = off";
 /// How long a server that is away is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How many connections there may be.
@@ -48,10 +62,7 @@ pub(crate) async fn open(options: PgConnectOptions, name: String) -> Result<Stor
         .acquire_timeout(PATIENCE)
         .after_connect(|connection, _| {
             Box::pin(async move {
-                // What is confirmed has to be on the disk, whatever the server's default is.
-                let settings = "SET search_path = aldis; SET synchronous_commit = on; \
-                                SET client_min_messages = warning";
-                sqlx::raw_sql(settings).execute(&mut *connection).await?;
+                sqlx::raw_sql(SETTINGS).execute(&mut *connection).await?;
                 Ok(())
             })
         })

@@ -27,6 +27,12 @@ pub(crate) const FOR_UPDATE: &str = "";
 pub(crate) const ALONE: Option<&str> = None;
 pub(crate) const SCHEMA: Option<&str> = None;
 pub(crate) const MIGRATIONS: &[&str] = &[include_str!("../migrations/sqlite/1.sql")];
+/// What the readings of each five minutes `v` come to. The short list is gone through, whatever
+/// the planner thinks of the tables.
+pub(crate) const SUMS: &str = "SELECT v.device, v.start_ms, count(*), min(r.t), max(r.t), sum(r.t), min(r.h), max(r.h), sum(r.h) \
+     FROM v CROSS JOIN reading r WHERE r.device = v.device \
+     AND r.taken_ms >= v.start_ms AND r.taken_ms < v.start_ms + 300000 \
+     GROUP BY v.device, v.start_ms";
 /// All pages, those included that are free.
 pub(crate) const BYTES: &str =
     "SELECT (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size)";

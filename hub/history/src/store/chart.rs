@@ -2,8 +2,9 @@
 
 use futures::TryStreamExt;
 
-use super::super::{BEGIN_READ, Connection};
-use super::Store;
+use super::super::{BEGIN_READ, Connection, SUMS};
+use super::roll::about;
+use super::{Store, chunks};
 use crate::arrival::DeviceKey;
 use crate::error::HistoryError;
 use crate::points::{Plan, Points, plan};
@@ -12,6 +13,8 @@ use crate::when::{FIVE_MS, HOUR_MS, Sum, Sums, floor};
 
 /// Sums of a stretch as they come from the database.
 type Row = (i64, i64, i64, i64, i64, i64, i64, i64);
+/// The same, with the device before it.
+type ChangedRow = (i64, i64, i64, i64, i64, i64, i64, i64, i64);
 
 impl Store {
     /// The readings from one moment to before another, in `max_points` points at most.
@@ -149,21 +152,46 @@ async fn fives(
         "SELECT start_ms, CAST(n AS BIGINT), CAST(t_min AS BIGINT), CAST(t_max AS BIGINT), t_sum, \
          CAST(h_min AS BIGINT), CAST(h_max AS BIGINT), h_sum FROM five \
          WHERE device = $1 AND start_ms >= $2 AND start_ms < $3 AND NOT EXISTS \
-         (SELECT 1 FROM touched c WHERE c.device = five.device AND c.start_ms = five.start_ms) \
-         UNION ALL \
-         SELECT c.start_ms, count(*), CAST(min(r.t) AS BIGINT), CAST(max(r.t) AS BIGINT), \
-         CAST(sum(r.t) AS BIGINT), CAST(min(r.h) AS BIGINT), CAST(max(r.h) AS BIGINT), \
-         CAST(sum(r.h) AS BIGINT) \
-         FROM touched c JOIN reading r ON r.device = c.device \
-         AND r.taken_ms >= c.start_ms AND r.taken_ms < c.start_ms + 300000 \
-         WHERE c.device = $1 AND c.start_ms >= $2 AND c.start_ms < $3 GROUP BY c.start_ms \
-         ORDER BY 1",
+         (SELECT 1 FROM touched c WHERE c.device = five.device AND c.start_ms = five.start_ms)",
     )
     .bind(id)
     .bind(from)
     .bind(to)
     .fetch(&mut *tx);
-    take(rows, points).await
+    take(rows, points).await?;
+    let changed: Vec<_> = changed(tx, id, from, to)
+        .await?
+        .into_iter()
+        .map(|start_ms| (id, start_ms))
+        .collect();
+    for chunk in chunks(&changed) {
+        let mut query = about(chunk, SUMS);
+        let rows = query.build_query_as::<ChangedRow>().fetch(&mut *tx);
+        take(
+            rows.map_ok(|(_, start_ms, n, a, b, c, d, e, f)| (start_ms, n, a, b, c, d, e, f)),
+            points,
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+/// The five minutes that have changed since they were rolled up.
+async fn changed(
+    tx: &mut Connection,
+    id: i64,
+    from: i64,
+    to: i64,
+) -> Result<Vec<i64>, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT start_ms FROM touched WHERE device = $1 AND start_ms >= $2 AND start_ms < $3 \
+         ORDER BY start_ms",
+    )
+    .bind(id)
+    .bind(from)
+    .bind(to)
+    .fetch_all(&mut *tx)
+    .await
 }
 
 /// Hours as they were rolled up, and those that have changed since, of their five minutes.
@@ -176,15 +204,7 @@ async fn hours(
     points: &mut Points,
 ) -> Result<(), sqlx::Error> {
     let from = floor(from, plan.width_ms);
-    let changed: Vec<i64> = sqlx::query_scalar(
-        "SELECT start_ms FROM touched WHERE device = $1 AND start_ms >= $2 \
-         AND start_ms < $3 ORDER BY start_ms",
-    )
-    .bind(id)
-    .bind(from)
-    .bind(to)
-    .fetch_all(&mut *tx)
-    .await?;
+    let changed = changed(tx, id, from, to).await?;
     let rows = sqlx::query_as::<_, Row>(
         "SELECT start_ms, CAST(n AS BIGINT), CAST(t_min AS BIGINT), CAST(t_max AS BIGINT), t_sum, \
          CAST(h_min AS BIGINT), CAST(h_max AS BIGINT), h_sum FROM hour \

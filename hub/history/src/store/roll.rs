@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::super::SUMS;
 use super::{Connection, Locked, Store, chunks, lock, transaction, with};
 use crate::error::HistoryError;
 use crate::when::{FIVE_MS, HOUR_MS, Sums, floor};
@@ -44,22 +45,16 @@ impl Store {
         let devices: Vec<_> = devices.into_iter().collect();
         transaction!(self, tx => {
             lock(&mut tx, &devices).await?;
+            let fives = [
+                "INSERT INTO five (device, start_ms, n, t_min, t_max, t_sum, h_min, h_max, h_sum) ",
+                SUMS,
+                " ON CONFLICT (device, start_ms) DO UPDATE SET n = excluded.n, \
+                 t_min = excluded.t_min, t_max = excluded.t_max, t_sum = excluded.t_sum, \
+                 h_min = excluded.h_min, h_max = excluded.h_max, h_sum = excluded.h_sum",
+            ]
+            .concat();
             for chunk in chunks(&buckets) {
-                about(
-                    chunk,
-                    "INSERT INTO five (device, start_ms, n, t_min, t_max, t_sum, h_min, h_max, h_sum) \
-                     SELECT v.device, v.start_ms, count(*), min(r.t), max(r.t), sum(r.t), \
-                     min(r.h), max(r.h), sum(r.h) \
-                     FROM v JOIN reading r ON r.device = v.device \
-                     AND r.taken_ms >= v.start_ms AND r.taken_ms < v.start_ms + 300000 \
-                     GROUP BY v.device, v.start_ms \
-                     ON CONFLICT (device, start_ms) DO UPDATE SET n = excluded.n, \
-                     t_min = excluded.t_min, t_max = excluded.t_max, t_sum = excluded.t_sum, \
-                     h_min = excluded.h_min, h_max = excluded.h_max, h_sum = excluded.h_sum",
-                )
-                .build()
-                .execute(&mut *tx)
-                .await?;
+                about(chunk, &fives).build().execute(&mut *tx).await?;
             }
             roll_hours(&mut tx, buckets.iter().copied()).await?;
             for chunk in chunks(&buckets) {
@@ -78,7 +73,7 @@ impl Store {
 }
 
 /// A statement about stretches `v`.
-fn about(buckets: &[Bucket], statement: &str) -> sqlx::QueryBuilder<super::Db> {
+pub(super) fn about(buckets: &[Bucket], statement: &str) -> sqlx::QueryBuilder<super::Db> {
     with(
         "device, start_ms",
         buckets,

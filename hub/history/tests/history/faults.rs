@@ -7,7 +7,9 @@ use aldis_history::{History, HistoryError};
 use futures::TryStreamExt;
 
 use crate::children::start;
-use crate::place::{Place, Server, await_until, device, make_room, reading};
+use crate::place::{
+    NOON, Place, Server, await_until, await_until_async, device, make_room, reading, taken,
+};
 
 /// Half a batch stored, or a device told that all is stored.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -297,4 +299,43 @@ async fn connections_that_the_server_ended_are_made_anew() {
     let committed = history.commit(&[reading("a", 1, 2)]).await.unwrap();
     assert_eq!(committed.series[0].confirmed, 2);
     history.close().await;
+}
+
+/// A server that plans by its statistics would read all readings for each few of them: a year of
+/// one device would take hours to roll up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_reads_what_is_asked_for() {
+    use sqlx::Connection;
+    const READINGS: u32 = 20_000;
+    let place = Place::postgres();
+    let history = place.open().await;
+    let mut admin = sqlx::PgConnection::connect(&place.address).await.unwrap();
+    let all: Vec<_> = (1..=READINGS)
+        .map(|seq| taken("a", 1, seq, NOON + i64::from(seq) * 60_000))
+        .collect();
+    for part in all.chunks(1000) {
+        history.commit(part).await.unwrap();
+    }
+    sqlx::query("ANALYZE").execute(&mut admin).await.unwrap();
+    let now = NOON + i64::from(READINGS) * 60_000 + 3_600_000;
+    assert!(history.roll_up(now).await.unwrap() >= u64::from(READINGS / 5));
+    for part in all.chunks(1000) {
+        let committed = history.commit(part).await.unwrap();
+        assert_eq!(committed.series[0].repeated, 1000);
+    }
+    history.close().await;
+    // What the connections did is told when they have ended.
+    let mut read = 0;
+    let told = await_until_async(Duration::from_secs(20), async || {
+        read = sqlx::query_scalar::<_, i64>(
+            "SELECT CAST(seq_tup_read + coalesce(idx_tup_fetch, 0) AS BIGINT) \
+             FROM pg_stat_user_tables WHERE relname = 'reading'",
+        )
+        .fetch_one(&mut admin)
+        .await
+        .unwrap();
+        read >= i64::from(READINGS)
+    });
+    assert!(told.await, "{read}");
+    assert!(read < 3 * i64::from(READINGS), "{read} readings were read");
 }

@@ -307,6 +307,18 @@ pub fn await_until(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
     true
 }
 
+/// Waits until something that has to be asked for holds; gives whether it did in time.
+pub async fn await_until_async(limit: Duration, mut holds: impl AsyncFnMut() -> bool) -> bool {
+    let end = Instant::now() + limit;
+    while !holds().await {
+        if Instant::now() > end {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    true
+}
+
 /// A moment at which tests begin: full hours since 1970.
 pub const NOON: i64 = 1_790_000_000_000 - 1_790_000_000_000 % 3_600_000;
 

@@ -823,13 +823,17 @@ async fn roll_ups_outlive_readings(place: Place) {
         .collect();
     let (late, early): (Vec<_>, Vec<_>) =
         expected.iter().copied().partition(|(_, seq)| seq % 97 == 0);
+    let now = NOON + 3 * DAY + HOUR;
     let arrivals = |of: &[(i64, u32)]| -> Vec<_> {
-        of.iter().map(|&(ms, seq)| taken("a", 1, seq, ms)).collect()
+        let arrival = |&(ms, seq)| Arrival {
+            received_ms: now,
+            ..taken("a", 1, seq, ms)
+        };
+        of.iter().map(arrival).collect()
     };
     for part in arrivals(&early).chunks(1000) {
         history.commit(part).await.unwrap();
     }
-    let now = NOON + 3 * DAY + HOUR;
     let raw = Retention {
         raw_ms: Some(DAY),
         ..Retention::default()
@@ -898,6 +902,24 @@ async fn roll_ups_outlive_readings(place: Place) {
         .await
         .unwrap();
     check_points(&chart.points, chart.width_ms, &expected);
+    // Five minutes whose readings are there stay, whatever their time: a late reading has them
+    // made anew, and their hour of them.
+    let none = Retention {
+        five_ms: Some(0),
+        ..raw
+    };
+    while history.purge(now, &none, 100).await.unwrap().more {}
+    assert_eq!(history.sizes().await.unwrap().fives, 23 * 12);
+    let (ms, seq) = (NOON + 2 * DAY + 2 * HOUR + 30_000, 6000);
+    history.commit(&arrivals(&[(ms, seq)])).await.unwrap();
+    expected.push((ms, seq));
+    history.roll_up(now).await.unwrap();
+    let chart = history
+        .chart(&device("a"), NOON, NOON + 3 * DAY, 864)
+        .await
+        .unwrap();
+    check_points(&chart.points, chart.width_ms, &expected);
+
     // What is repeated is known even when it is gone.
     assert_eq!(
         history
