@@ -263,7 +263,7 @@ async fn readings(
     let mut runs = Vec::with_capacity(spans.len());
     let mut numbers = Vec::with_capacity(spans.len());
     let mut told = Vec::with_capacity(spans.len());
-    for ((&(key, life), (device, readings)), (series, _, high)) in by_series.iter().zip(spans) {
+    for ((&(key, life), (device, readings)), (series, ..)) in by_series.iter().zip(spans) {
         let before = series.runs.clone();
         let mut after = series.runs;
         let (mut new, mut repeated) = (0_u64, 0_u64);
@@ -285,11 +285,9 @@ async fn readings(
                 reading: taken.reading,
             });
         }
-        let mut confirmed = after.end(series.confirmed + 1);
-        if confirmed >= high {
-            // What follows was not looked at.
-            confirmed = follow(tx, series.id, confirmed).await?;
-        }
+        // What is given up is given up to a number, so above the confirmed there are only stored
+        // runs, and the one that grows to it is among those that were read.
+        let confirmed = after.end(series.confirmed + 1);
         if new > 0 {
             runs.push((series.id, before, after));
         }
@@ -411,22 +409,6 @@ async fn load_runs(
         series.runs = of.into_iter().collect();
     }
     Ok(())
-}
-
-/// The last number of those that follow one another behind `confirmed`.
-async fn follow(tx: &mut Connection, series: i64, mut confirmed: i64) -> Result<i64, sqlx::Error> {
-    loop {
-        let next: Option<i64> =
-            sqlx::query_scalar("SELECT last FROM run WHERE series = $1 AND first = $2")
-                .bind(series)
-                .bind(confirmed + 1)
-                .fetch_optional(&mut *tx)
-                .await?;
-        match next {
-            Some(last) => confirmed = last,
-            None => return Ok(confirmed),
-        }
-    }
 }
 
 async fn write_runs(tx: &mut Connection, series: &[(i64, Runs, Runs)]) -> Result<(), sqlx::Error> {
