@@ -1,5 +1,7 @@
 //! Points for a chart: as many as can be told apart, of the level that has them soonest.
 
+use std::collections::BTreeSet;
+
 use futures::TryStreamExt;
 
 use super::super::{BEGIN_READ, Connection, SUMS};
@@ -7,7 +9,7 @@ use super::roll::about;
 use super::{Store, chunks};
 use crate::arrival::DeviceKey;
 use crate::error::HistoryError;
-use crate::points::{Plan, Points, plan};
+use crate::points::{Points, plan};
 use crate::view::{Chart, Level};
 use crate::when::{FIVE_MS, HOUR_MS, Sum, Sums, floor};
 
@@ -98,7 +100,7 @@ async fn draw(
     match plan.level {
         Level::Raw => raw(tx, id, from, to, &mut points).await?,
         Level::Five => fives(tx, id, floor(from, plan.width_ms), to, &mut points).await?,
-        Level::Hour => hours(tx, id, plan, from, to, &mut points).await?,
+        Level::Hour => hours(tx, id, floor(from, plan.width_ms), to, &mut points).await?,
     }
     Ok(Chart {
         level: plan.level,
@@ -148,30 +150,21 @@ async fn fives(
     to: i64,
     points: &mut Points,
 ) -> Result<(), sqlx::Error> {
-    let rows = sqlx::query_as::<_, Row>(
-        "SELECT start_ms, CAST(n AS BIGINT), CAST(t_min AS BIGINT), CAST(t_max AS BIGINT), t_sum, \
-         CAST(h_min AS BIGINT), CAST(h_max AS BIGINT), h_sum FROM five \
-         WHERE device = $1 AND start_ms >= $2 AND start_ms < $3 AND NOT EXISTS \
-         (SELECT 1 FROM touched c WHERE c.device = five.device AND c.start_ms = five.start_ms)",
-    )
-    .bind(id)
-    .bind(from)
-    .bind(to)
-    .fetch(&mut *tx);
-    take(rows, points).await?;
-    let changed: Vec<_> = changed(tx, id, from, to)
-        .await?
-        .into_iter()
-        .map(|start_ms| (id, start_ms))
-        .collect();
+    let changed = changed(tx, id, from, to).await?;
+    let of_five = "SELECT start_ms, CAST(n AS BIGINT), CAST(t_min AS BIGINT), \
+                   CAST(t_max AS BIGINT), t_sum, CAST(h_min AS BIGINT), CAST(h_max AS BIGINT), \
+                   h_sum FROM five WHERE device = $1 AND start_ms >= $2 AND start_ms < $3";
+    rolled(tx, of_five, (id, from, to), &changed, points).await?;
+    let changed: Vec<_> = changed.into_iter().map(|start_ms| (id, start_ms)).collect();
     for chunk in chunks(&changed) {
         let mut query = about(chunk, SUMS);
-        let rows = query.build_query_as::<ChangedRow>().fetch(&mut *tx);
-        take(
-            rows.map_ok(|(_, start_ms, n, a, b, c, d, e, f)| (start_ms, n, a, b, c, d, e, f)),
-            points,
-        )
-        .await?;
+        let mut rows = query.build_query_as::<ChangedRow>().fetch(&mut *tx);
+        while let Some((_, start_ms, n, t_min, t_max, t_sum, h_min, h_max, h_sum)) =
+            rows.try_next().await?
+        {
+            let row = (start_ms, n, t_min, t_max, t_sum, h_min, h_max, h_sum);
+            points.add(start_ms, sums(row));
+        }
     }
     Ok(())
 }
@@ -182,8 +175,8 @@ async fn changed(
     id: i64,
     from: i64,
     to: i64,
-) -> Result<Vec<i64>, sqlx::Error> {
-    sqlx::query_scalar(
+) -> Result<BTreeSet<i64>, sqlx::Error> {
+    let changed: Vec<i64> = sqlx::query_scalar(
         "SELECT start_ms FROM touched WHERE device = $1 AND start_ms >= $2 AND start_ms < $3 \
          ORDER BY start_ms",
     )
@@ -191,69 +184,76 @@ async fn changed(
     .bind(from)
     .bind(to)
     .fetch_all(&mut *tx)
-    .await
+    .await?;
+    Ok(changed.into_iter().collect())
 }
 
 /// Hours as they were rolled up, and those that have changed since, of their five minutes.
 async fn hours(
     tx: &mut Connection,
     id: i64,
-    plan: Plan,
     from: i64,
     to: i64,
     points: &mut Points,
 ) -> Result<(), sqlx::Error> {
-    let from = floor(from, plan.width_ms);
-    let changed = changed(tx, id, from, to).await?;
-    let rows = sqlx::query_as::<_, Row>(
-        "SELECT start_ms, CAST(n AS BIGINT), CAST(t_min AS BIGINT), CAST(t_max AS BIGINT), t_sum, \
-         CAST(h_min AS BIGINT), CAST(h_max AS BIGINT), h_sum FROM hour \
-         WHERE device = $1 AND start_ms >= $2 AND start_ms < $3 AND NOT EXISTS \
-         (SELECT 1 FROM touched c WHERE c.device = hour.device AND c.start_ms >= hour.start_ms \
-          AND c.start_ms < hour.start_ms + 3600000) ORDER BY start_ms",
-    )
-    .bind(id)
-    .bind(from)
-    .bind(to)
-    .fetch(&mut *tx);
-    take(rows, points).await?;
+    // Whole hours, so that one whose end has changed is seen.
+    let to = floor(to.saturating_sub(1), HOUR_MS).saturating_add(HOUR_MS);
+    let fives_changed = changed(tx, id, from, to).await?;
+    let changed: BTreeSet<_> = fives_changed
+        .into_iter()
+        .map(|start_ms| floor(start_ms, HOUR_MS))
+        .collect();
+    let of_hour = "SELECT start_ms, CAST(n AS BIGINT), CAST(t_min AS BIGINT), \
+                   CAST(t_max AS BIGINT), t_sum, CAST(h_min AS BIGINT), CAST(h_max AS BIGINT), \
+                   h_sum FROM hour WHERE device = $1 AND start_ms >= $2 AND start_ms < $3";
+    rolled(tx, of_hour, (id, from, to), &changed, points).await?;
     // Hours that follow one another are read together.
     let mut stretches: Vec<(i64, i64)> = Vec::new();
-    for start_ms in changed {
-        let hour = floor(start_ms, HOUR_MS);
+    for hour in changed {
         match stretches.last_mut() {
-            Some((_, end)) if hour < *end => {}
             Some((_, end)) if hour == *end => *end = hour.saturating_add(HOUR_MS),
             _ => stretches.push((hour, hour.saturating_add(HOUR_MS))),
         }
     }
     for (start, end) in stretches {
-        fives(tx, id, start, end.min(to), points).await?;
+        fives(tx, id, start, end, points).await?;
     }
     Ok(())
 }
 
-async fn take(
-    mut rows: impl futures::Stream<Item = Result<Row, sqlx::Error>> + Unpin,
+/// Takes what was rolled up and has not changed since.
+async fn rolled(
+    tx: &mut Connection,
+    statement: &'static str,
+    (id, from, to): (i64, i64, i64),
+    changed: &BTreeSet<i64>,
     points: &mut Points,
 ) -> Result<(), sqlx::Error> {
-    while let Some((start_ms, n, t_min, t_max, t_sum, h_min, h_max, h_sum)) =
-        rows.try_next().await?
-    {
-        let sums = Sums {
-            n,
-            t: Sum {
-                min: t_min,
-                max: t_max,
-                sum: t_sum,
-            },
-            h: Sum {
-                min: h_min,
-                max: h_max,
-                sum: h_sum,
-            },
-        };
-        points.add(start_ms, sums);
+    let mut rows = sqlx::query_as::<_, Row>(statement)
+        .bind(id)
+        .bind(from)
+        .bind(to)
+        .fetch(&mut *tx);
+    while let Some(row) = rows.try_next().await? {
+        if !changed.contains(&row.0) {
+            points.add(row.0, sums(row));
+        }
     }
     Ok(())
+}
+
+fn sums((_, n, t_min, t_max, t_sum, h_min, h_max, h_sum): Row) -> Sums {
+    Sums {
+        n,
+        t: Sum {
+            min: t_min,
+            max: t_max,
+            sum: t_sum,
+        },
+        h: Sum {
+            min: h_min,
+            max: h_max,
+            sum: h_sum,
+        },
+    }
 }

@@ -801,6 +801,20 @@ async fn charts_count_every_reading_once(place: Place) {
     check(3000, &[Level::Hour, Level::Five, Level::Raw]).await;
     assert_eq!(history.roll_up(end + HOUR).await.unwrap(), 0);
 
+    // An hour of which only the end has changed, which the chart does not reach.
+    let (ms, seq) = (NOON + 20 * HOUR - 1, 3001);
+    history.commit(&[taken("a", 1, seq, ms)]).await.unwrap();
+    expected.push((ms, seq));
+    let to = NOON + 20 * HOUR - 400_000;
+    let chart = history.chart(&device("a"), NOON, to, 20).await.unwrap();
+    assert_eq!(chart.level, Level::Hour);
+    let within: Vec<_> = expected
+        .iter()
+        .copied()
+        .filter(|(ms, _)| *ms < NOON + 20 * HOUR)
+        .collect();
+    check_points(&chart.points, chart.width_ms, &within);
+
     // A part of it.
     let (from, to) = (NOON + DAY, NOON + DAY + 6 * HOUR);
     let part: Vec<_> = expected
