@@ -51,7 +51,7 @@ on_both! {
     messages_are_stored_once
     /// What a device or its JSON can say at the most.
     extremes_are_stored
-    /// More than a page, from two lives, from the middle.
+    /// More than a page, from several lives, from the middle.
     readings_come_in_order
     /// A chart that shows too many points, or leaves readings out.
     charts_count_every_reading_once
@@ -674,10 +674,11 @@ async fn readings_come_in_order(place: Place) {
     let history = place.open().await;
     let mut batch = Vec::new();
     for seq in 1..=3000_u32 {
-        // Two lives at once, four readings at each moment.
+        // Three lives at once, six readings at each moment: a page ends between two of them.
         let taken_ms = NOON + i64::from(seq / 2) * 1000;
         batch.push(taken("a", 1, seq, taken_ms));
         batch.push(taken("a", 2, seq, taken_ms));
+        batch.push(taken("a", 3, seq, taken_ms));
     }
     let mut random = fastrand::Rng::with_seed(1);
     random.shuffle(&mut batch);
@@ -691,7 +692,7 @@ async fn readings_come_in_order(place: Place) {
         .try_collect()
         .await
         .unwrap();
-    assert_eq!(read.len(), 1300 * 4);
+    assert_eq!(read.len(), 1300 * 6);
     let keys: Vec<_> = read
         .iter()
         .map(|stored| (stored.taken_ms, stored.life, stored.seq))
