@@ -1,0 +1,238 @@
+//! Deletes what is too old, in pieces, so that writing goes on between them.
+
+use super::{Connection, Store, lock, transaction};
+use crate::error::HistoryError;
+use crate::view::{Purged, Retention};
+use crate::when::{HOUR_MS, floor};
+
+/// How far the clock may be ahead of what was heard last. A clock that is further ahead was set
+/// wrong, or nobody speaks any more; either way nothing is gained by deleting.
+const AHEAD_MS: i64 = 24 * HOUR_MS;
+
+/// What is deleted of which table: devices that have some, and how it is deleted of one.
+struct Rule {
+    devices: &'static str,
+    delete: &'static str,
+}
+
+const RAW: Rule = Rule {
+    devices: "SELECT CAST(d.id AS BIGINT) FROM device d WHERE d.removed = 0 AND EXISTS \
+              (SELECT 1 FROM reading x WHERE x.device = d.id AND x.taken_ms < $1) ORDER BY d.id",
+    delete: "DELETE FROM reading WHERE (series, seq) IN (SELECT series, seq FROM reading \
+             WHERE device = $1 AND taken_ms < $2 ORDER BY taken_ms LIMIT $3)",
+};
+const FIVE: Rule = Rule {
+    devices: "SELECT CAST(d.id AS BIGINT) FROM device d WHERE d.removed = 0 AND EXISTS \
+              (SELECT 1 FROM five x WHERE x.device = d.id AND x.start_ms < $1 \
+               AND x.start_ms < d.raw_from) ORDER BY d.id",
+    delete: "DELETE FROM five WHERE (device, start_ms) IN (SELECT device, start_ms FROM five \
+             WHERE device = $1 AND start_ms < $2 ORDER BY start_ms LIMIT $3)",
+};
+const HOUR: Rule = Rule {
+    devices: "SELECT CAST(d.id AS BIGINT) FROM device d WHERE d.removed = 0 AND EXISTS \
+              (SELECT 1 FROM hour x WHERE x.device = d.id AND x.start_ms < $1) ORDER BY d.id",
+    delete: "DELETE FROM hour WHERE (device, start_ms) IN (SELECT device, start_ms FROM hour \
+             WHERE device = $1 AND start_ms < $2 ORDER BY start_ms LIMIT $3)",
+};
+/// The last of each state before that time stays: it is what the device was in from then on.
+const EVENTS: Rule = Rule {
+    devices: "SELECT CAST(d.id AS BIGINT) FROM device d WHERE d.removed = 0 AND EXISTS \
+              (SELECT 1 FROM event x WHERE x.device = d.id AND x.at_ms < $1) ORDER BY d.id",
+    delete: "DELETE FROM event WHERE id IN (SELECT x.id FROM event x \
+             WHERE x.device = $1 AND x.at_ms < $2 AND (x.mark IS NOT NULL OR EXISTS \
+             (SELECT 1 FROM event y WHERE y.device = x.device AND y.kind = x.kind \
+              AND y.at_ms < $2 AND (y.at_ms, y.id) > (x.at_ms, x.id))) \
+             ORDER BY x.at_ms LIMIT $3)",
+};
+const DIAGS: Rule = Rule {
+    devices: "SELECT CAST(d.id AS BIGINT) FROM device d WHERE d.removed = 0 AND EXISTS \
+              (SELECT 1 FROM diag x WHERE x.device = d.id AND x.at_ms < $1) ORDER BY d.id",
+    delete: "DELETE FROM diag WHERE (device, life, boot, uptime_s) IN \
+             (SELECT device, life, boot, uptime_s FROM diag \
+             WHERE device = $1 AND at_ms < $2 ORDER BY at_ms LIMIT $3)",
+};
+
+/// What is deleted of a device that was removed; its row goes last.
+const REMOVED: [&str; 8] = [
+    "DELETE FROM reading WHERE (series, seq) IN \
+     (SELECT series, seq FROM reading WHERE device = $1 LIMIT $2)",
+    "DELETE FROM five WHERE (device, start_ms) IN \
+     (SELECT device, start_ms FROM five WHERE device = $1 LIMIT $2)",
+    "DELETE FROM hour WHERE (device, start_ms) IN \
+     (SELECT device, start_ms FROM hour WHERE device = $1 LIMIT $2)",
+    "DELETE FROM event WHERE id IN (SELECT id FROM event WHERE device = $1 LIMIT $2)",
+    "DELETE FROM diag WHERE (device, life, boot, uptime_s) IN \
+     (SELECT device, life, boot, uptime_s FROM diag WHERE device = $1 LIMIT $2)",
+    "DELETE FROM touched WHERE (device, start_ms) IN \
+     (SELECT device, start_ms FROM touched WHERE device = $1 LIMIT $2)",
+    "DELETE FROM newest WHERE (device, kind) IN \
+     (SELECT device, kind FROM newest WHERE device = $1 LIMIT $2)",
+    "DELETE FROM run WHERE (series, first) IN \
+     (SELECT r.series, r.first FROM series s JOIN run r ON r.series = s.id \
+      WHERE s.device = $1 LIMIT $2)",
+];
+
+/// Which table a boundary is kept of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Boundary {
+    Raw,
+    Five,
+    None,
+}
+
+impl Store {
+    /// Deletes at most so many rows that are too old, or of removed devices.
+    pub async fn purge(
+        &self,
+        now: i64,
+        retention: &Retention,
+        at_most: u32,
+    ) -> Result<Purged, HistoryError> {
+        let limit = i64::from(at_most.max(1));
+        let mut rows = 0;
+        let heard: Option<i64> = self.one("SELECT max(last_ms) FROM device").await?;
+        let Some(heard) = heard else {
+            return Ok(Purged::default());
+        };
+        while rows < limit {
+            let removed = self
+                .one("SELECT CAST(min(id) AS BIGINT) FROM device WHERE removed = 1")
+                .await?;
+            let Some(id) = removed else { break };
+            rows += self.purge_removed(id, limit - rows).await?;
+        }
+        let now = now.min(heard.saturating_add(AHEAD_MS));
+        let rules = [
+            (RAW, retention.raw_ms, Boundary::Raw),
+            (FIVE, retention.five_ms, Boundary::Five),
+            (HOUR, retention.hour_ms, Boundary::None),
+            (EVENTS, retention.events_ms, Boundary::None),
+            (DIAGS, retention.diag_ms, Boundary::None),
+        ];
+        for (rule, kept_ms, boundary) in rules {
+            let Some(kept_ms) = kept_ms else { continue };
+            let before = now.saturating_sub(kept_ms.max(0));
+            let devices: Vec<i64> = sqlx::query_scalar(rule.devices)
+                .bind(before)
+                .fetch_all(self.reader())
+                .await
+                .map_err(|error| self.error(&error))?;
+            for id in devices {
+                if rows >= limit {
+                    break;
+                }
+                rows += self
+                    .purge_piece(id, &rule, before, boundary, limit - rows)
+                    .await?;
+            }
+        }
+        Ok(Purged {
+            rows: u64::try_from(rows).unwrap_or(0),
+            more: rows >= limit,
+        })
+    }
+
+    async fn one(&self, statement: &'static str) -> Result<Option<i64>, HistoryError> {
+        sqlx::query_scalar(statement)
+            .fetch_one(self.reader())
+            .await
+            .map_err(|error| self.error(&error))
+    }
+
+    /// Deletes of one device what is before a moment.
+    async fn purge_piece(
+        &self,
+        id: i64,
+        rule: &Rule,
+        before: i64,
+        boundary: Boundary,
+        limit: i64,
+    ) -> Result<i64, HistoryError> {
+        transaction!(self, tx => {
+            let locked = lock(&mut tx, &[id]).await?;
+            match locked.get(&id) {
+                Some(device) if !device.removed => {
+                    let before = match boundary {
+                        Boundary::Raw => {
+                            // What is not rolled up yet stays, and whole hours go.
+                            let open: Option<i64> = sqlx::query_scalar(
+                                "SELECT min(start_ms) FROM touched WHERE device = $1",
+                            )
+                            .bind(id)
+                            .fetch_one(&mut *tx)
+                            .await?;
+                            let done = before.min(open.unwrap_or(i64::MAX));
+                            let from = floor(done, HOUR_MS).max(device.raw_from);
+                            set(&mut tx, "UPDATE device SET raw_from = $2 WHERE id = $1", id, from)
+                                .await?;
+                            from
+                        }
+                        Boundary::Five => {
+                            // Five minutes whose readings are there can be made anew.
+                            let done = before.min(device.raw_from);
+                            let from = floor(done, HOUR_MS).max(device.five_from);
+                            set(&mut tx, "UPDATE device SET five_from = $2 WHERE id = $1", id, from)
+                                .await?;
+                            from
+                        }
+                        Boundary::None => before,
+                    };
+                    let deleted = sqlx::query(rule.delete)
+                        .bind(id)
+                        .bind(before)
+                        .bind(limit)
+                        .execute(&mut *tx)
+                        .await?
+                        .rows_affected();
+                    i64::try_from(deleted).unwrap_or(i64::MAX)
+                }
+                _ => 0,
+            }
+        })
+    }
+
+    /// Deletes of a device that was removed, and at last the device.
+    async fn purge_removed(&self, id: i64, limit: i64) -> Result<i64, HistoryError> {
+        transaction!(self, tx => {
+            lock(&mut tx, &[id]).await?;
+            let mut left = limit;
+            for delete in REMOVED {
+                let deleted = sqlx::query(delete)
+                    .bind(id)
+                    .bind(left)
+                    .execute(&mut *tx)
+                    .await?
+                    .rows_affected();
+                left -= i64::try_from(deleted).unwrap_or(i64::MAX);
+                if left <= 0 {
+                    break;
+                }
+            }
+            if left > 0 {
+                // As many as the device had lives: a handful.
+                for delete in [
+                    "DELETE FROM series WHERE device = $1",
+                    "DELETE FROM device WHERE id = $1",
+                ] {
+                    sqlx::query(delete).bind(id).execute(&mut *tx).await?;
+                }
+                left -= 1;
+            }
+            limit - left
+        })
+    }
+}
+
+async fn set(
+    tx: &mut Connection,
+    statement: &'static str,
+    id: i64,
+    from: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(statement)
+        .bind(id)
+        .bind(from)
+        .execute(&mut *tx)
+        .await?;
+    Ok(())
+}
