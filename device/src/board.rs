@@ -91,6 +91,9 @@ pub struct Saved {
     pub boot: u32,
     /// The number of the next reading.
     pub seq: u32,
+    /// Whose numbers these are: a number by chance, since there was no memory of earlier ones;
+    /// zero before the first reading.
+    pub life: u16,
     /// How many starts in a row, up to the last, did not last for
     /// [`Device::STABLE_MS`](crate::Device::STABLE_MS).
     pub unstable: u8,
@@ -132,6 +135,7 @@ impl Default for Saved {
             lamp: Lamp::Off,
             boot: 0,
             seq: 1,
+            life: 0,
             unstable: 0,
             recent: Recent::default(),
         }

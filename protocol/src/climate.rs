@@ -9,6 +9,9 @@ use crate::{BufferTooSmall, DecodeError, Reading};
 pub struct Climate {
     /// Counts the device's readings, over restarts.
     pub seq: u32,
+    /// Whose count that is: a number by chance, which a device takes when it has no memory
+    /// of an earlier count; zero where it is not said.
+    pub life: u16,
     /// Counts the device's starts.
     pub boot: u32,
     /// The start in which the reading was taken, where that was an earlier one:
@@ -22,10 +25,10 @@ pub struct Climate {
 
 impl Climate {
     /// No payload is longer than this.
-    pub const MAX_LEN: usize = 108;
+    pub const MAX_LEN: usize = 121;
 
-    /// Writes `{"seq":1,"boot":3,"age_ms":0,"t":24.1,"h":26.5}`, with `"taken":2` behind
-    /// `boot` where that is known; gives its length.
+    /// Writes `{"seq":1,"boot":3,"age_ms":0,"t":24.1,"h":26.5,"life":40123}`, with `"taken":2`
+    /// behind `boot` where that is known; gives its length.
     ///
     /// # Errors
     /// If it does not fit.
@@ -45,9 +48,11 @@ impl Climate {
             .str(",\"t\":")
             .tenths(self.reading.temperature())
             .str(",\"h\":")
-            .tenths(self.reading.humidity())
-            .str("}")
-            .finish()
+            .tenths(self.reading.humidity());
+        if self.life != 0 {
+            writer.str(",\"life\":").number(self.life.into());
+        }
+        writer.str("}").finish()
     }
 
     /// Reads the payload; fields come in any order, unknown ones are passed over, decimals are
@@ -56,12 +61,13 @@ impl Climate {
     /// # Errors
     /// If it is no JSON object, or a field is missing or has no possible value.
     pub fn decode(payload: &[u8]) -> Result<Self, DecodeError> {
-        let (mut seq, mut boot, mut taken) = (None, None, None);
+        let (mut seq, mut boot, mut taken, mut life) = (None, None, None, 0);
         let (mut age_ms, mut t, mut h) = (None, None, None);
         json::object(payload, |key, value| {
             match key {
                 "seq" => seq = Some(value.u32("seq")?),
                 "boot" => boot = Some(value.u32("boot")?),
+                "life" => life = value.u16("life")?,
                 "taken" => taken = Some(value.u32("taken")?),
                 "age_ms" => age_ms = Some(value.u64("age_ms")?),
                 "t" => t = Some(tenths(&value, "t")?),
@@ -72,6 +78,7 @@ impl Climate {
         })?;
         Ok(Self {
             seq: seq.ok_or(DecodeError::Missing("seq"))?,
+            life,
             boot: boot.ok_or(DecodeError::Missing("boot"))?,
             taken,
             age_ms: age_ms.ok_or(DecodeError::Missing("age_ms"))?,
@@ -144,6 +151,7 @@ mod tests {
         let mut buffer = [0; Climate::MAX_LEN];
         let climate = Climate {
             seq: 1,
+            life: 0,
             boot: 3,
             taken: None,
             age_ms: 0,
@@ -156,15 +164,17 @@ mod tests {
         );
         let of_before = Climate {
             taken: Some(2),
+            life: 40_123,
             ..climate
         };
         let length = of_before.encode(&mut buffer).unwrap();
         assert_eq!(
             &buffer[..length],
-            br#"{"seq":1,"boot":3,"taken":2,"age_ms":0,"t":24.1,"h":26.5}"#
+            br#"{"seq":1,"boot":3,"taken":2,"age_ms":0,"t":24.1,"h":26.5,"life":40123}"#
         );
         let longest = Climate {
             seq: u32::MAX,
+            life: u16::MAX,
             boot: u32::MAX,
             taken: Some(u32::MAX),
             age_ms: u64::MAX,
@@ -188,6 +198,7 @@ mod tests {
             ),
             Ok(Climate {
                 seq: 9,
+                life: 0,
                 boot: 3,
                 taken: None,
                 age_ms: 5,

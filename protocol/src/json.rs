@@ -269,6 +269,12 @@ impl<'a> Value<'a> {
             .map_err(|_| DecodeError::Value(field))
     }
 
+    pub fn u16(&self, field: &'static str) -> Result<u16, DecodeError> {
+        self.u64(field)?
+            .try_into()
+            .map_err(|_| DecodeError::Value(field))
+    }
+
     /// The value as text, unless it has escapes.
     pub fn plain_str(&self) -> Option<&'a str> {
         match self {

@@ -14,13 +14,14 @@ use proptest::sample::select;
 prop_compose! {
     fn climates()(
         seq: u32,
+        life: u16,
         boot: u32,
         taken: Option<u32>,
         age_ms: u64,
         t: i16,
         h: u16,
     ) -> Climate {
-        Climate { seq, boot, taken, age_ms, reading: Reading { t, h } }
+        Climate { seq, life, boot, taken, age_ms, reading: Reading { t, h } }
     }
 }
 

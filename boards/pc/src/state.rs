@@ -201,10 +201,11 @@ impl StateDir {
     pub fn save(&self, saved: &Saved) -> io::Result<()> {
         let commands = saved.recent.ids.map(|id| format!("\"{id:016x}\""));
         let text = format!(
-            "lamp = \"{}\"\nboot = {}\nseq = {}\n\n[commands]\nids = [{}]\nnext = {}\nfailed = {}\n",
+            "lamp = \"{}\"\nboot = {}\nseq = {}\nlife = {}\n\n[commands]\nids = [{}]\nnext = {}\nfailed = {}\n",
             saved.lamp.as_str(),
             saved.boot,
             saved.seq,
+            saved.life,
             commands.join(", "),
             saved.recent.next,
             saved.recent.failed,
@@ -228,6 +229,10 @@ fn parse(text: &str) -> Option<Saved> {
         lamp: Lamp::decode(table.get("lamp")?.as_str()?.as_bytes())?,
         boot: number("boot")?,
         seq: number("seq")?,
+        // Nor had they this.
+        life: number("life")
+            .and_then(|life| life.try_into().ok())
+            .unwrap_or(0),
         // A program is started and stopped as its user likes.
         unstable: 0,
         // Files of earlier versions have none.
@@ -416,6 +421,7 @@ mod tests {
             lamp: Lamp::On,
             boot: 7,
             seq: u32::MAX,
+            life: 40_123,
             unstable: 0,
             recent: recent(),
         };

@@ -77,6 +77,9 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
             return;
         };
         let seq = self.saved.seq;
+        if self.saved.life == 0 {
+            self.saved.life = (session.chance() as u16).max(1);
+        }
         // Kept before it is used: no number is ever given twice.
         let done = self.done();
         self.saved.seq = seq.wrapping_add(1);
@@ -160,6 +163,7 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
             let age_ms = entry.age_ms(now);
             let climate = Climate {
                 seq: entry.seq,
+                life: self.saved.life,
                 boot: self.saved.boot,
                 taken: entry.boot(),
                 age_ms,

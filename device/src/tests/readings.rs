@@ -50,20 +50,22 @@ fn climate_is_the_designs() {
     let mut rig = rig();
     rig.board.sensor = Sensor::Fixed(Reading { t: 241, h: 265 });
     rig.wait(10_000);
+    let life = rig.board.saved.life.to_string();
     assert_eq!(
         rig.on("aldis/kitchen/climate"),
         [
             (
                 1_000,
-                r#"{"seq":1,"boot":1,"age_ms":0,"t":24.1,"h":26.5}"#.into()
+                r#"{"seq":1,"boot":1,"age_ms":0,"t":24.1,"h":26.5,"life":X}"#.replace('X', &life)
             ),
             (
                 5_000,
-                r#"{"seq":2,"boot":1,"age_ms":0,"t":24.1,"h":26.5}"#.into()
+                r#"{"seq":2,"boot":1,"age_ms":0,"t":24.1,"h":26.5,"life":X}"#.replace('X', &life)
             ),
             (
                 10_000,
-                r#"{"seq":3,"boot":1,"age_ms":1000,"t":24.1,"h":26.5}"#.into()
+                r#"{"seq":3,"boot":1,"age_ms":1000,"t":24.1,"h":26.5,"life":X}"#
+                    .replace('X', &life)
             ),
         ]
     );

@@ -244,3 +244,24 @@ fn readings_taken_back_do_not_come_again_and_again() {
         assert_eq!(times, 1, "{seq} of {seqs:?}");
     }
 }
+
+/// A recorder takes the numbers of a device that has lost its memory for those it has already.
+#[test]
+fn numbers_that_begin_anew_have_another_life() {
+    let mut rig: Rig = Rig::start(settings(), Config::default());
+    rig.wait(20_000);
+    rig.boot();
+    rig.wait(20_000);
+    rig.board.saved = crate::Saved::default();
+    rig.boot();
+    rig.wait(20_000);
+    let numbers: Vec<_> = climate(&rig).iter().map(|c| (c.life, c.seq)).collect();
+    let (first, last) = (numbers[0].0, numbers[numbers.len() - 1].0);
+    assert!(first != 0 && last != 0 && first != last, "{numbers:?}");
+    let of = |life: u16| numbers.iter().filter(move |(of, _)| *of == life);
+    for life in [first, last] {
+        let seqs: Vec<_> = of(life).map(|(_, seq)| *seq).collect();
+        assert_eq!(seqs, (1..=seqs.len() as u32).collect::<Vec<_>>());
+    }
+    assert_eq!(of(first).count() + of(last).count(), numbers.len());
+}

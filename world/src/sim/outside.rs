@@ -454,8 +454,17 @@ fn quick(payload: &[u8]) -> Option<Climate> {
     let t = i16::try_from(tenths(&mut text)?).ok()?;
     text = text.strip_prefix(b",\"h\":")?;
     let h = u16::try_from(tenths(&mut text)?).ok()?;
+    let life = match text.strip_prefix(b",\"life\":") {
+        Some(mut rest) => {
+            let life = number(&mut rest)?;
+            text = rest;
+            u16::try_from(life).ok()?
+        }
+        None => 0,
+    };
     (text == b"}").then_some(Climate {
         seq,
+        life,
         boot,
         taken: None,
         age_ms,
@@ -474,6 +483,7 @@ mod tests {
         for text in [
             r#"{"seq":1,"boot":3,"age_ms":0,"t":24.1,"h":26.5}"#,
             r#"{"seq":4294967295,"boot":3,"age_ms":99999,"t":-0.1,"h":100.0}"#,
+            r#"{"seq":7,"boot":3,"age_ms":99999,"t":-0.1,"h":100.0,"life":65535}"#,
         ] {
             let quick = quick(text.as_bytes());
             assert_eq!(quick, Climate::decode(text.as_bytes()).ok());

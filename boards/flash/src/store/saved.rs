@@ -51,7 +51,8 @@ impl<F: NorFlash> Store<F> {
 }
 
 /// Version, lamp, starts that did not last, place of the next command, number of
-/// starts, of the next reading, which commands were not done, none, the commands.
+/// starts, of the next reading, which commands were not done, whose numbers these are, the
+/// commands.
 fn encode_saved(saved: &Saved) -> [u8; SAVED_LEN] {
     let recent = &saved.recent;
     let lamp = u8::from(saved.lamp == Lamp::On);
@@ -60,7 +61,8 @@ fn encode_saved(saved: &Saved) -> [u8; SAVED_LEN] {
         .into_iter()
         .chain(saved.boot.to_le_bytes())
         .chain(saved.seq.to_le_bytes())
-        .chain(u32::from(recent.failed).to_le_bytes())
+        .chain(recent.failed.to_le_bytes())
+        .chain(saved.life.to_le_bytes())
         .chain(recent.ids.into_iter().flat_map(u64::to_le_bytes));
     for (place, byte) in entry.iter_mut().zip(bytes) {
         *place = byte;
@@ -73,11 +75,13 @@ fn decode_saved(entry: &[u8]) -> Option<Saved> {
     let (boot, rest) = number(rest)?;
     let (seq, rest) = number(rest)?;
     let mut recent = Recent::default();
+    let mut life = 0;
     match *version {
         1 => {}
         SAVED_VERSION => {
-            let (failed, mut rest) = number(rest)?;
-            recent.failed = u16::try_from(failed).ok()?;
+            let (both, mut rest) = number(rest)?;
+            recent.failed = both as u16;
+            life = (both >> 16) as u16;
             recent.next = *next;
             for id in &mut recent.ids {
                 let (bytes, behind) = rest.split_first_chunk()?;
@@ -91,6 +95,7 @@ fn decode_saved(entry: &[u8]) -> Option<Saved> {
         lamp: if *lamp == 0 { Lamp::Off } else { Lamp::On },
         boot,
         seq,
+        life,
         unstable: *unstable,
         recent,
     })

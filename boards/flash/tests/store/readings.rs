@@ -427,12 +427,14 @@ fn what_other_firmware_saved_is_read_or_left() {
         lamp: Lamp::On,
         boot: 9,
         seq: 300,
+        life: 0,
         unstable: 3,
         recent: Recent::default(),
     };
     assert_eq!(whole(&mut flash).saved(), expected);
     // It is written as this one writes it.
     let mut saved = expected;
+    saved.life = 40_123;
     command(&mut saved.recent, 0x1234_5678_9abc_def1);
     whole(&mut flash).save(&saved).unwrap();
     assert_eq!(whole(&mut flash).saved(), saved);
