@@ -1,0 +1,1 @@
+//! The MQTT client of what works beside the broker.

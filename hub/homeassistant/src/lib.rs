@@ -1,0 +1,1 @@
+//! Announces devices to Home Assistant.

@@ -1,0 +1,1 @@
+//! The recorder: stores what devices say and confirms it.
