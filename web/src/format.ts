@@ -56,13 +56,14 @@ export function bytes(locale: Locale, value: number | null | undefined): string 
   return `${decimal(locale, rest, rest < 99.5 && unit > 0 ? 1 : 0)}\u00a0${BYTES[unit]}`;
 }
 
-/** The time of the day; with the date where that is another day than `now`. */
+/** The time of the day; on another day than `now` also the date, in another year that too. */
 export function moment(locale: Locale, at: number, now: number): string {
   const same = new Date(at).toDateString() === new Date(now).toDateString();
-  const clock = { hour: '2-digit', minute: '2-digit', second: '2-digit' } as const;
+  const minute = { hour: '2-digit', minute: '2-digit' } as const;
+  const clock = { ...minute, second: '2-digit' } as const;
   if (same) return dates(locale, clock).format(at);
-  return dates(locale, { year: 'numeric', month: '2-digit', day: '2-digit', ...clock, second: undefined })
-    .format(at);
+  if (Math.abs(now - at) < 180 * DAY) return `${day(locale, at)} ${dates(locale, minute).format(at)}`;
+  return dates(locale, { year: 'numeric', month: '2-digit', day: '2-digit', ...minute }).format(at);
 }
 
 /** Date and time, whole. */
@@ -99,12 +100,12 @@ const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-/** How long something took or is ago, in the one or two units that matter. */
-export function span(texts: Texts, locale: Locale, ms: number): string {
+/** How long something took or is ago, in the one or two units that matter; `coarse`: in one. */
+export function span(texts: Texts, locale: Locale, ms: number, coarse = false): string {
   const rest = Math.max(0, ms);
   const part = (value: number, unit: string): string => `${count(locale, value)}\u00a0${unit}`;
   const two = (big: number, bigUnit: string, small: number, smallUnit: string): string =>
-    small > 0 ? `${part(big, bigUnit)} ${part(small, smallUnit)}` : part(big, bigUnit);
+    small > 0 && !coarse ? `${part(big, bigUnit)} ${part(small, smallUnit)}` : part(big, bigUnit);
   if (rest < MINUTE) return part(Math.floor(rest / SECOND), texts['unit.s']);
   if (rest < 10 * MINUTE) {
     return two(Math.floor(rest / MINUTE), texts['unit.min'], Math.floor((rest % MINUTE) / SECOND), texts['unit.s']);

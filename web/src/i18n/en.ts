@@ -106,6 +106,7 @@ export const en = {
   'chart.later': 'Later',
   'chart.now': 'Now',
   'chart.level.raw': 'each reading',
+  'chart.level.mean': 'means, with lowest and highest',
   'chart.level.5min': 'mean of 5 minutes, with lowest and highest',
   'chart.level.hour': 'mean of an hour, with lowest and highest',
   'chart.outages': 'shaded: without contact',
@@ -126,7 +127,6 @@ export const en = {
   'message.none': 'No messages yet.',
   'message.sending': 'sending',
   'message.sent': 'sent',
-  'message.failed': 'not sent',
   'message.received': 'received',
   'message.shown': 'shown',
   'message.read': 'read',
@@ -329,5 +329,4 @@ export const en = {
   'notify.broker': 'The hub has lost its broker',
 
   'page.missing': 'There is no such page.',
-  'page.again': 'Try again',
 } as const;

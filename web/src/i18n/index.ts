@@ -75,4 +75,4 @@ export const bytes = (value: number | null | undefined): string => format.bytes(
 export const moment = (at: number, now: number): string => format.moment(locale.value, at, now);
 export const whole = (at: number): string => format.whole(locale.value, at);
 export const span = (ms: number): string => format.span(texts.value, locale.value, ms);
-export const ago = (ms: number): string => (ms < 2000 ? t('ago.now') : t('ago', { span: span(ms) }));
+export const ago = (ms: number): string => (ms < 2000 ? t('ago.now') : t('ago', { span: format.span(texts.value, locale.value, ms, true) }));

@@ -2,18 +2,20 @@ import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { api, ApiError, told } from '../api';
 import { hubNow, now } from '../clock';
+import { describe } from '../events';
 import { fromMemory, live, resync } from '../hub';
 import { bytes, count, measured, moment, span, t, tn, whole, word } from '../i18n';
 import { tell } from '../notice';
-import { Age, Dialog, Foreign, Icon, Loading, printable, shortened, Title, useLoaded } from '../parts/basic';
+import { Age, Dialog, Foreign, Icon, Loading, Title, useLoaded } from '../parts/basic';
 import { Chart } from '../parts/chart';
 import { ContactHistory } from '../parts/contact';
-import { LampSwitch, reasonOf } from '../parts/lamp';
+import { LampSwitch } from '../parts/lamp';
 import { Messages } from '../parts/messages';
 import { RANGES } from '../parts/window';
 import { deviceLink, go } from '../router';
 import { nameOf, store } from '../store';
 import { forget, keep, recall } from '../stored';
+import { printable, shortened } from '../text';
 import type { Device, DeviceEvent, Gap, Outage } from '../types';
 import { isOld } from './devices';
 
@@ -21,7 +23,7 @@ export function DevicePage({ id }: { id: string }): JSX.Element {
   // A device that appears later has no signal yet: then the list tells.
   store.shape.value;
   const device = store.signal(id)?.value;
-  const about = useAbout(id, device?.status ?? null);
+  const about = useAbout(id, device !== undefined, device?.status ?? null);
   if (!device) {
     return (
       <>
@@ -61,12 +63,16 @@ export function DevicePage({ id }: { id: string }): JSX.Element {
         </section>
         <LampSwitch device={device} />
         <Chart id={id} firstMs={device.first_ms} outages={about.outages} />
-        <Messages device={device} />
-        <ContactHistory outages={about.outages} firstMs={device.first_ms} />
-        <Gaps device={device} list={about.gaps} />
-        <Figures device={device} />
-        <Events id={id} />
-        <Manage device={device} />
+        <div class="column">
+          <Messages device={device} />
+          <ContactHistory outages={about.outages} firstMs={device.first_ms} />
+          <Gaps device={device} list={about.gaps} />
+        </div>
+        <div class="column">
+          <Figures device={device} />
+          <Events id={id} />
+          <Manage device={device} />
+        </div>
       </div>
     </>
   );
@@ -78,7 +84,7 @@ const Back = (): JSX.Element => (
 
 function Taken({ at }: { at: number }): JSX.Element {
   const [before, after] = t('value.taken', { ago: '\0' }).split('\0');
-  return <>{before}<Age at={at} />{after}</>;
+  return <span>{before}<Age at={at} />{after}</span>;
 }
 
 interface About {
@@ -87,10 +93,11 @@ interface About {
 }
 
 /** What of a device is not told live: fetched at first, after each gap, and when its contact changes. */
-function useAbout(id: string, status: Device['status']): About {
+function useAbout(id: string, known: boolean, status: Device['status']): About {
   const [about, setAbout] = useState<About>({ outages: [], gaps: [] });
   const missed = resync.value;
   useEffect(() => {
+    if (!known) return undefined;
     let gone = false;
     void (async () => {
       let fetched: About | undefined;
@@ -111,7 +118,7 @@ function useAbout(id: string, status: Device['status']): About {
     return () => {
       gone = true;
     };
-  }, [id, missed, status]);
+  }, [id, known, missed, status]);
   return about;
 }
 
@@ -134,8 +141,8 @@ function Gaps({ device, list }: { device: Device; list: Gap[] }): JSX.Element {
               <tbody>
                 {list.slice(0, 20).map((gap) => (
                   <tr key={`${gap.life}:${gap.first}`}>
-                    <td>{count(gap.first)}</td><td>{count(gap.last)}</td>
-                    <td>{count(gap.last - gap.first + 1)}</td><td>{t(gap.lost ? 'gaps.given' : 'gaps.awaited')}</td>
+                    <td class="number">{count(gap.first)}</td><td class="number">{count(gap.last)}</td>
+                    <td class="number">{count(gap.last - gap.first + 1)}</td><td>{t(gap.lost ? 'gaps.given' : 'gaps.awaited')}</td>
                   </tr>
                 ))}
               </tbody>
@@ -229,8 +236,10 @@ function Events({ id }: { id: string }): JSX.Element {
         {(value ?? []).map((event, index) => (
           <li key={`${event.at_ms}:${index}`}>
             <time class="quiet" dateTime={new Date(event.at_ms).toISOString()} title={whole(event.at_ms)}>{moment(event.at_ms, now.value)}</time>
-            <span class="kind">{printable(shortened(word('kind', event.kind), 40))}</span>
-            <Foreign class="what" text={describe(event)} />
+            <span class="what">
+              <span class="kind">{printable(shortened(word('kind', event.kind), 40))}</span>
+              <Foreign text={describe(event)} />
+            </span>
           </li>
         ))}
       </ol>
@@ -239,26 +248,6 @@ function Events({ id }: { id: string }): JSX.Element {
       )}
     </section>
   );
-}
-
-/** What happened, in words; what is not known stays as it came. */
-export function describe({ kind, value }: DeviceEvent): string {
-  const object = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>;
-  const text = (name: string): string | null => (typeof object[name] === 'string' ? (object[name] as string) : null);
-  const plain = typeof value === 'string' ? value : JSON.stringify(value) ?? '';
-  let words = plain;
-  if (typeof value === 'string') {
-    const group = { led: 'lamp', sensor: 'sensor', status: 'status', message_state: 'message' }[kind];
-    if (group) words = word(group, value);
-  } else if (kind === 'answer' && typeof object['done'] === 'boolean') {
-    words = object['done'] ? t('answer.done') : `${t('answer.refused')}: ${reasonOf(text('reason'))}`;
-  } else if (kind === 'message_state' && text('state')) {
-    const reason = text('reason');
-    words = word('message', text('state')!) + (reason ? `: ${reasonOf(reason)}` : '');
-  } else if ((kind === 'message' || kind === 'morse') && text('text')) {
-    words = text('text')!;
-  }
-  return shortened(words, 200);
 }
 
 function Manage({ device }: { device: Device }): JSX.Element {

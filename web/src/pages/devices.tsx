@@ -4,11 +4,12 @@ import { useEffect, useState } from 'preact/hooks';
 import { now } from '../clock';
 import { fromMemory, live } from '../hub';
 import { locale, measured, t, tn } from '../i18n';
-import { Age, Foreign, Icon, Loading, Title, shortened } from '../parts/basic';
+import { Age, Foreign, Icon, Loading, Title } from '../parts/basic';
 import { Spark } from '../parts/spark';
 import { Virtual } from '../parts/virtual';
 import { deviceLink } from '../router';
 import { listed, nameOf, pace, store, type Sorting } from '../store';
+import { shortened } from '../text';
 
 const STORED = 'aldis.sorting';
 

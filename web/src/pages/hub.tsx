@@ -1,3 +1,4 @@
+import { printable, shortened } from '../text';
 import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { api, session } from '../api';
@@ -6,7 +7,7 @@ import { health, live, resync, signOut } from '../hub';
 import { bytes, count, decimal, LOCALES, locale, span, speak, t, whole, type Locale } from '../i18n';
 import { install, installable } from '../install';
 import { allowed, notifying, switchNotifications } from '../notify';
-import { Age, Choice, Foreign, Loading, printable, shortened, Title, useLoaded } from '../parts/basic';
+import { Age, Choice, Foreign, Loading, Title, useLoaded } from '../parts/basic';
 import { choose, theme, type Theme } from '../theme';
 import type { Health } from '../types';
 

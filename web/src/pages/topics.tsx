@@ -6,8 +6,9 @@ import { now } from '../clock';
 import { live } from '../hub';
 import { count, moment, t, tn, whole } from '../i18n';
 import { tell } from '../notice';
-import { Choice, Foreign, printable, shortened, Title } from '../parts/basic';
+import { Choice, Foreign, Title } from '../parts/basic';
 import { Virtual } from '../parts/virtual';
+import { printable, shortened } from '../text';
 import { base64Length, isFilter, isTopic, pretty, TopicTable, type Row, type Topic } from '../topics';
 import type { TopicMessage } from '../types';
 

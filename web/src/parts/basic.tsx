@@ -5,6 +5,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { now } from '../clock';
 import { ago, t, whole } from '../i18n';
 import { standing, visits } from '../router';
+import { printable } from '../text';
 
 const PATHS = {
   devices: 'M4 5h7v6H4zM13 5h7v6h-7zM4 13h7v6H4zM13 13h7v6h-7z',
@@ -109,21 +110,6 @@ export function useLoaded<Value>(
 /** Text from outside: shown as it is, without what would turn the line around. */
 export function Foreign({ text, class: name }: { text: string; class?: string }): JSX.Element {
   return <bdi class={name}>{printable(text)}</bdi>;
-}
-
-/** Control characters have no picture: each gets its own of Unicode's. Tabs and line feeds stay. */
-export function printable(text: string): string {
-  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, (char) =>
-    char === '\u007f' ? '\u2421' : String.fromCharCode(0x2400 + char.charCodeAt(0)),
-  );
-}
-
-/** At most so many characters, and never half of one. */
-export function shortened(text: string, most: number): string {
-  if (text.length <= most) return text;
-  const cut = text.slice(0, most);
-  const last = cut.charCodeAt(cut.length - 1);
-  return `${last >= 0xd800 && last <= 0xdbff ? cut.slice(0, -1) : cut}…`;
 }
 
 export const Loading = (): JSX.Element => <p class="quiet">{t('devices.loading')}</p>;

@@ -13,6 +13,7 @@ import { keep, recall } from '../stored';
 import { repaint } from '../theme';
 import type { ChartData, Outage, Reading } from '../types';
 import { Choice, Icon } from './basic';
+import { append, DAY, extremesOf, HOUR, levelOf, moments } from './series';
 import {
   follows, padded, pan, RANGES, rangeWindow, serves, spanOf, within, zoom, type Bounds, type Range, type Window,
 } from './window';
@@ -27,8 +28,6 @@ interface Loaded {
 const REST_MS = 120;
 /** How often a chart of means that shows the present is fetched anew. */
 const REFRESH_MS = 60_000;
-const HOUR = 3600_000;
-const DAY = 24 * HOUR;
 
 const columns = (data: ChartData): Columns => [data.at_ms, data.t, data.t_min, data.t_max, data.h, data.h_min, data.h_max];
 
@@ -420,7 +419,7 @@ export function Chart(props: { id: string; firstMs: number; outages: Outage[] })
         </a>
       </div>
       <p class="quiet small">
-        {shown.value && t(`chart.level.${shown.value.level}`)}
+        {shown.value && t(`chart.level.${levelOf(shown.value)}`)}
         {props.outages.length > 0 && <> · {t('chart.outages')}</>}
         <span class="hint mouse"> · {t('chart.hint.mouse')}</span>
         <span class="hint touch"> · {t('chart.hint.touch')}</span>
@@ -443,53 +442,6 @@ const lonely: uPlot.Series.Points.Show = (self, series, first, last) => {
   }
   return alone > 0 && alone < 200;
 };
-
-function append(data: ChartData, reading: Reading): void {
-  const last = data.at_ms.at(-1);
-  const before = data.at_ms.at(-2);
-  // Much longer than the reading before it took: nothing is known of the time between.
-  const gap = last !== undefined && before !== undefined && reading.taken_ms - last > Math.max(30_000, 4 * (last - before));
-  const rows: [number, number | null, number | null, number][] = gap ? [[last + 1, null, null, 0]] : [];
-  rows.push([reading.taken_ms, reading.t, reading.h, 1]);
-  for (const [at, temperature, humidity, count] of rows) {
-    data.at_ms.push(at);
-    for (const row of [data.t, data.t_min, data.t_max]) row.push(temperature);
-    for (const row of [data.h, data.h_min, data.h_max]) row.push(humidity);
-    data.count.push(count);
-  }
-}
-
-export function extremesOf(data: ChartData | null, window: Window): { t_min: string; t_max: string; h_min: string; h_max: string } | null {
-  if (!data) return null;
-  const low = [Infinity, Infinity];
-  const high = [-Infinity, -Infinity];
-  data.at_ms.forEach((at, index) => {
-    if (at < window.from || at > window.to) return;
-    [data.t_min[index], data.h_min[index]].forEach((value, which) => {
-      if (value != null) low[which] = Math.min(low[which]!, value);
-    });
-    [data.t_max[index], data.h_max[index]].forEach((value, which) => {
-      if (value != null) high[which] = Math.max(high[which]!, value);
-    });
-  });
-  if (high.every((value) => value === -Infinity)) return null;
-  const told_ = (value: number): string => measured(Number.isFinite(value) ? value : null);
-  return { t_min: told_(low[0]!), t_max: told_(high[0]!), h_min: told_(low[1]!), h_max: told_(high[1]!) };
-}
-
-/** What an axis says at its marks: no more of the date than is new at each. */
-export function moments(language: 'en' | 'lt', splits: number[], step: number): string[] {
-  let before = '';
-  return splits.map((at) => {
-    const today = format.day(language, at);
-    if (step >= 28 * DAY) return format.month(language, at);
-    if (step >= DAY) return today;
-    const clock = format.clock(language, at, step < 60_000);
-    const isNew = before !== '' && before !== today && new Date(at).getHours() === 0;
-    before = today;
-    return isNew ? today : clock;
-  });
-}
 
 function Legend({ data, index }: { data: ChartData | null; index: number | null }): JSX.Element {
   let at = index;

@@ -4,8 +4,9 @@ import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { hubNow, now } from '../clock';
 import { decimal, moment, span, t, tn, whole, word } from '../i18n';
+import { printable, shortened } from '../text';
 import type { Outage } from '../types';
-import { Choice, printable, shortened } from './basic';
+import { Choice } from './basic';
 import { RANGES } from './window';
 
 export interface Piece {
@@ -89,7 +90,7 @@ export function ContactHistory({ outages, firstMs }: { outages: Outage[]; firstM
             {(all ? newest : newest.slice(0, AT_FIRST)).map(({ outage }) => outage && (
               <tr key={outage.from_ms}>
                 <td><time dateTime={new Date(outage.from_ms).toISOString()} title={whole(outage.from_ms)}>{moment(outage.from_ms, to)}</time></td>
-                <td class={outage.to_ms === null ? 'bad' : ''}>
+                <td class={outage.to_ms === null ? 'bad' : 'number'}>
                   {span((outage.to_ms ?? to) - outage.from_ms)}{outage.to_ms === null && <>, {t('contact.still')}</>}
                 </td>
                 <td>{causeOf(outage.cause)}</td>

@@ -1,14 +1,12 @@
 //! The lamp's switch: it shows what the device says, never what was wished.
 
 import type { JSX } from 'preact';
+import { reasonOf } from '../events';
 import { lamps } from '../hub';
-import { span, t, word } from '../i18n';
+import { span, t } from '../i18n';
 import { ANSWER_MS, type LampPhase } from '../lamp';
 import type { Device, Lamp } from '../types';
-import { Icon, printable, shortened } from './basic';
-
-export const reasonOf = (reason: string | null): string =>
-  reason ? printable(shortened(word('reason', reason), 200)) : t('reason.none');
+import { Icon } from './basic';
 
 function outcome(phase: LampPhase): { text: string; bad: boolean } | null {
   switch (phase.phase) {
