@@ -108,4 +108,4 @@ export async function until<Value>(read: () => Value | Promise<Value>, wanted: (
 }
 
 export const KITCHEN = '/device?key=aldis/kitchen';
-export const AWAY = /ERR_CONNECTION_REFUSED|ERR_INTERNET_DISCONNECTED|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|ERR_FAILED/;
+export const AWAY = /ERR_CONNECTION_REFUSED|ERR_INTERNET_DISCONNECTED|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|ERR_FAILED|fetching the script|will not open without the hub/;

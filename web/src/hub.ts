@@ -89,7 +89,11 @@ async function fetchAll(): Promise<void> {
   for (const apply of waiting) apply();
   heardMs.value = hubNow();
   resync.value += 1;
-  void keepAll();
+  // Comes by itself only each five seconds.
+  api.health().then((value) => {
+    health.value = value;
+    void keepAll();
+  }, () => void keepAll());
   for (const { key, id } of lamps.open()) void lookUpAnswer(key, id);
 }
 

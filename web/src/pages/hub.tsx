@@ -1,9 +1,9 @@
 import { printable, shortened } from '../text';
 import type { ComponentChildren, JSX } from 'preact';
-import { useEffect, useState } from 'preact/hooks';
+import { useState } from 'preact/hooks';
 import { api, session } from '../api';
 import { hubNow, now } from '../clock';
-import { health, live, resync, signOut } from '../hub';
+import { health, resync, signOut } from '../hub';
 import { bytes, count, decimal, LOCALES, locale, span, speak, t, whole, type Locale } from '../i18n';
 import { install, installable } from '../install';
 import { allowed, notifying, switchNotifications } from '../notify';
@@ -25,12 +25,6 @@ export function HubPage(): JSX.Element {
 }
 
 function Figures(): JSX.Element {
-  // Live each five seconds; at once when the page is opened.
-  const missed = resync.value;
-  useEffect(() => {
-    if (live.state.peek() !== 'live') return;
-    api.health().then((value) => (health.value = value), () => undefined);
-  }, [missed]);
   const value = health.value;
   return (
     <section class="panel" aria-labelledby="health-title">
@@ -97,11 +91,13 @@ const isLocal = (url: string): boolean => {
   }
 };
 
-function Phone(): JSX.Element {
-  const { value } = useLoaded(() => api.address(), [resync.value]);
+function Phone(): JSX.Element | null {
+  const { value, error } = useLoaded(() => api.address(), [resync.value]);
   const urls = (value ?? []).filter((url) => !isLocal(url) && /^https?:/.test(url));
   const [picked, setPicked] = useState<string | null>(null);
   const url = picked !== null && urls.includes(picked) ? picked : urls[0];
+  // Without the hub there is no code to scan.
+  if (value === null && error !== null) return null;
   return (
     <section class="panel" aria-labelledby="phone-title">
       <h2 id="phone-title">{t('hub.phone')}</h2>
