@@ -454,16 +454,18 @@ function Legend({ data, index }: { data: ChartData | null; index: number | null 
   const band = (low: number | null, high: number | null): string =>
     low !== null && high !== null && low !== high ? ` (${measured(low)} … ${measured(high)})` : '';
   return (
-    <dl class="legend">
-      <div class="key-t">
-        <dt>{t('value.t')}</dt>
-        <dd>{measured(pick(data?.t))} °C<span class="quiet">{band(pick(data?.t_min), pick(data?.t_max))}</span></dd>
-      </div>
-      <div class="key-h">
-        <dt>{t('value.h')}</dt>
-        <dd>{measured(pick(data?.h))} %<span class="quiet">{band(pick(data?.h_min), pick(data?.h_max))}</span></dd>
-      </div>
-      <div class="legend-time quiet">{moment === undefined ? '' : whole(moment)}</div>
-    </dl>
+    <div class="legend">
+      <dl>
+        <div class="key-t">
+          <dt>{t('value.t')}</dt>
+          <dd>{measured(pick(data?.t))} °C<span class="quiet">{band(pick(data?.t_min), pick(data?.t_max))}</span></dd>
+        </div>
+        <div class="key-h">
+          <dt>{t('value.h')}</dt>
+          <dd>{measured(pick(data?.h))} %<span class="quiet">{band(pick(data?.h_min), pick(data?.h_max))}</span></dd>
+        </div>
+      </dl>
+      <span class="legend-time quiet">{moment === undefined ? '' : whole(moment)}</span>
+    </div>
   );
 }
