@@ -122,7 +122,7 @@ describe.each(VIEWS)('on a %s', (_name, view) => {
     const text = page.getByLabel('Message to Kitchen');
     const send = page.getByRole('button', { name: 'Send' });
     await text.fill('soon worthless');
-    await page.getByLabel('Worthless after').selectOption({ label: '10 minutes' });
+    await page.getByLabel('Expires').selectOption({ label: 'in 10 minutes' });
     await send.click();
     await page.locator('.message[data-state=shown]').waitFor();
     world.messageState(device('kitchen'), device('kitchen').messages[0].id, 'expired');
@@ -139,7 +139,7 @@ describe.each(VIEWS)('on a %s', (_name, view) => {
     await text.fill('x');
     world.devices.delete('aldis/kitchen');
     await send.click();
-    await page.getByText('The hub does not know this.').waitFor();
+    await page.getByText('The hub knows no device of this name.').first().waitFor();
     // What was typed is not lost.
     expect(await text.inputValue()).toBe('x');
   }));

@@ -141,13 +141,13 @@ export class Mock {
       if (!/^-?\d+$/.test(text)) throw new Problem(400, 'bad_query', `${name} is not a whole number.`);
       return Number(text);
     };
-    const from = number('from', 0);
+    const from = number('from', world.now() - 86_400_000);
     const to = number('to', world.now());
 
     const match = /^devices\/([^/]+)(?:\/(\w+))?$/.exec(path);
     if (match) {
       const device = world.devices.get(decodeURIComponent(match[1]));
-      if (!device) throw new Problem(404, 'not_found', 'No such device.');
+      if (!device) throw new Problem(404, 'no_device', 'No such device.');
       switch (`${method} ${match[2] ?? ''}`) {
         case 'GET ':
           return this.json(response, 200, { ...world.view(device), gaps_list: device.gaps_list });
@@ -175,7 +175,7 @@ export class Mock {
         case 'GET events':
           return this.json(response, 200, { events: device.events.filter((event) => event.at_ms <= to && event.at_ms >= from).slice(0, number('limit', 100)) });
         case 'GET outages':
-          return this.json(response, 200, { outages: device.outages.filter((outage) => outage.from_ms < to && (outage.to_ms ?? to) >= from) });
+          return this.json(response, 200, { outages: device.outages.filter((outage) => outage.from_ms < to && (outage.to_ms ?? to) >= from).reverse() });
         case 'GET diags':
           return this.json(response, 200, { diags: device.diag ? [device.diag] : [] });
         case 'GET messages':
@@ -189,7 +189,7 @@ export class Mock {
           const { text, ttl_s: ttl = null } = await this.body(request);
           if (typeof text !== 'string' || text.trim() === '') throw new Problem(422, 'no_text', 'no text');
           if (Buffer.byteLength(text) > 256) throw new Problem(422, 'too_long', 'the text is longer than 256 bytes');
-          return this.json(response, 202, { id: world.message(device, text, 'hub', ttl) });
+          return this.json(response, 202, { id: world.message(device, text, 'dashboard', ttl) });
         }
         default:
       }
@@ -208,14 +208,14 @@ export class Mock {
       }
       case 'POST publish': {
         const { topic, payload, qos, retain } = await this.body(request);
-        if (!topic || /[+#\0]/.test(topic)) throw new Problem(422, 'bad_topic', 'The topic has wildcards.');
+        if (!topic || /[+#\0]/.test(topic)) throw new Problem(422, 'invalid', 'The topic has wildcards.');
         world.publish(topic, payload, { qos, retain });
         return this.json(response, 202, {});
       }
       case 'GET topics': {
         const fits = matcher(url.searchParams.get('filter') ?? '#');
         const topics = [...world.topics.values()].filter((message) => fits(message.topic)).slice(0, number('limit', 500));
-        return this.json(response, 200, { topics });
+        return this.json(response, 200, { topics, known: world.topics.size, refused: null });
       }
       case 'GET live':
         return this.stream(request, response, (send) => {

@@ -37,7 +37,7 @@ const NAMES = [
   ['cellar', 'Cellar', 11.9, 78], ['hall', null, 19.6, 49], ['workshop', 'Workshop', 16.2, 52],
   ['esp-a0b1c2d3e4f5', null, 20.1, 44], ['balcony', 'Balcony', 8.7, 68],
 ];
-const CAUSES = ['wifi', 'silent', 'tcp', 'dns', 'broker', 'reset:power', 'reset:brownout', null];
+const CAUSES = ['wifi', 'silent', 'tcp', 'dns', 'broker', 'power', 'brownout', null];
 
 export class World {
   /** `now` is the clock; `devices` how many; `later` runs what the devices do after a while. */
@@ -326,9 +326,9 @@ export function furnish(world) {
       id: `p-${minutes}`, from, text, at_ms: now - minutes * MINUTE,
       states: states.map(([state, after, reason = null]) => ({ state, at_ms: now - minutes * MINUTE + after, reason })),
     });
-    past(9, 'hub', 'Dinner is ready, come down!', [['received', 180], ['shown', 420]]);
+    past(9, 'dashboard', 'Dinner is ready, come down!', [['received', 180], ['shown', 420]]);
     past(95, 'attic', 'Coming', [['received', 210], ['shown', 460], ['read', 43_000]]);
-    past(240, 'hub', 'Please water the tomatoes', [['received', 200], ['shown', 500], ['expired', 3600_000]]);
+    past(240, 'dashboard', 'Please water the tomatoes', [['received', 200], ['shown', 500], ['expired', 3600_000]]);
     const past_event = (minutes, kind, value) => kitchen.events.push({ at_ms: now - minutes * MINUTE, kind, value });
     past_event(9, 'message_state', { id: 'p-9', state: 'shown' });
     past_event(9, 'message', { id: 'p-9', from: 'hub', text: 'Dinner is ready, come down!' });

@@ -3,7 +3,7 @@
 import { signal } from '@preact/signals';
 import { span, t, word } from './i18n';
 import type {
-  ChartData, Device, DeviceEvent, DeviceWhole, Diag, Health, Lamp, Message, Outage, SessionInfo, TopicMessage,
+  ChartData, Device, DeviceEvent, DeviceWhole, Health, Lamp, Message, Outage, SessionInfo, Topics,
 } from './types';
 
 /** Who we are to the hub. `unknown`: it could not be asked yet. */
@@ -27,7 +27,8 @@ export class ApiError extends Error {
       return t('error.too_many_attempts', { span: span((this.retryAfterS ?? 60) * 1000) });
     }
     const known = word('error', this.code);
-    return known === this.code ? t('error.other', { message: this.message }) : known;
+    if (known === this.code) return t('error.other', { message: this.message });
+    return known.replace('{message}', this.message);
   }
 }
 
@@ -84,12 +85,12 @@ async function json<Answer>(method: string, path: string, body?: unknown, signal
 
 const of = (key: string): string => `/api/devices/${encodeURIComponent(key)}`;
 
-function query(values: Record<string, number | string | undefined>): string {
+function query(values: Record<string, number | string>): string {
   const search = new URLSearchParams();
   for (const [name, value] of Object.entries(values)) {
-    if (value !== undefined) search.set(name, String(value));
+    search.set(name, String(value));
   }
-  return search.size > 0 ? `?${search}` : '';
+  return `?${search}`;
 }
 
 export interface Window {
@@ -108,12 +109,11 @@ export const api = {
   remove: (key: string) => request('DELETE', of(key)),
   chart: (key: string, { from, to }: Window, points: number, signal?: AbortSignal) =>
     json<ChartData>('GET', of(key) + `/chart${query({ from, to, points })}`, undefined, signal),
-  events: async (key: string, limit: number, to?: number) =>
-    (await json<{ events: DeviceEvent[] }>('GET', of(key) + `/events${query({ limit, to })}`)).events,
+  /** The newest, however long ago. */
+  events: async (key: string, limit: number) =>
+    (await json<{ events: DeviceEvent[] }>('GET', of(key) + `/events${query({ limit, from: 0 })}`)).events,
   outages: async (key: string, { from, to }: Window) =>
     (await json<{ outages: Outage[] }>('GET', of(key) + `/outages${query({ from, to })}`)).outages,
-  diags: async (key: string, { from, to }: Window, limit: number) =>
-    (await json<{ diags: Diag[] }>('GET', of(key) + `/diags${query({ from, to, limit })}`)).diags,
   messages: async (key: string, limit: number) =>
     (await json<{ messages: Message[] }>('GET', of(key) + `/messages${query({ limit })}`)).messages,
   /** Where the browser downloads what is in a window. */
@@ -126,8 +126,7 @@ export const api = {
   publish: (topic: string, payload: string, qos: number, retain: boolean) =>
     request('POST', '/api/publish', { topic, payload, qos, retain }),
 
-  topics: async (filter: string, limit: number) =>
-    (await json<{ topics: TopicMessage[] }>('GET', `/api/topics${query({ filter, limit })}`)).topics,
+  topics: (filter: string, limit: number) => json<Topics>('GET', `/api/topics${query({ filter, limit })}`),
   health: () => json<Health>('GET', '/api/health'),
   address: async () => (await json<{ urls: string[] }>('GET', '/api/address')).urls,
 };

@@ -153,8 +153,8 @@ function listen(): void {
     const name = device ? nameOf(device) : news.key;
     const path = deviceLink(news.key);
     if (news.state === undefined) {
-      if (!ours.has(news.id)) void show(t('notify.message', { name }), news.text ?? '', `m:${news.id}`, path);
-    } else if (ours.has(news.id) && news.state !== 'received' && news.state !== 'shown') {
+      if (news.id === null || !ours.has(news.id)) void show(t('notify.message', { name }), news.text ?? '', `m:${news.id ?? news.at_ms}`, path);
+    } else if (news.id !== null && ours.has(news.id) && news.state !== 'received' && news.state !== 'shown') {
       void show(t('notify.state', { name, state: word('message', news.state) }), '', `m:${news.id}`, path);
     }
   });

@@ -43,9 +43,12 @@ export function steps(message: Message): Step[] {
   return line;
 }
 
+/** Which message it is. One without an id is known by its time and text: no state will ever name it. */
+export const nameOf = ({ id, at_ms, text }: Message): string => id ?? `${at_ms} ${text}`;
+
 /** The list with one more message, newest first; one that is known is completed. */
 export function withMessage(list: Message[], message: Message): Message[] {
-  const known = list.find((other) => other.id === message.id);
+  const known = list.find((other) => nameOf(other) === nameOf(message));
   if (!known) return [message, ...list].sort((a, b) => b.at_ms - a.at_ms);
   const states = [...known.states];
   for (const state of message.states) addState(states, state);
@@ -64,6 +67,7 @@ export function withNews(list: Message[], news: MessageNews): Message[] {
       id: news.id, from: news.from ?? null, text: news.text ?? '', at_ms: news.at_ms, states: [],
     });
   }
+  if (news.id === null) return list;
   const state: StateOf = { state: news.state, at_ms: news.at_ms, reason: news.reason ?? null };
   const known = list.find((message) => message.id === news.id);
   if (!known) return withMessage(list, { id: news.id, from: null, text: '', at_ms: news.at_ms, states: [state] });

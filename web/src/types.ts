@@ -81,7 +81,7 @@ export interface StateOf {
 }
 
 export interface Message {
-  id: string;
+  id: string | null;
   from: string | null;
   text: string;
   at_ms: number;
@@ -106,7 +106,8 @@ export interface Answer {
 /** A new message, or what became of one. */
 export interface MessageNews {
   key: string;
-  id: string;
+  /** Others may send without an id. */
+  id: string | null;
   at_ms: number;
   state?: string;
   reason?: string | null;
@@ -118,8 +119,8 @@ export interface Health {
   version: string;
   started_ms: number;
   now_ms: number;
-  memory_bytes: number;
-  cpu_percent: number;
+  memory_bytes: number | null;
+  cpu_percent: number | null;
   broker: { connected: boolean; url: string; since_ms: number | null };
   recorder: {
     running: boolean;
@@ -130,8 +131,8 @@ export interface Health {
     commit_p99_ms: number | null;
     error: string | null;
   } | null;
-  store: { kind: string; readings: number; bytes: number; oldest_ms: number | null } | null;
-  disk: { free_bytes: number } | null;
+  store: { kind: string; readings: number | null; bytes: number | null; oldest_ms: number | null; error?: string | null } | null;
+  disk: { free_bytes: number | null } | null;
   dashboard: { live_clients: number };
 }
 
@@ -139,9 +140,17 @@ export interface TopicMessage {
   topic: string;
   payload: string | null;
   base64: string | null;
+  /** Of the whole payload; only its beginning comes. */
+  bytes?: number;
   qos: number;
   retain: boolean;
   at_ms: number;
+}
+
+export interface Topics {
+  topics: TopicMessage[];
+  /** Why the broker shows none. */
+  refused?: string | null;
 }
 
 export interface SessionInfo {

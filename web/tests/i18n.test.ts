@@ -16,8 +16,8 @@ const WORDS: Record<string, string[]> = {
   'message.ttl': ['never', 'minutes', 'hour', 'day'],
   since: ['online', 'offline'],
   cause: [
-    'null', 'wifi', 'dhcp', 'dns', 'tcp', 'refused', 'silent', 'taken_over', 'broker', 'reset:power', 'reset:software',
-    'reset:watchdog', 'reset:panic', 'reset:brownout', 'reset:sleep',
+    'null', 'wifi', 'dhcp', 'dns', 'tcp', 'refused', 'silent', 'taken_over', 'broker', 'power', 'software', 'watchdog',
+    'panic', 'brownout', 'sleep',
   ],
   reset: ['power', 'software', 'watchdog', 'panic', 'brownout', 'sleep'],
   mode: ['safe'],
@@ -29,8 +29,9 @@ const WORDS: Record<string, string[]> = {
     'perhaps given before the device was started', 'interrupted',
   ],
   error: [
-    'wrong_password', 'not_signed_in', 'csrf', 'not_found', 'too_long', 'no_text', 'bad_text', 'bad_topic',
-    'unreachable', 'broker',
+    'wrong_password', 'not_signed_in', 'csrf', 'not_found', 'too_long', 'no_text', 'unreachable', 'no_device', 'invalid',
+    'too_large', 'cross_site', 'https_only', 'unknown_host', 'broker_refused', 'broker_unavailable', 'broker_slow',
+    'store_unavailable', 'store_broken', 'cannot_verify', 'too_many_streams',
   ],
   nav: ['devices', 'topics', 'hub'],
   chart: ['hour', 'day', 'week', 'month', 'year', 'all'],

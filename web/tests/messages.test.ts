@@ -46,6 +46,14 @@ describe('a message', () => {
     expect(list.map(({ id }) => id)).toEqual(['c', 'b', 'a']);
   });
 
+  // Others send without an id: all of them would be one message, and a state would be anybody's.
+  test('without an id is its own', () => {
+    let list: Message[] = [];
+    for (const [text, at] of [['a', 1], ['b', 2], ['b', 2]] as const) list = withNews(list, news(undefined, at, { id: null, text }));
+    list = withNews(list, news('read', 3, { id: null }));
+    expect(list.map(({ text, states }) => [text, states.length])).toEqual([['b', 0], ['a', 0]]);
+  });
+
   // 256 characters of Lithuanian or emoji are more than 256 bytes.
   test('is measured in bytes', () => {
     expect(byteLength('ąčę')).toBe(6);

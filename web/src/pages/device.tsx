@@ -23,7 +23,7 @@ export function DevicePage({ id }: { id: string }): JSX.Element {
   // A device that appears later has no signal yet: then the list tells.
   store.shape.value;
   const device = store.signal(id)?.value;
-  const about = useAbout(id, device !== undefined, device?.status ?? null);
+  const about = useAbout(id, device && `${device.status} ${device.gaps} ${device.lost}`);
   if (!device) {
     return (
       <>
@@ -92,12 +92,12 @@ interface About {
   gaps: Gap[];
 }
 
-/** What of a device is not told live: fetched at first, after each gap, and when its contact changes. */
-function useAbout(id: string, known: boolean, status: Device['status']): About {
+/** What of a device is not told live: fetched at first, after we missed something, and when `state` changes. */
+function useAbout(id: string, state: string | undefined): About {
   const [about, setAbout] = useState<About>({ outages: [], gaps: [] });
   const missed = resync.value;
   useEffect(() => {
-    if (!known) return undefined;
+    if (state === undefined) return undefined;
     let gone = false;
     void (async () => {
       let fetched: About | undefined;
@@ -118,18 +118,17 @@ function useAbout(id: string, known: boolean, status: Device['status']): About {
     return () => {
       gone = true;
     };
-  }, [id, known, missed, status]);
+  }, [id, missed, state]);
   return about;
 }
 
 function Gaps({ device, list }: { device: Device; list: Gap[] }): JSX.Element {
-  const missing = list.filter((gap) => !gap.lost).reduce((sum, gap) => sum + gap.last - gap.first + 1, 0);
   return (
     <section class="panel" aria-labelledby="gaps-title">
       <h2 id="gaps-title">{t('gaps.title')}</h2>
       {device.gaps === 0 && device.lost === 0 && list.length === 0 ? <p class="quiet">{t('gaps.none')}</p> : (
         <>
-          <p>{tn('gaps.missing', Math.max(missing, device.gaps))}{device.lost > 0 && <>, {tn('gaps.lost', device.lost)}</>}.</p>
+          <p>{tn('gaps.missing', device.gaps)}{device.lost > 0 && <>, {tn('gaps.lost', device.lost)}</>}.</p>
           {list.length > 0 && (
             <table>
               <thead>
@@ -198,6 +197,7 @@ function Figures({ device }: { device: Device }): JSX.Element {
 }
 
 const FIRST_EVENTS = 8;
+const MOST_EVENTS = 1000;
 
 function Events({ id }: { id: string }): JSX.Element {
   const [limit, setLimit] = useState(FIRST_EVENTS);
@@ -243,8 +243,8 @@ function Events({ id }: { id: string }): JSX.Element {
           </li>
         ))}
       </ol>
-      {value !== null && value.length >= limit && (
-        <button type="button" class="plain" onClick={() => setLimit(limit + 50)}>{t('events.more')}</button>
+      {value !== null && value.length >= limit && limit < MOST_EVENTS && (
+        <button type="button" class="plain" onClick={() => setLimit(Math.min(limit + 50, MOST_EVENTS))}>{t('events.more')}</button>
       )}
     </section>
   );

@@ -63,7 +63,13 @@ function HealthFigures({ value }: { value: Health }): JSX.Element {
   }
   if (store) {
     rows.push(
-      [t('hub.store'), `${{ sqlite: 'SQLite', postgres: 'PostgreSQL' }[store.kind] ?? text(store.kind)}, ${bytes(store.bytes)}`],
+      [t('hub.store'), (
+        <>
+          {{ sqlite: 'SQLite', postgres: 'PostgreSQL' }[store.kind] ?? text(store.kind)}
+          {store.bytes !== null && `, ${bytes(store.bytes)}`}
+          {store.error && <span class="bad"> {text(store.error)}</span>}
+        </>
+      )],
       [t('hub.readings'), count(store.readings)],
       [t('hub.oldest'), store.oldest_ms === null ? null : whole(store.oldest_ms)],
     );
@@ -71,7 +77,7 @@ function HealthFigures({ value }: { value: Health }): JSX.Element {
   rows.push(
     [t('hub.disk'), disk && bytes(disk.free_bytes)],
     [t('hub.memory'), bytes(value.memory_bytes)],
-    [t('hub.cpu'), `${decimal(value.cpu_percent)}\u00a0%`],
+    [t('hub.cpu'), value.cpu_percent === null ? null : `${decimal(value.cpu_percent)}\u00a0%`],
     [t('hub.clients'), count(value.dashboard.live_clients)],
     [t('hub.since'), span(hubNow() - value.started_ms)],
     [t('hub.version'), text(value.version)],

@@ -5,6 +5,7 @@ import { api, told } from '../api';
 import { now } from '../clock';
 import { live } from '../hub';
 import { count, moment, t, tn, whole } from '../i18n';
+import { byteLength } from '../messages';
 import { tell } from '../notice';
 import { Choice, Foreign, Title } from '../parts/basic';
 import { Virtual } from '../parts/virtual';
@@ -73,10 +74,10 @@ export function Topics(): JSX.Element {
     version.value += 1;
     open();
     api.topics(filter, LIMIT).then(
-      (known) => {
+      ({ topics, refused }) => {
         if (gone) return;
-        setProblem(null);
-        for (const message of known) table.current.take(message, table.current.get(message.topic) ? 0 : 1);
+        setProblem(refused ? t('topics.refused', { why: refused }) : null);
+        for (const message of topics) table.current.take(message, table.current.get(message.topic) ? 0 : 1);
         draw();
       },
       (error: unknown) => !gone && setProblem(told(error)),
@@ -192,7 +193,7 @@ export function Topics(): JSX.Element {
 }
 
 function summary(topic: Topic): string {
-  if (topic.payload === null) return topic.base64 ? tn('topics.binary', base64Length(topic.base64)) : t('topics.empty');
+  if (topic.payload === null) return topic.base64 ? tn('topics.binary', topic.bytes ?? base64Length(topic.base64)) : t('topics.empty');
   return topic.payload === '' ? t('topics.empty') : printable(shortened(topic.payload, 200)).replace(/\s+/g, ' ');
 }
 
@@ -223,18 +224,20 @@ function TopicRow(props: { row: Row; chosen: boolean; onToggle: () => void; onCh
 
 function Payload({ topic, onCopy }: { topic: Topic; onCopy: () => void }): JSX.Element {
   const text = topic.payload ?? topic.base64 ?? '';
+  const size = topic.payload === null ? base64Length(topic.base64 ?? '') : byteLength(topic.payload);
+  const length = topic.bytes ?? size;
   return (
     <section class="panel" aria-labelledby="payload-title">
       <h2 id="payload-title" class="mono wrap-any"><Foreign text={shortened(topic.topic, 300)} /></h2>
       <p class="quiet small">
         {moment(topic.at_ms, now.value)} · QoS {topic.qos}
         {topic.retain && <> · {t('topics.retained')}</>} · {tn('topics.messages', topic.seen)}
-        {topic.payload === null && topic.base64 && <> · {tn('topics.binary', base64Length(topic.base64))}</>}
+        {topic.payload === null && topic.base64 && <> · {tn('topics.binary', length)}</>}
       </p>
       <pre class="payload-whole" dir="auto" tabIndex={0} aria-label={t('topics.shown', { topic: shortened(topic.topic, 100) })} title={whole(topic.at_ms)}>
         {printable(shortened(pretty(text), MOST_SHOWN)) || t('topics.empty')}
       </pre>
-      {text.length > MOST_SHOWN && <p class="quiet small">{t('topics.cut', { n: count(MOST_SHOWN) })}</p>}
+      {(length > size || text.length > MOST_SHOWN) && <p class="quiet small">{tn('topics.cut', length)}</p>}
       <button type="button" onClick={onCopy}>{t('topics.copy')}</button>
     </section>
   );

@@ -56,8 +56,9 @@ export function LampSwitch({ device }: { device: Device }): JSX.Element {
           </button>
         )}
       </div>
-      <p role="status" class={`outcome ${told?.bad ? 'bad' : 'quiet'}`} data-phase={phase.phase}>{told?.text}</p>
-      {device.status === 'offline' && phase.phase === 'idle' && <p class="quiet small">{t('lamp.away')}</p>}
+      <p role="status" class={`outcome ${told?.bad ? 'bad' : 'quiet'}`} data-phase={phase.phase}>
+        {told?.text ?? (device.status === 'offline' ? t('lamp.away') : device.lamp !== null && t('lamp.idle'))}
+      </p>
     </section>
   );
 }

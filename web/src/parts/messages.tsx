@@ -7,7 +7,7 @@ import { hubNow, now } from '../clock';
 import { reasonOf } from '../events';
 import { live, remember, resync } from '../hub';
 import { moment, t, tn, whole, word } from '../i18n';
-import { byteLength, latest, MAX_TEXT, steps, withMessage, withNews } from '../messages';
+import { byteLength, latest, MAX_TEXT, nameOf as nameOfMessage, steps, withMessage, withNews } from '../messages';
 import { nameOf } from '../store';
 import { keep, recall } from '../stored';
 import { shortened } from '../text';
@@ -15,6 +15,8 @@ import type { Device, Message, MessageNews } from '../types';
 import { Foreign } from './basic';
 
 const TTL = [['', 'never'], ['600', 'minutes'], ['3600', 'hour'], ['86400', 'day']] as const;
+/** Who the hub says the messages of a dashboard are from. */
+const OURS = 'dashboard';
 const AT_FIRST = 5;
 const LIMIT = 50;
 
@@ -29,9 +31,9 @@ export function Messages({ device }: { device: Device }): JSX.Element {
     if (told.key !== key) return;
     setList((before) => {
       const after = withNews(before, told);
-      const message = after.find(({ id }) => id === told.id);
+      const message = told.id === null ? undefined : after.find(({ id }) => id === told.id);
       if (message && told.state !== undefined) {
-        const text = shortened(message.text || message.id, 40);
+        const text = shortened(message.text || String(message.id), 40);
         setNews(t('message.news', { text, state: word('message', told.state) }));
       }
       return after;
@@ -70,7 +72,7 @@ export function Messages({ device }: { device: Device }): JSX.Element {
       <p class="sr" role="status">{news}</p>
       {list.length === 0 ? <p class="quiet">{t('message.none')}</p> : (
         <ul class="messages">
-          {shown.map((message) => <Sent key={message.id} message={message} />)}
+          {shown.map((message) => <Sent key={nameOfMessage(message)} message={message} />)}
         </ul>
       )}
       {list.length > AT_FIRST && !all && (
@@ -136,11 +138,11 @@ function Sent({ message }: { message: Message }): JSX.Element {
   const line = steps(message);
   const end = latest(message);
   return (
-    <li class="message" data-id={message.id} data-state={end?.state ?? 'sent'}>
-      <p class="message-text" dir="auto"><Foreign text={shortened(message.text || message.id, 1000)} /></p>
+    <li class="message" data-state={end?.state ?? 'sent'}>
+      <p class="message-text" dir="auto"><Foreign text={shortened(message.text || (message.id ?? ''), 1000)} /></p>
       <p class="quiet small">
         <time dateTime={new Date(message.at_ms).toISOString()} title={whole(message.at_ms)}>{moment(message.at_ms, now.value)}</time>
-        {message.from !== null && <> · <Foreign text={t('message.from', { from: shortened(message.from, 80) })} /></>}
+        {message.from !== null && <> · {message.from === OURS ? t('message.ours') : <Foreign text={t('message.from', { from: shortened(message.from, 80) })} />}</>}
       </p>
       <ol class="steps" aria-label={t('message.steps')}>
         {line.filter((step) => step.reached || !end || end.state !== 'read').map((step) => (
