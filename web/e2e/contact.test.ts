@@ -164,6 +164,24 @@ describe('as an application', () => {
     }
   }));
 
+  // The browser's own offer is easily missed; this one is where settings are.
+  test('it offers to be installed when the browser can', on({ view: PHONE, path: '/hub' }, async ({ page }) => {
+    const button = page.getByRole('button', { name: 'Install' });
+    await page.getByRole('button', { name: 'Sign out' }).waitFor();
+    expect(await button.count()).toBe(0);
+    const prevented = await page.evaluate(() => {
+      const event = Object.assign(new Event('beforeinstallprompt', { cancelable: true }), {
+        prompt: () => Promise.resolve(Object.assign(window, { prompted: true })),
+      });
+      dispatchEvent(event);
+      return event.defaultPrevented;
+    });
+    expect(prevented).toBe(true);
+    await button.click();
+    expect(await page.evaluate(() => (window as any).prompted)).toBe(true);
+    await button.waitFor({ state: 'detached' });
+  }));
+
   test('it notifies of lost contact and messages, once it was allowed by a click', on({ view: PHONE, path: '/' }, async ({ page, context, world, device, mock }) => {
     await installed(page);
     const titles = (): Promise<string[]> => page.evaluate(async () =>

@@ -6,9 +6,10 @@ import { createServer } from 'node:http';
 import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const DIST = fileURLToPath(new URL('../dist/', import.meta.url));
+export const DIST = new URL('../dist/', import.meta.url);
+const FOLDER = fileURLToPath(DIST);
 export const CSP = "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
-const TYPES = {
+export const TYPES = {
   '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.css': 'text/css; charset=utf-8',
   '.svg': 'image/svg+xml', '.png': 'image/png', '.webmanifest': 'application/manifest+json', '.json': 'application/json',
 };
@@ -253,12 +254,12 @@ export class Mock {
       response.writeHead(200, { 'Content-Type': TYPES['.html'] });
       return void response.end('<!doctype html><title>Trust</title><p>How to trust this hub.');
     }
-    let path = normalize(join(DIST, decodeURIComponent(url.pathname)));
-    if (!path.startsWith(DIST)) throw new Problem(404, 'not_found', 'No such file.');
+    let path = normalize(join(FOLDER, decodeURIComponent(url.pathname)));
+    if (!path.startsWith(FOLDER)) throw new Problem(404, 'not_found', 'No such file.');
     const there = await stat(path).then((found) => found.isFile(), () => false);
     if (!there) {
       if (url.pathname.includes('.')) throw new Problem(404, 'not_found', 'No such file.');
-      path = join(DIST, 'index.html');
+      path = join(FOLDER, 'index.html');
     }
     const data = await readFile(path);
     response.writeHead(200, {

@@ -28,7 +28,8 @@ export class ApiError extends Error {
     }
     const known = word('error', this.code);
     if (known === this.code) return t('error.other', { message: this.message });
-    return known.replace('{message}', this.message);
+    // By a function: in a text `$` would have a meaning.
+    return known.replace('{message}', () => this.message);
   }
 }
 

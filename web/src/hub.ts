@@ -10,7 +10,7 @@ import { tell } from './notice';
 import { LostContacts, notifying, show } from './notify';
 import { deviceLink } from './router';
 import { nameOf, pace, store } from './store';
-import { forgetAll, keep, recall } from './stored';
+import { forget, forgetAll, keep, recall } from './stored';
 import type { Answer, Device, Health, MessageNews, Reading, SessionInfo } from './types';
 
 export const health = signal<Health | null>(null);
@@ -30,6 +30,9 @@ export const live = new Live({
   later: (run, ms) => setTimeout(run, ms),
   cancel: (timer) => clearTimeout(timer as ReturnType<typeof setTimeout> | undefined),
 });
+
+/** Whether the hub is there and what is shown comes from it: only then it is asked for more. */
+export const isCurrent = (): boolean => live.state.peek() === 'live' && !fromMemory.peek() && store.loaded.peek();
 
 export const lamps = new Lamps({
   send: api.lamp,
@@ -139,7 +142,7 @@ function listen(): void {
     store.reading(reading);
   });
   on<Answer>('answer', (answer) => lamps.answer(answer));
-  on<{ key: string }>('removed', ({ key }) => store.remove(key));
+  on<{ key: string }>('removed', ({ key }) => removed(key));
   on<{ connected: boolean; why?: string | null }>('broker', ({ connected, why }) => {
     broker.value = { connected, why: why ?? null };
     if (!connected) void show(t('notify.broker'), why ?? '', 'broker', '/hub');
@@ -158,6 +161,13 @@ function listen(): void {
       void show(t('notify.state', { name, state: word('message', news.state) }), '', `m:${news.id}`, path);
     }
   });
+}
+
+/** A device is gone, and what is known of it. */
+export function removed(key: string): void {
+  store.remove(key);
+  for (const what of ['chart', 'messages', 'about', 'events']) void forget(`${what}:${key}`);
+  void keepAll();
 }
 
 async function keepAll(): Promise<void> {

@@ -65,7 +65,7 @@ export const lt: Texts = {
   'devices.loading': 'Klausiama centro …',
   'devices.sort': 'Rikiuoti',
   'devices.sort.name': 'pagal pavadinimą',
-  'devices.sort.trouble': 'pirma sutrikusius',
+  'devices.sort.trouble': 'pirma sutrikę',
 
   'status.online': 'prisijungęs',
   'status.offline': 'atsijungęs',
@@ -96,8 +96,8 @@ export const lt: Texts = {
   'value.taken': 'išmatuota {ago}',
   'value.old': 'sena vertė',
   'value.none': 'rodmenų dar nėra',
-  'since.online': 'ryšys nenutrūko {span}',
-  'since.offline': 'be ryšio {span}',
+  'since.online': 'ryšys palaikomas jau {span}',
+  'since.offline': 'be ryšio jau {span}',
 
   'chart.title': 'Istorija',
   'chart.label': 'Temperatūros ir drėgmės grafikas nuo {from} iki {to}',
@@ -186,9 +186,9 @@ export const lt: Texts = {
     other: 'Trūksta {n} rodmenų',
   },
   'gaps.lost': {
-    one: '{n} įrenginys nebeišsiųs',
-    few: '{n} įrenginys nebeišsiųs',
-    other: '{n} įrenginys nebeišsiųs',
+    one: '{n} prarastas',
+    few: '{n} prarasti',
+    other: '{n} prarasta',
   },
   'gaps.first': 'Nuo numerio',
   'gaps.last': 'iki',

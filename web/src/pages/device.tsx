@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { api, ApiError, told } from '../api';
 import { hubNow, now } from '../clock';
 import { describe } from '../events';
-import { fromMemory, live, resync } from '../hub';
+import { fromMemory, isCurrent, live, removed, resync } from '../hub';
 import { bytes, count, measured, moment, span, t, tn, whole, word } from '../i18n';
 import { tell } from '../notice';
 import { Age, Dialog, Foreign, Icon, Loading, Title, useLoaded } from '../parts/basic';
@@ -14,7 +14,7 @@ import { Messages } from '../parts/messages';
 import { RANGES } from '../parts/window';
 import { deviceLink, go } from '../router';
 import { nameOf, store } from '../store';
-import { forget, keep, recall } from '../stored';
+import { keep, recall } from '../stored';
 import { printable, shortened } from '../text';
 import type { Device, DeviceEvent, Gap, Outage } from '../types';
 import { isOld } from './devices';
@@ -101,7 +101,7 @@ function useAbout(id: string, state: string | undefined): About {
     let gone = false;
     void (async () => {
       let fetched: About | undefined;
-      if (live.state.peek() === 'live') {
+      if (isCurrent()) {
         const to = Math.round(hubNow());
         const [outages, whole_] = await Promise.all([
           api.outages(id, { from: to - RANGES.year, to }).catch(() => undefined),
@@ -219,7 +219,7 @@ function Events({ id }: { id: string }): JSX.Element {
     };
   }, [id]);
   const { value } = useLoaded(async () => {
-    if (live.state.peek() === 'live') {
+    if (isCurrent()) {
       const events = await api.events(id, limit).catch(() => undefined);
       if (events) {
         void keep(`events:${id}`, events);
@@ -285,8 +285,7 @@ function Manage({ device }: { device: Device }): JSX.Element {
       if (!(problem instanceof ApiError && problem.status === 404)) throw problem;
     }
     setAsking(false);
-    store.remove(device.key);
-    for (const what of ['chart', 'messages', 'about', 'events']) void forget(`${what}:${device.key}`);
+    removed(device.key);
     if (location.search === new URL(deviceLink(device.key), location.href).search) go('/', true);
     tell(t('manage.removed', { name }));
   });

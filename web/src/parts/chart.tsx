@@ -7,7 +7,7 @@ import uPlot from 'uplot';
 import { api, told } from '../api';
 import { hubNow } from '../clock';
 import * as format from '../format';
-import { live, resync } from '../hub';
+import { isCurrent, live, resync } from '../hub';
 import { locale, measured, t, whole } from '../i18n';
 import { keep, recall } from '../stored';
 import { repaint } from '../theme';
@@ -28,6 +28,7 @@ interface Loaded {
 const REST_MS = 120;
 /** How often a chart of means that shows the present is fetched anew. */
 const REFRESH_MS = 60_000;
+const MOST_POINTS = 6000;
 
 const columns = (data: ChartData): Columns => [data.at_ms, data.t, data.t_min, data.t_max, data.h, data.h_min, data.h_max];
 
@@ -123,7 +124,7 @@ export function Chart(props: { id: string; firstMs: number; outages: Outage[] })
   // The first picture, and one after each gap in what we know.
   const missed = resync.value;
   useEffect(() => {
-    if (live.state.peek() === 'live') {
+    if (isCurrent()) {
       ask(true);
       return undefined;
     }
@@ -152,6 +153,8 @@ export function Chart(props: { id: string; firstMs: number; outages: Outage[] })
         append(now.data, reading);
         now.window = { from: now.window.from, to: Math.max(now.window.to, reading.taken_ms) };
         shown.value = { ...now.data };
+        // A page that stays open for days gathers each reading: the hub's points are fewer.
+        if (now.data.at_ms.length > MOST_POINTS) ask(true);
         plot.current?.setData(columns(now.data), false);
         move();
       } else if (reading.late && reading.taken_ms >= now.window.from && late === undefined) {
@@ -170,7 +173,7 @@ export function Chart(props: { id: string; firstMs: number; outages: Outage[] })
     };
     const slide = setInterval(move, 5000);
     const refresh = setInterval(() => {
-      if (following.current && loaded.current?.data.level !== 'raw' && live.state.peek() === 'live') ask(true);
+      if (following.current && loaded.current?.data.level !== 'raw' && isCurrent()) ask(true);
     }, REFRESH_MS);
     return () => {
       off();

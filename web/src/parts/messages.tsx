@@ -5,7 +5,7 @@ import { useEffect, useState } from 'preact/hooks';
 import { api, told } from '../api';
 import { hubNow, now } from '../clock';
 import { reasonOf } from '../events';
-import { live, remember, resync } from '../hub';
+import { isCurrent, live, remember, resync } from '../hub';
 import { moment, t, tn, whole, word } from '../i18n';
 import { byteLength, latest, MAX_TEXT, nameOf as nameOfMessage, steps, withMessage, withNews } from '../messages';
 import { nameOf } from '../store';
@@ -45,7 +45,7 @@ export function Messages({ device }: { device: Device }): JSX.Element {
     let gone = false;
     void (async () => {
       let fetched: Message[] | undefined;
-      if (live.state.peek() === 'live') {
+      if (isCurrent()) {
         fetched = await api.messages(key, LIMIT).catch(() => undefined);
         if (fetched) void keep(`messages:${key}`, fetched);
       }

@@ -1,10 +1,10 @@
 //! The last day of a device in a line as wide as a thumb. Fetched when it is seen, two at a time.
 
-import { signal, type Signal } from '@preact/signals';
+import { signal, useComputed, type Signal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { api } from '../api';
-import { hubNow } from '../clock';
+import { hubNow, now } from '../clock';
 import { fromMemory, live } from '../hub';
 import { measured, t } from '../i18n';
 
@@ -90,6 +90,8 @@ export function pathOf(values: (number | null)[], low: number, high: number): st
 export function Spark({ id }: { id: string }): JSX.Element {
   const line = lineOf(id).value;
   const usable = live.state.value === 'live' && !fromMemory.value;
+  // Where a page stays open, its lines move on.
+  const turn = useComputed(() => Math.floor(now.value / FRESH_MS)).value;
   useEffect(() => {
     const known = lineOf(id).peek();
     if (!usable || (known && hubNow() - known.at < FRESH_MS)) return undefined;
@@ -103,7 +105,7 @@ export function Spark({ id }: { id: string }): JSX.Element {
       const at = queue.indexOf(id);
       if (at >= 0) queue.splice(at, 1);
     };
-  }, [id, usable]);
+  }, [id, usable, turn]);
   const there = line?.values.filter((value) => value !== null) ?? [];
   if (!line || there.length < 2) return <svg class="spark" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} aria-hidden="true" />;
   const low = Math.min(...there);
