@@ -85,24 +85,32 @@ export function Chart(props: { id: string; firstMs: number; outages: Outage[] })
   // Fetching: one at a time, the newest wish wins.
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
   const flight = useRef<AbortController | null>(null);
+  const stale = useRef(false);
   function ask(force = false): void {
     clearTimeout(timer.current);
     const limits = bounds();
-    if (!force && loaded.current && serves(loaded.current.window, window_.peek(), limits)) return;
+    stale.current ||= force;
+    if (!stale.current && loaded.current && serves(loaded.current.window, window_.peek(), limits)) {
+      // What is under way was for a window that is not wished any more.
+      flight.current?.abort();
+      busy.value = false;
+      return;
+    }
+    busy.value = true;
     timer.current = setTimeout(() => void load(), loaded.current ? REST_MS : 0);
   }
   async function load(): Promise<void> {
     flight.current?.abort();
     const abort = new AbortController();
     flight.current = abort;
-    busy.value = true;
     const wanted = padded(window_.peek(), bounds());
-    const width = box.current?.clientWidth ?? 400;
+    const width = (box.current?.clientWidth ?? 400) * Math.min(2, devicePixelRatio);
     // A point for each pixel of the screen, and as many of what lies beside it.
     const points = Math.round(Math.min(2000, Math.max(200, width) * (spanOf(wanted) / spanOf(window_.peek()))));
     try {
       const data = await api.chart(id, wanted, points, abort.signal);
       problem.value = null;
+      stale.current = false;
       take({ window: wanted, data });
       if (range.peek() === 'day') void keep(`chart:${id}`, { window: wanted, data });
     } catch (error) {
