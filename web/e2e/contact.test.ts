@@ -54,6 +54,12 @@ describe.each(VIEWS)('on a %s', (_name, view) => {
     await page.getByText('Done: the device says it is off.').waitFor();
   }));
 
+  test('another page of the browser signs in anew', on({ view, path: KITCHEN, expected: /403/ }, async ({ page, mock }) => {
+    mock.sessions.set('test', 'newer');
+    await page.getByRole('switch', { name: 'Lamp' }).click();
+    await page.getByText('Done: the device says it is off.').waitFor();
+  }));
+
   // A page that only listens makes no request that could be refused.
   test('a session that ended while the hub was away', on({ view, path: '/', expected: new RegExp(`401|${AWAY.source}`) }, async ({ page, mock }) => {
     await mock.stop();

@@ -81,3 +81,31 @@ test.each(VIEWS)('a thousand devices on a %s: a reading is on the screen at once
     console.log(`found among 1000 in ${Date.now() - start} ms`);
   })();
 });
+
+// Each message would draw eight thousand rows, and nobody could scroll.
+test('eight thousand topics with a thousand messages a second', async () => {
+  await on({ view: PHONE, devices: 1000, path: '/topics' }, async ({ page, world }) => {
+    const devices = [...world.devices.values()];
+    for (const device of devices) {
+      for (const name of ['climate', 'diag', 'answer', 'message/state', 'start']) world.publish(`${device.key}/${name}`, '{"seq":1}');
+    }
+    await until(() => page.locator('.head .quiet').innerText(), (text) => text === '8,000 topics');
+    await page.evaluate(() => {
+      const long: number[] = [];
+      Object.assign(window, { long });
+      new PerformanceObserver((list) => list.getEntries().forEach((entry) => long.push(entry.duration))).observe({ type: 'longtask' });
+    });
+    for (let turn = 0; turn < 60; turn += 1) {
+      const start = Date.now();
+      for (let n = 0; n < 50; n += 1) world.publish(`${devices[(turn * 50 + n) % 1000].key}/climate`, `{"seq":${turn}}`);
+      await new Promise((resolve) => setTimeout(resolve, Math.max(0, 50 - (Date.now() - start))));
+    }
+    const start = Date.now();
+    await page.getByRole('button', { name: 'Pause' }).click();
+    const clicked = Date.now() - start;
+    const long: number[] = await page.evaluate(() => (window as any).long);
+    console.log(`8000 topics: ${long.length} long tasks, the longest ${Math.round(Math.max(0, ...long))} ms; a click took ${clicked} ms; ${await page.locator('.topic').count()} rows exist`);
+    expect(await page.locator('.topic').count()).toBeLessThan(60);
+    expect(Math.max(0, ...long)).toBeLessThan(500);
+  })();
+});

@@ -39,7 +39,7 @@ export const told = (error: unknown): string =>
 
 const TIMEOUT_MS = 15_000;
 
-async function request(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<Response> {
+async function request(method: string, path: string, body?: unknown, signal?: AbortSignal, again = true): Promise<Response> {
   const headers: Record<string, string> = { Accept: 'application/json' };
   if (body !== undefined) headers['Content-Type'] = 'application/json';
   const now = session.peek();
@@ -68,6 +68,14 @@ async function request(method: string, path: string, body?: unknown, signal?: Ab
     message = answer.error?.message ?? message;
   } catch {
     // Not ours: a proxy in between, say. The status has to do.
+  }
+  if (code === 'csrf' && again) {
+    // Another page of this browser signed in anew: the cookie is newer than our token.
+    const info = await api.session();
+    if (info.signed_in) {
+      session.value = { state: 'in', info };
+      return request(method, path, body, signal, false);
+    }
   }
   if (response.status === 401 && code === 'not_signed_in') session.value = { state: 'out', ended: true };
   const retry = Number(response.headers.get('Retry-After'));

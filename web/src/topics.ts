@@ -24,9 +24,11 @@ interface Node {
   path: string;
   topic: Topic | null;
   children: Map<string, Node>;
+  /** The children in order, until one comes. */
+  sorted: Node[] | null;
 }
 
-const empty = (name: string, path: string): Node => ({ name, path, topic: null, children: new Map() });
+const empty = (name: string, path: string): Node => ({ name, path, topic: null, children: new Map(), sorted: null });
 
 /** More topics than this are not kept: a flood of names must not fill the browser. */
 export const MOST_TOPICS = 20_000;
@@ -61,7 +63,10 @@ export class TopicTable {
     message.topic.split('/').forEach((level, depth) => {
       path = depth === 0 ? level : `${path}/${level}`;
       let next = node.children.get(level);
-      if (!next) node.children.set(level, (next = empty(level, path)));
+      if (!next) {
+        node.children.set(level, (next = empty(level, path)));
+        node.sorted = null;
+      }
       node = next;
     });
     node.topic = topic;
@@ -89,19 +94,20 @@ export class TopicTable {
       };
       rows.push(row);
       const start = rows.length;
-      for (const child of [...node.children.values()].sort((a, b) => compare(a.name, b.name))) {
-        row.below += visit(child, depth + 1);
-      }
+      for (const child of inOrder(node)) row.below += visit(child, depth + 1);
       if (!row.open) rows.length = start;
       return row.below + (node.topic ? 1 : 0);
     };
-    for (const child of [...this.root.children.values()].sort((a, b) => compare(a.name, b.name))) visit(child, 0);
+    for (const child of inOrder(this.root)) visit(child, 0);
     return rows;
   }
 }
 
 const collator = new Intl.Collator('en', { numeric: true });
 const compare = (a: string, b: string): number => collator.compare(a, b) || (a < b ? -1 : a > b ? 1 : 0);
+
+const inOrder = (node: Node): Node[] =>
+  (node.sorted ??= [...node.children.values()].sort((a, b) => compare(a.name, b.name)));
 
 /** Whether something could be published to it. */
 export const isTopic = (topic: string): boolean =>

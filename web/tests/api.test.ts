@@ -54,6 +54,19 @@ describe('requests', () => {
     expect(told(await failing(problem(422, 'invalid', 'begins with `$`, $& and $1')))).toBe('The hub does not take this: begins with `$`, $& and $1');
   });
 
+  // A second page that signs in would make every command of the first one fail, until it is loaded anew.
+  test('with a token that is too old take the new one, once', async () => {
+    const answers = [problem(403, 'csrf'), { status: 200, body: { signed_in: true, csrf: 'newer' } }, problem(403, 'csrf')];
+    vi.stubGlobal('fetch', (url: string, init: RequestInit) => {
+      asked.push({ url, init });
+      const { status, body } = answers.shift() as { status: number; body: unknown };
+      return Promise.resolve(new Response(JSON.stringify(body), { status }));
+    });
+    await expect(api.lamp('k', 'on')).rejects.toMatchObject({ code: 'csrf' });
+    expect(asked.map(({ url }) => url)).toEqual(['/api/devices/k/lamp', '/api/session', '/api/devices/k/lamp']);
+    expect((asked[2]!.init.headers as Record<string, string>)['X-Aldis-CSRF']).toBe('newer');
+  });
+
   test('that find no session end it, a wrong password does not', async () => {
     await failing(problem(401, 'wrong_password'));
     expect(session.value.state).toBe('in');

@@ -1,9 +1,9 @@
 //! The last day of a device in a line as wide as a thumb. Fetched when it is seen, two at a time.
 
-import { signal, useComputed, type Signal } from '@preact/signals';
+import { effect, signal, useComputed, type Signal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
-import { api } from '../api';
+import { api, session } from '../api';
 import { hubNow, now } from '../clock';
 import { fromMemory, live } from '../hub';
 import { measured, t } from '../i18n';
@@ -27,10 +27,12 @@ function lineOf(key: string): Signal<Line | null> {
   return line;
 }
 
-export function forgetSparks(): void {
+// With the session goes what was drawn in it.
+effect(() => {
+  if (session.value.state !== 'out') return;
   lines.clear();
   queue.length = 0;
-}
+});
 
 function work(): void {
   while (running < 2) {
