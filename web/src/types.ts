@@ -1,4 +1,4 @@
-//! What the hub's web API says, as docs/dashboard.md has it.
+//! What the hub's web API says; the hub describes it at `/api/openapi.json`.
 
 export type Lamp = 'on' | 'off';
 export type SensorState = 'ok' | 'stale' | 'missing';
