@@ -22,6 +22,9 @@ describe.each(VIEWS)('on a %s', (_name, view) => {
     await mock.stop();
     await page.getByText(/No contact with the hub\. Last known:/).waitFor();
     await page.getByText('old value').waitFor();
+    // A contact of which nothing is known does not go on.
+    expect(await page.locator('.status').innerText()).toBe('online');
+    await page.locator('.status.unsure').waitFor();
     // What is asked for meanwhile is not lost in silence.
     await page.getByRole('switch', { name: 'Lamp' }).click();
     await page.getByText('Not sent. The hub does not answer. Nothing was sent.').waitFor();
@@ -35,6 +38,7 @@ describe.each(VIEWS)('on a %s', (_name, view) => {
     world.message(device('kitchen'), 'While you were away', 'attic');
     await mock.start();
     await page.getByText('The hub is back.').waitFor();
+    await page.locator('.status.online').getByText(/in contact for/).waitFor();
     await page.locator('[data-value=t]').getByText('28.5').waitFor();
     await until(() => page.getByRole('switch', { name: 'Lamp' }).getAttribute('aria-checked'), (checked) => checked === 'false');
     await page.getByText('While you were away').first().waitFor();

@@ -174,6 +174,9 @@ describe.each(VIEWS)('on a %s', (_name, view) => {
   test('remove, only when it is meant', on({ view, path: KITCHEN }, async ({ page, world }) => {
     await page.getByRole('button', { name: 'Remove' }).click();
     await page.getByRole('dialog').getByText('All its readings').waitFor();
+    // In the middle, where it is looked for.
+    const { y, height } = (await page.getByRole('dialog').boundingBox())!;
+    expect(Math.abs(y + height / 2 - page.viewportSize()!.height / 2)).toBeLessThan(20);
     await page.keyboard.press('Escape');
     await page.getByRole('dialog').waitFor({ state: 'detached' });
     expect(world.devices.has('aldis/kitchen')).toBe(true);

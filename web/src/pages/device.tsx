@@ -17,7 +17,7 @@ import { nameOf, store } from '../store';
 import { keep, recall } from '../stored';
 import { printable, shortened } from '../text';
 import type { Device, DeviceEvent, Gap, Outage } from '../types';
-import { isOld } from './devices';
+import { isOld, isPast } from './devices';
 
 export function DevicePage({ id }: { id: string }): JSX.Element {
   // A device that appears later has no signal yet: then the list tells.
@@ -41,10 +41,10 @@ export function DevicePage({ id }: { id: string }): JSX.Element {
       <Back />
       <div class="head">
         <Title text={shortened(nameOf(device), 80)}><Foreign text={shortened(nameOf(device), 80)} /></Title>
-        <p class={`status ${status}`}>
+        <p class={`status ${isPast() ? 'unsure' : status}`}>
           <span class="dot" aria-hidden="true" />
           <strong>{t(`status.${status}`)}</strong>
-          {device.status !== null && device.since_ms !== null && (
+          {!isPast() && device.status !== null && device.since_ms !== null && (
             <span class="quiet">{t(`since.${device.status}`, { span: span(hubNow() - device.since_ms) })}</span>
           )}
         </p>

@@ -73,11 +73,13 @@ export function Devices(): JSX.Element {
   );
 }
 
+/** Whether nothing is known of the present: the hub is away. */
+export const isPast = (): boolean => fromMemory.value || live.state.value === 'away';
+
 /** Whether values are of the past, so that nobody takes them for the present. */
 export function isOld(key: string, status: string | null, sensor: string | null, takenMs: number | null): boolean {
   return (
-    fromMemory.value ||
-    live.state.value === 'away' ||
+    isPast() ||
     status === 'offline' ||
     (sensor !== null && sensor !== 'ok') ||
     (takenMs !== null && now.value - takenMs > pace.limit(key))
@@ -93,7 +95,7 @@ function Card({ id }: { id: string }): JSX.Element | null {
   if (!device) return null;
   const status = device.status ?? 'null';
   return (
-    <a class={`card ${status}`} href={deviceLink(id)} data-page="device" data-key={id}>
+    <a class={`card ${isPast() ? 'unsure' : status}`} href={deviceLink(id)} data-page="device" data-key={id}>
       <span class="card-head">
         <span class="dot" aria-hidden="true" />
         <strong><Foreign text={shortened(nameOf(device), 80)} /></strong>
