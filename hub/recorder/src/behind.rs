@@ -12,8 +12,10 @@ use tokio::time::Instant;
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// The series of which something is missing.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Behind {
+    first_patience: Duration,
+    patience: Duration,
     waits: HashMap<(DeviceKey, u32), Wait>,
 }
 
@@ -24,25 +26,32 @@ struct Wait {
     highest: u32,
     heard: Instant,
     waited: Duration,
+    settled: bool,
 }
 
 /// What is to be done about a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
-    /// Nothing is missing, or it may still come.
+    /// Nothing: all is there, or may still come.
     Nothing,
-    /// So long nothing of what is missing has come, of what is below this number.
-    Waited {
-        /// For so long.
-        so_long: Duration,
-        /// Above it, nothing was missing when that began.
-        highest: u32,
-    },
+    /// What is missing before the first that was heard will not come.
+    Settle,
+    /// What is missing up to this number will not come.
+    GiveUp(u32),
 }
 
 impl Behind {
+    /// What was before the first that was heard is waited for less long than the rest.
+    pub fn new(first_patience: Duration, patience: Duration) -> Self {
+        Self {
+            first_patience,
+            patience,
+            waits: HashMap::new(),
+        }
+    }
+
     /// Some of a series was stored: up to `confirmed` nothing is missing, and `highest` is the
-    /// highest number that came.
+    /// highest number of what came.
     pub fn stored(
         &mut self,
         device: &DeviceKey,
@@ -52,26 +61,26 @@ impl Behind {
         now: Instant,
     ) -> Due {
         let key = (device.clone(), life);
-        if confirmed >= highest && !self.waits.contains_key(&key) {
-            return Due::Nothing;
-        }
-        let wait = self.waits.entry(key).or_insert(Wait {
+        let begin = |highest, settled| Wait {
             confirmed,
             highest,
             heard: now,
             waited: Duration::ZERO,
-        });
-        if confirmed != wait.confirmed {
-            if confirmed >= highest.max(wait.highest) {
-                self.waits.remove(&(device.clone(), life));
-                return Due::Nothing;
+            settled,
+        };
+        let Some(wait) = self.waits.get_mut(&key) else {
+            if confirmed < highest {
+                self.waits.insert(key, begin(highest, false));
             }
-            *wait = Wait {
-                confirmed,
-                highest: highest.max(wait.highest),
-                heard: now,
-                waited: Duration::ZERO,
-            };
+            return Due::Nothing;
+        };
+        if confirmed != wait.confirmed {
+            let highest = highest.max(wait.highest);
+            if confirmed < highest {
+                *wait = begin(highest, wait.settled);
+            } else {
+                self.waits.remove(&key);
+            }
             return Due::Nothing;
         }
         let since = now.saturating_duration_since(wait.heard);
@@ -79,15 +88,14 @@ impl Behind {
             wait.waited += since;
         }
         wait.heard = now;
-        Due::Waited {
-            so_long: wait.waited,
-            highest: wait.highest,
+        if wait.waited >= self.patience {
+            return Due::GiveUp(wait.highest);
         }
-    }
-
-    /// Something was done about a series: the wait begins anew if need be.
-    pub fn done(&mut self, device: &DeviceKey, life: u32) {
-        self.waits.remove(&(device.clone(), life));
+        if wait.waited >= self.first_patience && !wait.settled {
+            wait.settled = true;
+            return Due::Settle;
+        }
+        Due::Nothing
     }
 
     /// How many series there are of which something is missing.
@@ -104,36 +112,37 @@ mod tests {
         start + Duration::from_secs(seconds)
     }
 
-    fn waited(due: Due) -> (u64, u32) {
-        match due {
-            Due::Waited { so_long, highest } => (so_long.as_secs(), highest),
-            Due::Nothing => panic!("it waits"),
-        }
-    }
-
     /// Given up too soon a reading is confirmed that nobody has; never given up, the device
     /// keeps and repeats for ever.
     #[test]
     fn what_is_missing_is_waited_for_while_the_device_is_heard() {
         let start = Instant::now();
         let kitchen = DeviceKey::new("aldis", "kitchen").unwrap();
-        let mut behind = Behind::default();
+        let minute = Duration::from_secs(60);
+        let mut behind = Behind::new(minute, 10 * minute);
         let mut stored = |confirmed, highest, seconds| {
             let now = at(start, seconds);
             behind.stored(&kitchen, 1, confirmed, highest, now)
         };
         assert_eq!(stored(5, 5, 0), Due::Nothing);
-        assert_eq!(waited(stored(5, 7, 10)), (0, 7));
-        assert_eq!(waited(stored(5, 8, 15)), (5, 7));
-        assert_eq!(waited(stored(5, 9, 20)), (10, 7));
+        assert_eq!(stored(5, 7, 10), Due::Nothing);
+        assert_eq!(stored(5, 8, 69), Due::Nothing);
         // It is away for an hour, and can send nothing.
-        assert_eq!(waited(stored(5, 10, 3_620)), (10, 7));
-        assert_eq!(waited(stored(5, 11, 3_625)), (15, 7));
-        // Part of it comes.
-        assert_eq!(stored(6, 12, 3_630), Due::Nothing);
-        assert_eq!(waited(stored(6, 13, 3_635)), (5, 12));
-        assert_eq!(stored(13, 13, 3_640), Due::Nothing);
-        assert_eq!(stored(14, 14, 3_645), Due::Nothing);
+        assert_eq!(stored(5, 10, 3_669), Due::Nothing);
+        assert_eq!(stored(5, 11, 3_670), Due::Settle);
+        assert_eq!(stored(5, 12, 3_671), Due::Nothing);
+        // Part of it comes: what is still missing gets its time anew.
+        assert_eq!(stored(6, 20, 4_000), Due::Nothing);
+        for seconds in 1..600 {
+            assert_eq!(
+                stored(6, 20 + seconds, 4_000 + u64::from(seconds)),
+                Due::Nothing
+            );
+        }
+        assert_eq!(stored(6, 700, 4_600), Due::GiveUp(20));
+        assert_eq!(stored(20, 701, 4_605), Due::Nothing);
+        assert_eq!(stored(701, 701, 4_610), Due::Nothing);
+        assert_eq!(stored(702, 702, 4_615), Due::Nothing);
         assert_eq!(behind.len(), 0);
     }
 
@@ -142,11 +151,12 @@ mod tests {
     fn old_readings_do_not_end_the_waiting() {
         let start = Instant::now();
         let kitchen = DeviceKey::new("aldis", "kitchen").unwrap();
-        let mut behind = Behind::default();
+        let second = Duration::from_secs(1);
+        let mut behind = Behind::new(8 * second, 9 * second);
         behind.stored(&kitchen, 1, 5, 9, start);
-        let due = behind.stored(&kitchen, 1, 5, 3, at(start, 9));
-        assert_eq!(waited(due), (9, 9));
-        behind.done(&kitchen, 1);
-        assert_eq!(behind.len(), 0);
+        let due = behind.stored(&kitchen, 1, 5, 3, at(start, 8));
+        assert_eq!(due, Due::Settle);
+        let due = behind.stored(&kitchen, 1, 5, 5, at(start, 9));
+        assert_eq!(due, Due::GiveUp(9));
     }
 }
