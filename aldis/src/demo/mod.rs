@@ -90,7 +90,7 @@ async fn start_hub(listen: Option<&str>) -> Result<RunningHub, String> {
         ..HubConfig::ephemeral()
     };
     let started = match listen.filter(|listen| !listen.is_empty()) {
-        Some(listen) => Hub::start(on(hub::address("--listen", listen, PORT)?)).await,
+        Some(listen) => Hub::start(on(hub::address("--listen", listen, PORT, false)?)).await,
         None => {
             let local = |port| on(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
             match Hub::start(local(PORT)).await {
