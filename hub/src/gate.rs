@@ -204,7 +204,8 @@ impl Gate {
     }
 
     fn hash_of<'a>(&'a self, keys: &'a Keys, user: &str) -> Option<&'a str> {
-        keys.hash_of(user).or_else(|| self.inner.access.hash_of(user))
+        keys.hash_of(user)
+            .or_else(|| self.inner.access.hash_of(user))
     }
 
     /// The broker publishes a will without asking again.
@@ -272,7 +273,11 @@ impl Gate {
     /// Closes the connection of a client whose key was changed while it came in: the pass
     /// over the connected ones may have missed it.
     async fn connected(&self, session: &Session) {
-        let entered = self.inner.entering.remove(&session.id).map(|(_, hash)| hash);
+        let entered = self
+            .inner
+            .entering
+            .remove(&session.id)
+            .map(|(_, hash)| hash);
         let keys = self.keys();
         let stays = match (session.id.username.as_deref(), entered) {
             (Some(INNER), _) => true,

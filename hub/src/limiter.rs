@@ -104,7 +104,11 @@ mod tests {
         let guesser = address("192.168.1.9");
         for number in 1..=BURST {
             assert!(limiter.allows(START, guesser));
-            let expected = if number == BURST { Wrong::WasTheLast } else { Wrong::Counted };
+            let expected = if number == BURST {
+                Wrong::WasTheLast
+            } else {
+                Wrong::Counted
+            };
             assert_eq!(limiter.wrong(START, guesser), expected);
         }
         assert!(!limiter.allows(START, guesser));

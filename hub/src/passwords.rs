@@ -146,7 +146,9 @@ impl Passwords {
     fn wait_in_line(&self, from: IpAddr) -> Option<Place<'_>> {
         let mut each = lock(&self.waiting_each);
         let mine = each.get(&from).copied().unwrap_or(0);
-        if mine >= WAITING_EACH || self.waiting.load(Ordering::Relaxed) >= const { WAITING + CONCURRENT } {
+        if mine >= WAITING_EACH
+            || self.waiting.load(Ordering::Relaxed) >= const { WAITING + CONCURRENT }
+        {
             return None;
         }
         each.insert(from, mine.saturating_add(1));

@@ -4,12 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 
 /// Reads `HOST:PORT`, `:PORT`, `HOST` or `PORT`. Without a host it is this machine alone, or with
 /// `lan` all that reach it.
-pub fn address(
-    flag: &str,
-    text: &str,
-    usual_port: u16,
-    lan: bool,
-) -> Result<SocketAddr, String> {
+pub fn address(flag: &str, text: &str, usual_port: u16, lan: bool) -> Result<SocketAddr, String> {
     if let Ok(addr) = text.parse() {
         return Ok(addr);
     }

@@ -38,7 +38,9 @@ pub fn run(args: &Args, common: &Common) -> Result<(), String> {
         return say(json!({"event": "anonymous", "on": anonymous}));
     }
     say(match anonymous {
-        true => "Clients of this machine come in without a name, unless hub.toml or a flag says otherwise.",
+        true => {
+            "Clients of this machine come in without a name, unless hub.toml or a flag says otherwise."
+        }
         false => "Nobody comes in without a name.",
     })
 }

@@ -22,7 +22,8 @@ pub fn compose(entry: &Entry<'_>, before: Option<&str>) -> Result<String, String
         None => new(entry),
     };
     // A device that cannot read it is found out here.
-    let config = Config::parse("device.toml", text.as_bytes()).map_err(|error| error.to_string())?;
+    let config =
+        Config::parse("device.toml", text.as_bytes()).map_err(|error| error.to_string())?;
     let broker = &config.broker;
     let is_whole = config.id.as_deref() == Some(entry.id)
         && broker.username.as_deref() == Some(entry.id)
@@ -84,10 +85,7 @@ fn changed(entry: &Entry<'_>, before: &str) -> Result<String, String> {
 /// Sets a value and leaves the comments beside the old one.
 fn set(table: &mut dyn toml_edit::TableLike, key: &str, text: &str) {
     let mut new = value(text);
-    if let (Some(new), Some(old)) = (
-        new.as_value_mut(),
-        table.get(key).and_then(Item::as_value),
-    ) {
+    if let (Some(new), Some(old)) = (new.as_value_mut(), table.get(key).and_then(Item::as_value)) {
         *new.decor_mut() = old.decor().clone();
     }
     table.insert(key, new);

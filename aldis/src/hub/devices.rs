@@ -39,7 +39,10 @@ pub fn run(_: &Args, common: &Common) -> Result<(), String> {
             true => "sends to nobody".to_owned(),
             false => format!("sends to {}", device.peers.join(", ")),
         };
-        say(format_args!("{id:width$}  {}/{id}  paired {created}  {peers}", device.prefix))?;
+        say(format_args!(
+            "{id:width$}  {}/{id}  paired {created}  {peers}",
+            device.prefix
+        ))?;
     }
     Ok(())
 }

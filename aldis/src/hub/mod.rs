@@ -95,7 +95,8 @@ impl Common {
             None => dirs::data_dir()
                 .map(|dir| dir.join("aldis").join("hub"))
                 .ok_or_else(|| {
-                    "there is no data directory for this user; name one with `--data DIR`".to_owned()
+                    "there is no data directory for this user; name one with `--data DIR`"
+                        .to_owned()
                 }),
         }
     }

@@ -234,7 +234,9 @@ fn url(args: &Args, listen: Option<&str>, config: Option<&Config>) -> Result<Url
             is_local: false,
         });
     }
-    let own = listen.map(|addr| addr.ip()).filter(|ip| !ip.is_unspecified());
+    let own = listen
+        .map(|addr| addr.ip())
+        .filter(|ip| !ip.is_unspecified());
     let of = |ip: IpAddr| match ip {
         IpAddr::V4(ip) => format!("mqtt://{ip}:{port}"),
         IpAddr::V6(ip) => format!("mqtt://[{ip}]:{port}"),
@@ -289,7 +291,8 @@ fn report(args: &Args, common: &Common, paired: &Paired) -> Result<(), String> {
             say(line)?;
         }
     }
-    let shown = args.qr || (io::stdout().is_terminal() && !args.no_qr && !common.json && !to_stdout);
+    let shown =
+        args.qr || (io::stdout().is_terminal() && !args.no_qr && !common.json && !to_stdout);
     if let Some(file) = file.as_ref().filter(|_| shown) {
         say(format_args!(
             "\nThe same as a QR code, with the password:\n\n{}",
@@ -309,7 +312,9 @@ fn words(args: &Args, paired: &Paired) -> Vec<String> {
                 "{id} is paired. Its settings and its password are in {out}, and the password is \
                  nowhere else."
             ));
-            lines.push(format!("\n  aldis device --config {out}      runs it as a program"));
+            lines.push(format!(
+                "\n  aldis device --config {out}      runs it as a program"
+            ));
             lines.push(format!("  aldis flash --config {out} ...   writes it to a board, when [wifi] is filled in\n"));
             lines.push(match file.is_local {
                 true => format!(
@@ -327,7 +332,10 @@ fn words(args: &Args, paired: &Paired) -> Vec<String> {
         None => lines.push(format!("{id} keeps its password.")),
     }
     if !paired.peers.is_empty() {
-        lines.push(format!("It may send messages to {}.", paired.peers.join(", ")));
+        lines.push(format!(
+            "It may send messages to {}.",
+            paired.peers.join(", ")
+        ));
     }
     for peer in &paired.mute {
         lines.push(format!(

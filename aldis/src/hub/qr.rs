@@ -47,7 +47,10 @@ mod tests {
         // 21 points and four on each side, in pairs.
         assert_eq!((rows.len(), rows[0].len()), (15, 29));
         assert!(rows[0].iter().all(|point| *point == '█'), "{plain}");
-        assert!(rows.iter().all(|row| row[0] == '█' || row[0] == '▀'), "{plain}");
+        assert!(
+            rows.iter().all(|row| row[0] == '█' || row[0] == '▀'),
+            "{plain}"
+        );
         let coloured = draw("mqtt", true).unwrap();
         assert!(coloured.lines().all(|line| line.ends_with("\x1b[0m")));
     }

@@ -25,6 +25,7 @@ pub const PORT: u16 = 1883;
 /// How the hub runs.
 #[derive(clap::Args)]
 #[command(next_help_heading = "The running hub")]
+#[group(skip)]
 pub struct Args {
     /// Where to speak MQTT; port 0 takes a free port [default: 127.0.0.1:1883 and [::1]:1883]
     #[arg(long, value_name = "ADDR", env = "ALDIS_HUB_LISTEN")]
@@ -276,8 +277,12 @@ impl Announcement<'_> {
         }
         let _ = writeln!(text, "Data in {}", self.data.display());
         text.push_str(match self.is_open() {
-            true => "Other machines come in by name and password: `aldis hub pair` adds a device.\n",
-            false => "For this machine alone; `aldis hub --lan` lets others in, by name and password.\n",
+            true => {
+                "Other machines come in by name and password: `aldis hub pair` adds a device.\n"
+            }
+            false => {
+                "For this machine alone; `aldis hub --lan` lets others in, by name and password.\n"
+            }
         });
         match (self.owner, &self.keys.owner) {
             (Some(password), _) => {
@@ -336,9 +341,8 @@ impl Announcement<'_> {
 }
 
 fn print_hash() -> ExitCode {
-    let hash = password::read(false).and_then(|password| {
-        hash_password(&password).map_err(|error| error.to_string())
-    });
+    let hash = password::read(false)
+        .and_then(|password| hash_password(&password).map_err(|error| error.to_string()));
     match hash {
         Ok(hash) => match writeln!(io::stdout(), "{hash}") {
             Ok(()) => ExitCode::SUCCESS,

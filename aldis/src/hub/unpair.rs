@@ -49,7 +49,12 @@ pub fn run(args: &Args, common: &Common) -> Result<(), String> {
         return say(json!({"event": "unpaired", "id": id, "peers": args.peer}));
     }
     match args.peer.is_empty() {
-        true => say(format_args!("{id} is not paired any more, and may not come in.")),
-        false => say(format_args!("{id} may not send to {} any more.", args.peer.join(", "))),
+        true => say(format_args!(
+            "{id} is not paired any more, and may not come in."
+        )),
+        false => say(format_args!(
+            "{id} may not send to {} any more.",
+            args.peer.join(", ")
+        )),
     }
 }

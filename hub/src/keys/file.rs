@@ -71,7 +71,9 @@ impl KeysFile {
         let path = self.path();
         match fs::read(&path) {
             Ok(bytes) => match String::from_utf8(bytes) {
-                Ok(text) => Keys::parse(&text).map_err(|reason| KeysError::Mistake { path, reason }),
+                Ok(text) => {
+                    Keys::parse(&text).map_err(|reason| KeysError::Mistake { path, reason })
+                }
                 Err(_) => Err(KeysError::Mistake {
                     path,
                     reason: "it is not text in UTF-8".to_owned(),

@@ -128,11 +128,9 @@ const fn says(topic: Topic) -> Option<bool> {
 /// Whether a device subscribes to its own topic.
 const fn hears(topic: Topic) -> bool {
     match topic {
-        Topic::ClimateAck
-        | Topic::LedSet
-        | Topic::MessageSet
-        | Topic::MorseSet
-        | Topic::Start => true,
+        Topic::ClimateAck | Topic::LedSet | Topic::MessageSet | Topic::MorseSet | Topic::Start => {
+            true
+        }
         Topic::Climate
         | Topic::Sensor
         | Topic::Led
@@ -255,7 +253,10 @@ impl Keys {
                 .into_device()
                 .map_err(|(value, what)| fault(&value, format!("the device `{id}`: {what}")))?;
             if keys.devices.contains_key(&id) {
-                return Err(fault(&id, format!("the device `{id}` is there twice; keep one")));
+                return Err(fault(
+                    &id,
+                    format!("the device `{id}` is there twice; keep one"),
+                ));
             }
             keys.devices.insert(id, device);
         }
@@ -308,8 +309,14 @@ impl DeviceSection {
                 let wrong = |what: String| (topic.clone(), format!("`{of} = \"{topic}\"`: {what}"));
                 check_topic(&topic).map_err(|error| wrong(error.to_string()))?;
                 // It would open what belongs to this or another device.
-                if topic.strip_prefix(&self.prefix).is_some_and(|rest| rest.starts_with('/')) {
-                    return Err(wrong(format!("is among the devices' own topics, `{}/...`", self.prefix)));
+                if topic
+                    .strip_prefix(&self.prefix)
+                    .is_some_and(|rest| rest.starts_with('/'))
+                {
+                    return Err(wrong(format!(
+                        "is among the devices' own topics, `{}/...`",
+                        self.prefix
+                    )));
                 }
                 Ok(Some(topic))
             }
@@ -409,8 +416,15 @@ mod tests {
         ] {
             assert!(!device.may_publish("kitchen", topic, false), "{topic}");
         }
-        for topic in ["aldis/attic/message/set", "testincr", "aldis/kitchen/answer/x"] {
-            assert!(!device.may_publish("kitchen", topic, true), "retained {topic}");
+        for topic in [
+            "aldis/attic/message/set",
+            "testincr",
+            "aldis/kitchen/answer/x",
+        ] {
+            assert!(
+                !device.may_publish("kitchen", topic, true),
+                "retained {topic}"
+            );
         }
         for filter in [
             "#",
@@ -470,12 +484,32 @@ mod tests {
         assert!(Keys::parse("").unwrap_err().contains("anonymous"));
         for (text, line, words) in [
             ("anonymus = false".to_owned(), 1, "anonymous"),
-            ("\n[owner]\npassword = \"plain\"".to_owned(), 3, "not a hash"),
-            ("[[device]]\nid = \"a/b\"\npassword = \"x\"".to_owned(), 2, "a device id"),
-            ("[[device]]\nid = \"owner\"\npassword = \"x\"".to_owned(), 2, "choose another"),
-            ("[[device]]\nid = \"$hub\"\npassword = \"x\"".to_owned(), 2, "choose another"),
+            (
+                "\n[owner]\npassword = \"plain\"".to_owned(),
+                3,
+                "not a hash",
+            ),
+            (
+                "[[device]]\nid = \"a/b\"\npassword = \"x\"".to_owned(),
+                2,
+                "a device id",
+            ),
+            (
+                "[[device]]\nid = \"owner\"\npassword = \"x\"".to_owned(),
+                2,
+                "choose another",
+            ),
+            (
+                "[[device]]\nid = \"$hub\"\npassword = \"x\"".to_owned(),
+                2,
+                "choose another",
+            ),
             ("[[device]]\nid = \"a\"".to_owned(), 1, "password"),
-            ("[[device]]\nid = \"a\"\npassword = \"\"".to_owned(), 3, "not a hash"),
+            (
+                "[[device]]\nid = \"a\"\npassword = \"\"".to_owned(),
+                3,
+                "not a hash",
+            ),
             (device("peer = [\"b\"]"), 4, "peer"),
             (device("peers = [\"b\", \"+\"]"), 4, "peer `+`"),
             (device("peers = [\"a\"]"), 2, "the device itself"),
@@ -489,7 +523,11 @@ mod tests {
                 1 if text.starts_with("anonymus") => text,
                 _ => format!("anonymous = true\n{text}"),
             };
-            let line = if text.starts_with("anonymus") { 1 } else { line + 1 };
+            let line = if text.starts_with("anonymus") {
+                1
+            } else {
+                line + 1
+            };
             let error = Keys::parse(&text).unwrap_err();
             assert!(
                 error.starts_with(&format!("line {line}: ")) && error.contains(words),

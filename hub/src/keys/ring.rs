@@ -87,12 +87,19 @@ impl Keyring {
         watched.seen = now;
         let path = watched.file.path();
         if now.is_none() {
-            tracing::error!("{} is gone; the keys that it had stay in force", path.display());
+            tracing::error!(
+                "{} is gone; the keys that it had stay in force",
+                path.display()
+            );
             return false;
         }
         match watched.file.read() {
             Ok(keys) => {
-                let mut current = self.inner.keys.write().unwrap_or_else(PoisonError::into_inner);
+                let mut current = self
+                    .inner
+                    .keys
+                    .write()
+                    .unwrap_or_else(PoisonError::into_inner);
                 if **current == keys {
                     return false;
                 }
@@ -157,7 +164,10 @@ mod tests {
         for broken in ["anonymous = 1", "", "[owner]\npassword = ''", "\0"] {
             fs::write(file.path(), broken).unwrap();
             assert!(!ring.refresh(), "{broken}");
-            assert!(!ring.current().anonymous && ring.is_owner(b"right"), "{broken}");
+            assert!(
+                !ring.current().anonymous && ring.is_owner(b"right"),
+                "{broken}"
+            );
             assert!(Keyring::open(dir.path()).is_err(), "{broken}");
             fs::write(file.path(), &good).unwrap();
             ring.refresh();
