@@ -72,7 +72,7 @@ pub struct Args {
     #[arg(
         long,
         value_name = "ADDRESS",
-        env = "ALDIS_STORE",
+        env = "ALDIS_HUB_STORE",
         hide_env_values = true
     )]
     store: Option<String>,
