@@ -97,6 +97,10 @@ impl Gate {
 
     async fn authenticate(&self, connect: &ConnectInfo) -> AuthResult {
         let id = connect.id();
+        // A device that was just paired does not wait until the file is looked at.
+        if let (Some(_), Some(keys)) = (&id.username, &self.inner.keys) {
+            keys.refresh();
+        }
         let keys = self.keys();
         let entered = match self.enter(connect, &keys).await {
             Ok(entered) => entered,

@@ -201,3 +201,78 @@ fn is_light(hash: &str) -> bool {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use super::{Passwords, Verdict, is_light, same};
+    use crate::access::hash_password;
+    use crate::keys::DevicePassword;
+    use crate::limiter::BURST;
+
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    /// Whoever knew the old password, or another's, is let in by memory.
+    #[tokio::test]
+    async fn what_is_remembered_is_one_password_of_one_user_and_hash() {
+        let passwords = Passwords::default();
+        let check = async |user: &str, hash: &str, password: &str| {
+            let verdict = passwords.check(HERE, user, Some(hash), password.as_bytes());
+            verdict.await
+        };
+        let (old, new) = (hash_password("old").unwrap(), hash_password("new").unwrap());
+        for _ in 0..2 {
+            assert_eq!(check("ann", &old, "old").await, Verdict::Right);
+        }
+        assert_eq!(check("ann", &new, "old").await, Verdict::Wrong);
+        assert_eq!(check("ann", &old, "new").await, Verdict::Wrong);
+        assert_eq!(check("bob", &new, "old").await, Verdict::Wrong);
+        assert_eq!(check("ann", &new, "new").await, Verdict::Right);
+        // The same password under another salt.
+        let again = hash_password("new").unwrap();
+        assert_eq!(check("ann", &again, "new").await, Verdict::Right);
+        assert_eq!(check("ann", &again, "").await, Verdict::Wrong);
+    }
+
+    /// Somebody who does not exist comes in, or can be guessed at for ever.
+    #[tokio::test]
+    async fn unknown_users_are_wrong_and_count() {
+        let passwords = Passwords::default();
+        for _ in 0..BURST {
+            let verdict = passwords.check(HERE, "ghost", None, b"x").await;
+            assert_eq!(verdict, Verdict::Wrong);
+        }
+        let verdict = passwords.check(HERE, "ghost", None, b"x").await;
+        assert_eq!(verdict, Verdict::TooMany);
+    }
+
+    /// Devices are locked out by somebody at their address who guesses, or a guess is right.
+    #[tokio::test]
+    async fn what_cannot_be_guessed_is_always_looked_at() {
+        let passwords = Passwords::default();
+        let password = DevicePassword::generate();
+        let hash = password.hash().unwrap();
+        assert!(is_light(&hash) && !is_light(&hash_password("x").unwrap()) && !is_light(""));
+        let check = async |password: &[u8]| {
+            passwords
+                .check(HERE, "kitchen", Some(&hash), password)
+                .await
+        };
+        for _ in 0..2 * BURST {
+            assert_eq!(check(b"a guess").await, Verdict::Wrong);
+        }
+        for _ in 0..2 {
+            assert_eq!(check(password.expose().as_bytes()).await, Verdict::Right);
+        }
+    }
+
+    /// A part of the secret, or none, is as good as the whole.
+    #[test]
+    fn only_the_whole_secret_is_the_secret() {
+        assert!(same(b"secret", b"secret"));
+        for wrong in [b"".as_slice(), b"secre", b"secrets", b"Secret"] {
+            assert!(!same(wrong, b"secret"));
+        }
+    }
+}

@@ -88,7 +88,13 @@ fn set(table: &mut dyn toml_edit::TableLike, key: &str, text: &str) {
     if let (Some(new), Some(old)) = (new.as_value_mut(), table.get(key).and_then(Item::as_value)) {
         *new.decor_mut() = old.decor().clone();
     }
-    table.insert(key, new);
+    match table.get_mut(key) {
+        // The comments above it are the key's.
+        Some(item) => *item = new,
+        None => {
+            table.insert(key, new);
+        }
+    }
 }
 
 /// What the QR code says: what a device needs to come in.
