@@ -4,6 +4,7 @@ mod common;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use aldis_hub::{
     Access, Action, Device, DevicePassword, Effect, Hub, HubConfig, Keyring, Keys, KeysFile, OWNER,
@@ -104,6 +105,15 @@ fn v5<'a>(id: &'a str, user: Option<(&'a str, &'a str)>) -> Connect<'a> {
 
 fn owner(id: &str) -> Connect<'_> {
     v5(id, Some((OWNER, OWNERS)))
+}
+
+/// Tries until it is so.
+fn until(mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + common::PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it never comes to that");
+        std::thread::yield_now();
+    }
 }
 
 /// The owner is locked out of something, or of everything.
@@ -516,12 +526,93 @@ async fn changed_keys_count_while_the_hub_runs() {
     // Its session ended: whoever gets this id does not get what was meant for it.
     assert!(!house.attempt(v5("attic", None)).ok().unwrap().1);
 
+    // One that was paired, came in and is changed before the hub looks at its file by itself.
+    let hall = DevicePassword::generate();
+    let hash = || DevicePassword::generate().hash().expect("a hash");
+    house.change(|keys| {
+        let device = Device::new(hall.hash().expect("a hash"));
+        keys.devices.insert("hall".to_owned(), device);
+    });
+    let came_in = v5("hall", Some(("hall", hall.expose())));
+    let (mut newcomer, _) = house.attempt(came_in).ok().unwrap();
+    house.change(|keys| {
+        keys.devices.insert("hall".to_owned(), Device::new(hash()));
+    });
+    newcomer.ping_until_closed();
+
     house.change(|keys| keys.anonymous = false);
     guest.ping_until_closed();
     assert_eq!(house.attempt(v5("guest", None)).err(), Some(NOT_AUTHORIZED));
     house.change(|keys| keys.anonymous = true);
-    while house.attempt(v5("guest", None)).is_err() {}
+    until(|| house.attempt(v5("guest", None)).is_ok());
     house.hub.shutdown().await;
+}
+
+/// A device that was put out finds its session, and what was meant for it, when the hub was
+/// restarted and it is paired again; or one that stays loses it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_ends_with_its_device_over_a_restart() {
+    let data = tempfile::tempdir().expect("a directory");
+    let file = KeysFile::of(data.path());
+    let password = DevicePassword::generate();
+    let change = |id: &'static str, paired: bool| {
+        file.update(|keys| {
+            if paired {
+                let device = Device::new(password.hash().expect("a hash"));
+                keys.devices.insert(id.to_owned(), device);
+            } else {
+                keys.devices.remove(id);
+            }
+            Ok(())
+        })
+        .expect("the keys are written");
+    };
+    let start = async || {
+        let config = HubConfig {
+            data: Some(data.path().to_owned()),
+            keys: Some(Keyring::open(data.path()).expect("the keys are read")),
+            ..HubConfig::ephemeral()
+        };
+        Hub::start(config).await.expect("the hub starts")
+    };
+    let attempt = |hub: &RunningHub, id| {
+        let stream = TcpStream::connect(hub.mqtt_addr()).expect("the hub accepts connections");
+        Raw::attempt(stream, v5(id, Some((id, password.expose()))))
+    };
+    let ids = ["kitchen", "attic", "hall"];
+    ids.map(|id| change(id, true));
+    let hub = start().await;
+    for id in ids {
+        let (mut device, present) = attempt(&hub, id).ok().unwrap();
+        assert!(!present);
+        assert_eq!(device.try_subscribe("output"), 1);
+        device.disconnect();
+    }
+    // One while the hub runs, one while it does not.
+    change("attic", false);
+    until(|| {
+        let store = rusqlite::Connection::open(data.path().join("hub.db")).expect("the store");
+        let sql = "SELECT count(*) FROM session WHERE client = 'attic'";
+        store
+            .query_row(sql, [], |row| row.get::<_, u32>(0))
+            .expect("a count")
+            == 0
+    });
+    let (mut speaker, _) = Raw::connect(hub.mqtt_addr(), v5("speaker", None));
+    speaker.try_publish("output", "on", false);
+    hub.shutdown().await;
+    change("hall", false);
+    let hub = start().await;
+    change("attic", true);
+    let (guest, present) = Raw::connect(hub.mqtt_addr(), v5("hall", None));
+    assert!(!present);
+    drop(guest);
+    assert!(!attempt(&hub, "attic").ok().unwrap().1);
+    let (mut kitchen, present) = attempt(&hub, "kitchen").ok().unwrap();
+    assert!(present);
+    let waited = kitchen.read();
+    assert_eq!(&waited.body[2..8], b"output");
+    hub.shutdown().await;
 }
 
 /// What may no longer be heard still comes, because it was subscribed to before.
@@ -542,7 +633,7 @@ async fn rights_that_were_taken_away_end_at_once() {
         kitchen.peers.clear();
     });
     // Until the hub has seen it.
-    while kitchen.try_publish("aldis/attic/message/set", "x", false) != NOT_AUTHORIZED {}
+    until(|| kitchen.try_publish("aldis/attic/message/set", "x", false) == NOT_AUTHORIZED);
     assert_eq!(mistress.try_publish("output", "on", false), 0);
     assert_eq!(
         mistress.try_publish("aldis/kitchen/led/set", "off", false),
@@ -559,7 +650,7 @@ async fn rights_that_were_taken_away_end_at_once() {
         let kitchen = keys.devices.get_mut("kitchen").expect("it is there");
         kitchen.peers.push("hall".to_owned());
     });
-    while kitchen.try_publish("aldis/hall/message/set", "x", false) != 0 {}
+    until(|| kitchen.try_publish("aldis/hall/message/set", "x", false) == 0);
     house.hub.shutdown().await;
 }
 
