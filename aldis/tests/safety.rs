@@ -301,8 +301,8 @@ fn a_device_works_with_its_file_alone() {
     running = Hub::start_on(&data, &format!(":{port}"), &["--no-anonymous"]);
     command(&running, "aldis/kitchen/led/set", "on");
     dev.signal("-CONT");
-    dev.wait_for_line("lamp: on");
     dev.wait_for_text("mqtt: connected");
+    dev.wait_for_line("lamp: on");
 
     // Put out at once, and in again with another password.
     let old = password_in(&file);
