@@ -101,12 +101,37 @@ pub struct HubFile {
     pub packet: Option<u32>,
     /// How many days a session without a connection is kept.
     pub session_days: Option<u32>,
+    /// What is recorded, and where.
+    pub recorder: Option<RecorderSection>,
     /// The users that may connect.
     #[serde(default)]
     pub user: Vec<User>,
     /// The access rules, in order.
     #[serde(default)]
     pub rule: Vec<Rule>,
+}
+
+/// The section `[recorder]` of `hub.toml`. Of days, 0 is for ever.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecorderSection {
+    /// Record nothing.
+    #[serde(default)]
+    pub off: bool,
+    /// Where to record, as for the flag `--store`.
+    pub store: Option<String>,
+    /// With whom to share the recording, as for the flag `--share`.
+    pub share: Option<String>,
+    /// How long readings are kept.
+    pub readings_days: Option<u32>,
+    /// How long what they were in five minutes is kept.
+    pub five_minutes_days: Option<u32>,
+    /// How long what they were in an hour is kept.
+    pub hours_days: Option<u32>,
+    /// How long states, messages and answers are kept.
+    pub events_days: Option<u32>,
+    /// How long health reports are kept.
+    pub health_days: Option<u32>,
 }
 
 /// The section `[tls]` of `hub.toml`.

@@ -5,6 +5,7 @@ mod anonymous;
 mod device_file;
 mod devices;
 mod pair;
+mod parts;
 mod password;
 mod qr;
 mod serve;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use aldis_client::Broker;
 use aldis_hub::{
     Hub, HubConfig, Keyring, Keys, KeysFile, OWNER, OwnerPassword, RunningHub, TlsConfig,
     hash_password,
@@ -15,6 +16,7 @@ use aldis_hub::{
 use serde_json::json;
 
 use super::address::{address, lone_port, own_address, usual_host};
+use super::parts::{self, Parts};
 use super::{Common, hub_file, password};
 use crate::signals::EndSignals;
 use crate::{duration, logging};
@@ -60,6 +62,8 @@ pub struct Args {
     /// Read a password, print its hash for hub.toml, and end
     #[arg(long, exclusive = true)]
     hash_password: bool,
+    #[command(flatten)]
+    parts: parts::Args,
 }
 
 impl Args {
@@ -80,7 +84,8 @@ pub fn run(args: Args, common: &Common) -> ExitCode {
         Ok(plan) => plan,
         Err(what) => return crate::fail(what),
     };
-    let runtime = match tokio::runtime::Builder::new_current_thread()
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
         .enable_all()
         .build()
     {
@@ -95,6 +100,7 @@ struct Plan {
     config: HubConfig,
     data: PathBuf,
     keys: Keyring,
+    parts: parts::Plan,
 }
 
 async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
@@ -103,7 +109,15 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
         Ok(end) => end,
         Err(error) => return crate::fail(format_args!("cannot listen to signals: {error}")),
     };
-    let Plan { config, data, keys } = plan;
+    let Plan {
+        config,
+        data,
+        keys,
+        parts: beside,
+    } = plan;
+    if let Some(broker) = beside.broker.clone() {
+        return serve_elsewhere(args, common, &data, &beside, broker, end).await;
+    }
     let anonymous = config.access.allows_anonymous();
     let hub = match Hub::start(config).await {
         Ok(hub) => hub,
@@ -118,9 +132,26 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
         }
     };
     keys.refresh();
+    let (username, password) = hub.inner();
+    let broker = Broker {
+        username: Some(username),
+        password: Some(password),
+        ..Broker::new(
+            reachable(hub.mqtt_addr()).to_string(),
+            hub.mqtt_addr().port(),
+        )
+    };
+    let running = match Parts::start(&beside, broker).await {
+        Ok(running) => running,
+        Err(what) => {
+            hub.shutdown().await;
+            return crate::fail(what);
+        }
+    };
     let scene = Announcement {
         hub: &hub,
         data: &data,
+        store: running.store.as_deref(),
         keys: &keys.current(),
         owner: owner.as_ref().map(OwnerPassword::expose),
         anonymous,
@@ -139,11 +170,64 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
         () = end.wait() => {}
         () = duration::over(args.lifetime) => {}
     }
+    running.shutdown().await;
     hub.shutdown().await;
+    stopped(common)
+}
+
+/// The parts beside a broker that is another program.
+async fn serve_elsewhere(
+    args: &Args,
+    common: &Common,
+    data: &Path,
+    plan: &parts::Plan,
+    broker: Broker,
+    end: EndSignals,
+) -> ExitCode {
+    let _reserved = match parts::reserve(data) {
+        Ok(reserved) => reserved,
+        Err(what) => return crate::fail(what),
+    };
+    let url = broker.url();
+    let running = match Parts::start(plan, broker).await {
+        Ok(running) => running,
+        Err(what) => return crate::fail(what),
+    };
+    let text = match (common.json, &running.store) {
+        (true, store) => {
+            let line = json!({"event": "working", "broker": url, "data": data, "store": store});
+            format!("{line}\n")
+        }
+        (false, Some(store)) => {
+            format!("At the broker {url}\nRecording in {store}\n\nCtrl-C ends the hub.\n")
+        }
+        (false, None) => format!("At the broker {url}\nNothing is recorded.\n"),
+    };
+    let _ = io::stdout()
+        .write_all(text.as_bytes())
+        .and_then(|()| io::stdout().flush());
+    tokio::select! {
+        () = end.wait() => {}
+        () = duration::over(args.lifetime) => {}
+    }
+    running.shutdown().await;
+    stopped(common)
+}
+
+fn stopped(common: &Common) -> ExitCode {
     if common.json {
         let _ = writeln!(io::stdout(), "{}", json!({"event": "stopped"}));
     }
     ExitCode::SUCCESS
+}
+
+/// Where the hub's own parts reach what listens there.
+fn reachable(addr: SocketAddr) -> IpAddr {
+    match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    }
 }
 
 /// Makes the owner's password at the first start, if there is somebody to see it.
@@ -235,13 +319,21 @@ fn plan(args: &Args, common: &Common) -> Result<Plan, String> {
         keys: Some(keys.clone()),
         limits: file.limits(),
     };
-    Ok(Plan { config, data, keys })
+    let parts = parts::Plan::new(&args.parts, &file, &data)?;
+    Ok(Plan {
+        config,
+        data,
+        keys,
+        parts,
+    })
 }
 
 /// What is said of a hub that runs.
 struct Announcement<'a> {
     hub: &'a RunningHub,
     data: &'a Path,
+    /// Where it is recorded.
+    store: Option<&'a str>,
     keys: &'a Keys,
     /// The owner's password, if it was just made.
     owner: Option<&'a str>,
@@ -276,6 +368,9 @@ impl Announcement<'_> {
             let _ = writeln!(text, "TLS on {addr}");
         }
         let _ = writeln!(text, "Data in {}", self.data.display());
+        if let Some(store) = self.store {
+            let _ = writeln!(text, "Recording in {store}");
+        }
         text.push_str(match self.is_open() {
             true => {
                 "Other machines come in by name and password: `aldis hub pair` adds a device.\n"
@@ -329,6 +424,7 @@ impl Announcement<'_> {
             "websocket": hub.websocket_addr().map(text),
             "tls": hub.tls_addr().map(text),
             "data": self.data,
+            "store": self.store,
             "anonymous": self.anonymous(),
         });
         let mut lines = format!("{line}\n");

@@ -212,7 +212,11 @@ impl Session<'_> {
     }
 
     fn receive_maximum(&self) -> u16 {
-        self.options.receive_maximum.clamp(1, Self::RECEIVE_MAXIMUM)
+        #[cfg(not(feature = "many-inbound"))]
+        let most = Self::RECEIVE_MAXIMUM;
+        #[cfg(feature = "many-inbound")]
+        let most = self.options.inbound.clamp(1, super::Inbound::SIZE as u16);
+        self.options.receive_maximum.clamp(1, most)
     }
 
     /// Writes CONNECT into the receive buffer, which is free until the broker

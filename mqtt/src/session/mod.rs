@@ -131,7 +131,8 @@ pub struct Session<'b> {
 }
 
 impl<'b> Session<'b> {
-    /// The most messages at QoS 1 and 2 that can be under way to us.
+    /// The most messages at QoS 1 and 2 that can be under way to us, unless the
+    /// feature `many-inbound` makes room for more.
     pub const RECEIVE_MAXIMUM: u16 = Inbound::USUAL as u16;
 
     /// The most publications that the outbox takes, however large it is: a

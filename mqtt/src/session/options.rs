@@ -120,8 +120,9 @@ pub struct Options<'a> {
     /// How many seconds the broker keeps the session of a lost connection.
     /// MQTT 3.1.1 knows no bound.
     pub session_expiry_s: u32,
-    /// How many messages at QoS 1 and 2 the broker may have under way to us:
-    /// at most [`Session::RECEIVE_MAXIMUM`](crate::Session::RECEIVE_MAXIMUM).
+    /// How many messages at QoS 1 and 2 the broker may have under way to us: at
+    /// most [`Session::RECEIVE_MAXIMUM`](crate::Session::RECEIVE_MAXIMUM), or, with
+    /// the feature `many-inbound`, as many as there is room for.
     pub receive_maximum: u16,
     /// How many messages there is room for that the application has not
     /// acknowledged or, at QoS 2, the broker not released: up to 4,096. Some
