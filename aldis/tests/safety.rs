@@ -448,6 +448,7 @@ fn pairing_does_what_was_asked_and_no_more() {
         (&["kitchen", "--peer", "kitchen"], "the device itself"),
         (&["kitchen", "--peer", "+"], "a device id"),
         (&["kitchen", "--peer", "x", "--lan"], "--renew"),
+        (&["kitchen", "--peer", "x", "--force"], "--renew"),
         (&["owner"], "choose another"),
         (&["$hub"], "choose another"),
         (&["a/b"], "a device id"),
@@ -475,6 +476,38 @@ fn pairing_does_what_was_asked_and_no_more() {
     );
     done(&mut hub(&data, &["unpair", "kitchen", "--peer", "attic"]));
     refused(&mut hub(&data, &["unpair", "kitchen", "--peer", "attic"]));
+
+    // Settings of the device are kept, and checked before anything is written.
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{text}\n[pins]\nled = 4\n")).unwrap();
+    done(&mut pair(&["kitchen", "--renew", "--force"]));
+    assert!(fs::read_to_string(&file).unwrap().contains("led = 4"));
+    assert_ne!(password_in(&file), password);
+    let greedy = "[readout]\ntopic = \"aldis/attic/led/set\"\n";
+    let greedy = folder.file("greedy.toml", greedy);
+    let said = refused(
+        hub(&data, &["pair", "cellar"])
+            .arg("--out")
+            .arg(folder.path().join("cellar.toml"))
+            .arg("--config")
+            .arg(greedy),
+    );
+    assert!(
+        said.contains("choose another") && !folder.path().join("cellar.toml").exists(),
+        "{said}"
+    );
+    let said = refused(&mut hub(&data, &["--no-anonymous", "pair", "cellar"]));
+    assert!(said.contains("do not go with a command"), "{said}");
+
+    // One without an id gets one.
+    let text = done(&mut hub(&data, &["pair", "--out", "-", "--json"]));
+    let paired: Value = serde_json::from_str(&text).unwrap();
+    let id = paired["id"].as_str().unwrap();
+    assert!(
+        id.starts_with("device-") && paired["device"].as_str().unwrap().contains(id),
+        "{text}"
+    );
+    done(&mut hub(&data, &["unpair", id]));
 
     // A QR code only when it is asked for, and the file on standard output.
     let said = done(&mut pair(&["kitchen", "--renew", "--force", "--qr"]));

@@ -249,6 +249,7 @@ mod tests {
         let file = HubFile::parse(
             r##"
             listen = "0.0.0.0:1883"
+            lan = true
             ws = ":8083"
             anonymous = true
             queue = 5
@@ -274,6 +275,7 @@ mod tests {
         )
         .unwrap();
         let access = file.access();
+        assert_eq!(file.lan, Some(true));
         assert_eq!(access.anonymous, Some(true));
         assert_eq!(access.users[0].name, "kitchen");
         assert_eq!(access.rules[0].action, Some(Action::Subscribe));

@@ -123,15 +123,6 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
         Ok(hub) => hub,
         Err(error) => return crate::fail(error),
     };
-    // Only a hub that runs is told a password: one that is lost with an error opens nothing.
-    let owner = match first_owner(&data) {
-        Ok(owner) => owner,
-        Err(what) => {
-            hub.shutdown().await;
-            return crate::fail(what);
-        }
-    };
-    keys.refresh();
     let (username, password) = hub.inner();
     let broker = Broker {
         username: Some(username),
@@ -148,6 +139,16 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
             return crate::fail(what);
         }
     };
+    // Last, as nothing may go wrong between its being kept and its being told.
+    let owner = match first_owner(&data) {
+        Ok(owner) => owner,
+        Err(what) => {
+            running.shutdown().await;
+            hub.shutdown().await;
+            return crate::fail(what);
+        }
+    };
+    keys.refresh();
     let scene = Announcement {
         hub: &hub,
         data: &data,

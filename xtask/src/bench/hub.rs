@@ -183,7 +183,11 @@ impl Tools {
             Ok(())
         };
         let target = target_dir();
-        build(&["--release", "-p", "aldis"], root().to_path_buf(), target.clone())?;
+        build(
+            &["--release", "-p", "aldis"],
+            root().to_path_buf(),
+            target.clone(),
+        )?;
         let bench = target.join("bench");
         build(
             &["--profile", "peers", "-p", "bench-hub"],
