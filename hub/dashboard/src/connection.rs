@@ -186,7 +186,7 @@ mod tests {
     /// A browser that sleeps holds its connection, and what waits for it, for ever.
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_takes_nothing_ends() {
-        let (near, mut far) = duplex(16);
+        let (near, _far) = duplex(16);
         let mut watched = Watched::new(near, None);
         let began = Instant::now();
         let error = watched.write_all(&[0; 64]).await.unwrap_err();
@@ -194,15 +194,22 @@ mod tests {
         assert_eq!(began.elapsed(), STALLED);
 
         // A slow one that takes something now and then stays.
-        let (near, reader) = (&mut watched, async {
-            for _ in 0..100 {
+        let (near, mut far) = duplex(16);
+        let mut watched = Watched::new(near, None);
+        let reader = async {
+            for _ in 0..90 {
                 tokio::time::sleep(STALLED / 2).await;
-                let mut some = [0; 1];
-                far.read_exact(&mut some).await.unwrap();
+                far.read_u8().await.unwrap();
             }
-        });
-        let writer = near.write_all(&[0; 90]);
-        let (written, ()) = tokio::join!(writer, reader);
+        };
+        let (written, ()) = tokio::join!(
+            async {
+                let written = watched.write_all(&[0; 90]).await;
+                drop(watched);
+                written
+            },
+            reader
+        );
         written.unwrap();
     }
 

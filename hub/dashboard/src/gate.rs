@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 
@@ -119,22 +119,22 @@ pub(crate) async fn door(
     if let Err(error) = same_site(&request, &host) {
         return error.into_response();
     }
-    if let Some(moved) = over_https(&shared, peer, way, &host, &request) {
+    if let Some(moved) = over_https(
+        shared.https_port.filter(|_| !way.https),
+        peer,
+        &host,
+        request.uri(),
+    ) {
         return moved;
     }
     next.run(request).await
 }
 
-/// A password does not cross the network in the clear where it need not.
-fn over_https(
-    shared: &Shared,
-    peer: SocketAddr,
-    way: Way,
-    host: &str,
-    request: &Request,
-) -> Option<Response> {
-    let port = shared.https_port.filter(|_| !way.https)?;
-    let path = request.uri().path();
+/// A password does not cross the network in the clear where it need not: who comes from another
+/// machine is sent to this port, if there is one.
+fn over_https(port: Option<u16>, peer: SocketAddr, host: &str, uri: &Uri) -> Option<Response> {
+    let port = port?;
+    let path = uri.path();
     // What makes HTTPS possible has to be had without it.
     if peer.ip().to_canonical().is_loopback() || matches!(path, "/trust" | "/trust.css" | "/ca.pem")
     {
@@ -151,6 +151,7 @@ fn over_https(
         );
     }
     let name = without_port(host);
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
     Some(Redirect::temporary(&format!("https://{name}:{port}{path}")).into_response())
 }
 
@@ -256,4 +257,46 @@ pub(crate) async fn headers(request: Request, next: Next) -> Response {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moved(port: Option<u16>, peer: &str, host: &str, path: &str) -> (u16, String) {
+        let response = over_https(port, peer.parse().unwrap(), host, &path.parse().unwrap());
+        let Some(response) = response else {
+            return (200, String::new());
+        };
+        let to = response.headers().get(header::LOCATION);
+        let to = to.map_or("", |to| to.to_str().unwrap());
+        (response.status().as_u16(), to.to_owned())
+    }
+
+    /// The owner's password goes over the network in the clear; or nobody at the hub's own machine
+    /// gets in, or no phone can fetch the certificate.
+    #[test]
+    fn other_machines_are_sent_to_https() {
+        let other = "192.168.1.9:5000";
+        let page = moved(Some(8443), other, "192.168.1.5:8080", "/device?x=1");
+        assert_eq!(
+            page,
+            (307, "https://192.168.1.5:8443/device?x=1".to_owned())
+        );
+        let page = moved(Some(8443), other, "[fe80::1]", "/");
+        assert_eq!(page, (307, "https://[fe80::1]:8443/".to_owned()));
+        assert_eq!(moved(Some(8443), other, "hub.local", "/api/session").0, 403);
+        for path in ["/trust", "/ca.pem", "/trust.css"] {
+            assert_eq!(moved(Some(8443), other, "hub.local", path).0, 200, "{path}");
+        }
+        for own in ["127.0.0.1:5000", "[::1]:5000", "[::ffff:127.0.0.1]:5000"] {
+            assert_eq!(
+                moved(Some(8443), own, "localhost", "/api/session").0,
+                200,
+                "{own}"
+            );
+        }
+        // Without HTTPS, or over it already, there is nowhere to send anybody.
+        assert_eq!(moved(None, other, "hub.local", "/").0, 200);
+    }
 }

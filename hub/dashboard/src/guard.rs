@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 /// Tries in a row from one address.
-const BURST: f64 = 5.0;
+const BURST: i64 = 5;
 /// After that, one more each so many milliseconds.
-const REFILL_MS: f64 = 12_000.0;
+const REFILL_MS: i64 = 12_000;
 /// Tries in a row from all other machines together.
-const BURST_OF_ALL: f64 = 60.0;
+const BURST_OF_ALL: i64 = 60;
 /// After that, one more each so many milliseconds.
-const REFILL_OF_ALL_MS: f64 = 1_000.0;
+const REFILL_OF_ALL_MS: i64 = 1_000;
 /// Addresses that are remembered.
 const ADDRESSES: usize = 4096;
 
@@ -22,32 +22,40 @@ pub struct Guard {
     all: Bucket,
 }
 
+/// Tries that are left, each worth the time in which it comes back.
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
-    left: f64,
+    left_ms: i64,
     at_ms: i64,
 }
 
 impl Bucket {
-    fn full(burst: f64, now: i64) -> Self {
+    fn full(burst: i64, refill_ms: i64, now: i64) -> Self {
         Self {
-            left: burst,
+            left_ms: burst.saturating_mul(refill_ms),
             at_ms: now,
         }
     }
 
     /// A clock that was set back gives nothing and takes nothing.
-    #[allow(clippy::cast_precision_loss)]
-    fn fill(&mut self, burst: f64, refill_ms: f64, now: i64) {
-        let elapsed = now.saturating_sub(self.at_ms).max(0) as f64;
-        self.left = (self.left + elapsed / refill_ms).min(burst);
+    fn fill(&mut self, burst: i64, refill_ms: i64, now: i64) {
+        let elapsed = now.saturating_sub(self.at_ms).max(0);
+        let most = burst.saturating_mul(refill_ms);
+        self.left_ms = self.left_ms.saturating_add(elapsed).min(most);
         self.at_ms = now;
     }
 
-    /// Seconds until there is one.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    fn wait_s(&self, refill_ms: f64) -> Option<u64> {
-        (self.left < 1.0).then(|| ((1.0 - self.left) * refill_ms / 1000.0).ceil().max(1.0) as u64)
+    /// Seconds until there is one, if there is none.
+    fn wait_s(&self, refill_ms: i64) -> Option<u64> {
+        let missing = refill_ms.saturating_sub(self.left_ms);
+        u64::try_from(missing)
+            .ok()
+            .filter(|ms| *ms > 0)
+            .map(|ms| ms.div_ceil(1000))
+    }
+
+    fn take(&mut self, refill_ms: i64) {
+        self.left_ms = self.left_ms.saturating_sub(refill_ms);
     }
 }
 
@@ -56,7 +64,7 @@ impl Guard {
     pub fn new(now: i64) -> Self {
         Self {
             by_address: HashMap::new(),
-            all: Bucket::full(BURST_OF_ALL, now),
+            all: Bucket::full(BURST_OF_ALL, REFILL_OF_ALL_MS, now),
         }
     }
 
@@ -67,7 +75,7 @@ impl Guard {
         if self.by_address.len() >= ADDRESSES && !self.by_address.contains_key(&from) {
             self.by_address.retain(|_, bucket| {
                 bucket.fill(BURST, REFILL_MS, now);
-                bucket.left < BURST
+                bucket.left_ms < BURST * REFILL_MS
             });
             // As many attackers as that are held up by the count of all.
             if self.by_address.len() >= ADDRESSES {
@@ -77,7 +85,7 @@ impl Guard {
         let one = self
             .by_address
             .entry(from)
-            .or_insert_with(|| Bucket::full(BURST, now));
+            .or_insert_with(|| Bucket::full(BURST, REFILL_MS, now));
         one.fill(BURST, REFILL_MS, now);
         if let Some(seconds) = one.wait_s(REFILL_MS) {
             return Err(seconds);
@@ -86,9 +94,9 @@ impl Guard {
             if let Some(seconds) = self.all.wait_s(REFILL_OF_ALL_MS) {
                 return Err(seconds);
             }
-            self.all.left -= 1.0;
+            self.all.take(REFILL_OF_ALL_MS);
         }
-        one.left -= 1.0;
+        one.take(REFILL_MS);
         Ok(())
     }
 
@@ -97,7 +105,8 @@ impl Guard {
         let from = whose(from);
         self.by_address.remove(&from);
         if !from.is_loopback() {
-            self.all.left = (self.all.left + 1.0).min(BURST_OF_ALL);
+            let most = BURST_OF_ALL.saturating_mul(REFILL_OF_ALL_MS);
+            self.all.left_ms = self.all.left_ms.saturating_add(REFILL_OF_ALL_MS).min(most);
         }
     }
 }

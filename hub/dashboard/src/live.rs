@@ -79,6 +79,8 @@ impl Stage {
 pub(crate) struct Streams {
     room: Arc<Semaphore>,
     ending: watch::Receiver<bool>,
+    /// Counts sessions that were ended: each stream looks then whether it was its own.
+    ended: watch::Sender<u64>,
 }
 
 impl Streams {
@@ -86,7 +88,14 @@ impl Streams {
         Self {
             room: Arc::new(Semaphore::new(STREAMS)),
             ending,
+            ended: watch::Sender::new(0),
         }
+    }
+
+    /// A session was ended.
+    pub fn session_ended(&self) {
+        self.ended
+            .send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// Room for one more.
@@ -134,6 +143,7 @@ where
         signed_in,
         heartbeat,
         ending: streams.ending.clone(),
+        ended: streams.ended.subscribe(),
         _room: room,
     };
     let stream = stream::unfold(begun, |mut begun| async {
@@ -162,6 +172,7 @@ struct Begun<T, R, S> {
     signed_in: S,
     heartbeat: Interval,
     ending: watch::Receiver<bool>,
+    ended: watch::Receiver<u64>,
     _room: OwnedSemaphorePermit,
 }
 
@@ -182,6 +193,12 @@ where
             let part = tokio::select! {
                 biased;
                 _ = self.ending.wait_for(|ending| *ending) => return None,
+                Ok(()) = self.ended.changed() => {
+                    if (self.signed_in)() {
+                        continue;
+                    }
+                    return None;
+                }
                 part = self.receiver.recv() => part,
                 _ = self.heartbeat.tick() => {
                     return (self.signed_in)().then(|| Bytes::from_static(b":\n\n"));

@@ -262,28 +262,36 @@ async fn certificate(files: &TlsFiles) -> Result<RustlsConfig, DashboardError> {
         })
 }
 
-/// Takes a new certificate when there is one; one that cannot be used changes nothing.
+/// Takes a new certificate when there is one.
 async fn renew(files: TlsFiles, config: RustlsConfig) {
     let mut known = when(&files);
     loop {
         sleep(LOOK).await;
-        let now = when(&files);
-        if now == known {
-            continue;
-        }
-        known = now;
-        match config.reload_from_pem_file(&files.cert, &files.key).await {
-            Ok(()) => tracing::info!("the dashboard has a new certificate"),
-            // Both are written one after the other: the second look mends it.
-            Err(error) => tracing::warn!(
-                "the new certificate {} cannot be used ({error}); the one before it stays",
-                files.cert.display()
-            ),
-        }
+        look(&files, &config, &mut known).await;
     }
 }
 
-fn when(files: &TlsFiles) -> [Option<(SystemTime, u64)>; 2] {
+/// A certificate that cannot be used changes nothing.
+async fn look(files: &TlsFiles, config: &RustlsConfig, known: &mut Times) {
+    let now = when(files);
+    if now == *known {
+        return;
+    }
+    *known = now;
+    match config.reload_from_pem_file(&files.cert, &files.key).await {
+        Ok(()) => tracing::info!("the dashboard has a new certificate"),
+        // Both are written one after the other: the next look mends it.
+        Err(error) => tracing::warn!(
+            "the new certificate {} cannot be used ({error}); the one before it stays",
+            files.cert.display()
+        ),
+    }
+}
+
+/// When certificate and key were written, and how long they are.
+type Times = [Option<(SystemTime, u64)>; 2];
+
+fn when(files: &TlsFiles) -> Times {
     let of = |path| -> io::Result<(SystemTime, u64)> {
         let metadata = fs::metadata(path)?;
         Ok((metadata.modified()?, metadata.len()))
@@ -306,5 +314,36 @@ mod tests {
         ] {
             assert_eq!(host_of(url).as_deref(), host, "{url}");
         }
+    }
+
+    /// A certificate that was written badly ends the dashboard, or all that comes after it.
+    #[tokio::test]
+    async fn a_certificate_that_is_none_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = TlsFiles {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            cert: dir.path().join("cert.pem"),
+            key: dir.path().join("key.pem"),
+        };
+        let write = || {
+            let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+            fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+            fs::write(&files.cert, made.cert.pem()).unwrap();
+        };
+        write();
+        let config = certificate(&files).await.unwrap();
+        let mut known = when(&files);
+        let first = config.get_inner();
+        look(&files, &config, &mut known).await;
+        assert!(Arc::ptr_eq(&first, &config.get_inner()));
+        fs::write(&files.cert, "none").unwrap();
+        look(&files, &config, &mut known).await;
+        assert!(Arc::ptr_eq(&first, &config.get_inner()));
+        fs::remove_file(&files.cert).unwrap();
+        look(&files, &config, &mut known).await;
+        assert!(Arc::ptr_eq(&first, &config.get_inner()));
+        write();
+        look(&files, &config, &mut known).await;
+        assert!(!Arc::ptr_eq(&first, &config.get_inner()));
     }
 }

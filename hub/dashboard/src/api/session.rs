@@ -165,6 +165,7 @@ pub(crate) async fn end(
     Extension(Signed(token)): Extension<Signed>,
 ) -> Result<Response, ApiError> {
     shared.sessions().end(&token);
+    shared.stage.streams.session_ended();
     let cookie = cookie(&shared, way, "", 0)?;
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
 }

@@ -164,3 +164,106 @@ pub(crate) fn within(
         false => Err(ApiError::invalid(format!("`{name}` is from 1 to {most}."))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Number {
+        #[allow(dead_code)]
+        n: u8,
+    }
+
+    async fn taken(body: axum::body::Body, kind: &str) -> Result<Number, u16> {
+        let request = Request::post("/")
+            .header(header::CONTENT_TYPE, kind)
+            .body(body)
+            .unwrap();
+        let taken = Body::<Number>::from_request(request, &()).await;
+        taken.map(|Body(number)| number).map_err(|error| {
+            axum::response::IntoResponse::into_response(error)
+                .status()
+                .as_u16()
+        })
+    }
+
+    /// Who sends a byte a minute holds a connection and its memory for days.
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_given_up() {
+        let drops = futures::stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            Some((Ok::<_, Infallible>(Bytes::from_static(b" ")), ()))
+        });
+        let body = axum::body::Body::from_stream(drops);
+        let began = tokio::time::Instant::now();
+        assert_eq!(taken(body, "application/json").await.unwrap_err(), 408);
+        assert_eq!(began.elapsed(), PATIENCE);
+    }
+
+    /// A form of another site's page, or a body that broke off, is taken for a command.
+    #[tokio::test]
+    async fn bodies_are_json_and_whole() {
+        let body = |text: &'static str| axum::body::Body::from(text);
+        assert!(taken(body(r#"{"n":5}"#), "application/json").await.is_ok());
+        assert!(
+            taken(body(r#"{"n":5}"#), "Application/JSON; charset=utf-8")
+                .await
+                .is_ok()
+        );
+        for kind in [
+            "",
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "application/jsonx",
+        ] {
+            assert_eq!(
+                taken(body(r#"{"n":5}"#), kind).await.unwrap_err(),
+                415,
+                "{kind}"
+            );
+        }
+        for wrong in [
+            "",
+            "{",
+            "[]",
+            "null",
+            r#"{"n":256}"#,
+            r#"{"n":5,"m":1}"#,
+            "{\"n\":5}x",
+        ] {
+            assert_eq!(
+                taken(body(wrong), "application/json").await.unwrap_err(),
+                422,
+                "{wrong}"
+            );
+        }
+        let broken = futures::stream::iter([Err::<Bytes, _>(std::io::Error::other("gone"))]);
+        let broken = axum::body::Body::from_stream(broken);
+        assert_eq!(taken(broken, "application/json").await.unwrap_err(), 400);
+    }
+
+    /// A chart of all years, from before 1970 or to after 9999, stops the store.
+    #[test]
+    fn stretches_are_within_bounds() {
+        let at = |from, to| Stretch { from, to }.at(1_790_000_000_000).ok();
+        assert_eq!(at(None, None), Some((1_789_913_600_001, 1_790_000_000_001)));
+        assert_eq!(at(None, Some(5)), Some((0, 5)));
+        assert_eq!(at(Some(5), Some(5)), Some((5, 5)));
+        for (from, to) in [
+            (Some(6), Some(5)),
+            (Some(-1), Some(5)),
+            (Some(0), Some(MAX_MS + 1)),
+            (Some(i64::MAX), Some(i64::MAX)),
+            (Some(i64::MIN), None),
+        ] {
+            assert_eq!(at(from, to), None, "{from:?} {to:?}");
+        }
+        assert_eq!(within("limit", Some(0), 5, 9).ok(), None);
+        assert_eq!(within("limit", Some(10), 5, 9).ok(), None);
+        assert_eq!(within("limit", None, 5, 9).ok(), Some(5));
+    }
+}
