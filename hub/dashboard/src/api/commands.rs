@@ -49,6 +49,7 @@ pub(crate) enum Wish {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Text {
     /// 1 to 256 bytes of UTF-8 that are not all spaces.
+    #[schema(min_length = 1, max_length = 256, example = "Dinner is ready")]
     text: String,
     /// After how many seconds it is worthless.
     #[schema(minimum = 0)]

@@ -11,17 +11,16 @@ mod take;
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
-use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
+use axum::{Extension, Router};
+use utoipa::OpenApi;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
-use utoipa::{Modify, OpenApi};
 
 use crate::error::ApiError;
-use crate::gate;
+use crate::gate::{self, Way};
 use crate::shared::Shared;
 
 /// The longest body of a request.
@@ -80,38 +79,46 @@ async fn not_allowed() -> ApiError {
             what changes something also needs the session's `csrf` in the header `X-Aldis-CSRF`."
     ),
     paths(
-        session::look, session::begin, session::end,
-        devices::list, devices::one, devices::rename, devices::remove,
-        kept::chart, kept::readings, kept::events, kept::outages, kept::diags,
+        session::look,
+        session::begin,
+        session::end,
+        devices::list,
+        devices::one,
+        devices::rename,
+        devices::remove,
+        kept::chart,
+        kept::readings,
+        kept::events,
+        kept::outages,
+        kept::diags,
         messages::list,
-        commands::lamp, commands::message, commands::publish,
-        streams::live, streams::last, streams::topics,
-        hub::health, hub::address, hub::qr,
-    ),
-    modifiers(&Ways),
+        commands::lamp,
+        commands::message,
+        commands::publish,
+        streams::live,
+        streams::last,
+        streams::topics,
+        hub::health,
+        hub::address,
+        hub::qr,
+    )
 )]
 struct Description;
 
-struct Ways;
-
-impl Modify for Ways {
-    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
-        let components = openapi.components.get_or_insert_default();
-        components.add_security_scheme(
-            "session",
-            SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(
-                "aldis-8080",
-                "Made by signing in. Its name ends with the port, and begins with `__Host-` over \
-                 HTTPS.",
-            ))),
-        );
-        components.add_security_scheme(
-            "csrf",
-            SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-Aldis-CSRF"))),
-        );
-    }
-}
-
-async fn openapi() -> Response {
-    axum::Json(Description::openapi()).into_response()
+/// The description, with the names that are right on this way.
+async fn openapi(
+    State(shared): State<Arc<Shared>>,
+    Extension(way): Extension<Way>,
+) -> axum::Json<utoipa::openapi::OpenApi> {
+    let mut openapi = Description::openapi();
+    let components = openapi.components.get_or_insert_default();
+    let session = ApiKeyValue::with_description(
+        shared.cookie_name(way),
+        "Made by signing in. Its name ends with the port, and begins with `__Host-` over HTTPS."
+            .to_owned(),
+    );
+    let csrf = ApiKeyValue::new("X-Aldis-CSRF");
+    components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(session)));
+    components.add_security_scheme("csrf", SecurityScheme::ApiKey(ApiKey::Header(csrf)));
+    axum::Json(openapi)
 }

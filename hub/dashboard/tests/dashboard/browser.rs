@@ -155,7 +155,19 @@ impl Browser {
 
     /// Opens a stream of events.
     pub async fn events(&self, path: &str) -> Events {
-        let mut line = self.connect().await;
+        let line = self.connect().await;
+        self.events_on(line, path).await
+    }
+
+    /// Opens a stream of events on a connection that holds next to nothing of what is not read.
+    pub async fn sleepy_events(&self, path: &str) -> Events {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let line = socket.connect(self.addr).await.unwrap();
+        self.events_on(Box::new(line), path).await
+    }
+
+    async fn events_on(&self, mut line: Box<dyn Line>, path: &str) -> Events {
         let cookie = self.cookie.as_deref().unwrap_or("none");
         let head = format!(
             "GET {path} HTTP/1.1\r\nhost: {}\r\ncookie: {cookie}\r\n\r\n",
