@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready as wait_for};
 use std::time::Duration;
 
 use axum_server::accept::Accept;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -20,6 +21,10 @@ const MOST: usize = 2048;
 const MOST_OF_ONE: usize = 128;
 /// A browser that takes nothing for so long is asleep or gone; when it wakes it comes back.
 const STALLED: Duration = Duration::from_secs(60);
+
+/// What the system keeps for a browser that does not take it. Left to itself it grows to megabytes
+/// for each that sleeps.
+const BUFFER: usize = 256 << 10;
 
 /// Counts connections.
 #[derive(Clone, Debug)]
@@ -89,6 +94,7 @@ impl<S> Accept<TcpStream, S> for Hall {
             let place = self.enter(stream.peer_addr()?.ip())?;
             // An event is to be seen at once.
             stream.set_nodelay(true)?;
+            SockRef::from(&stream).set_send_buffer_size(BUFFER)?;
             Ok(Watched::new(stream, Some(place)))
         };
         ready(match accepted() {

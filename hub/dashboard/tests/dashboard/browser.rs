@@ -159,10 +159,10 @@ impl Browser {
         self.events_on(line, path).await
     }
 
-    /// Opens a stream of events on a connection that holds next to nothing of what is not read.
+    /// Opens a stream of events on a connection that holds little of what is not read.
     pub async fn sleepy_events(&self, path: &str) -> Events {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
-        socket.set_recv_buffer_size(4096).unwrap();
+        socket.set_recv_buffer_size(64 << 10).unwrap();
         let line = socket.connect(self.addr).await.unwrap();
         self.events_on(Box::new(line), path).await
     }

@@ -1,6 +1,10 @@
 //! Who gets in, and who does not.
 
+use std::io;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::rig::{PASSWORD, Rig};
 
@@ -348,4 +352,62 @@ async fn answers_tell_browsers_what_they_may() {
             .header("content-security-policy")
             .is_some()
     );
+}
+
+/// Everything that this thread logs.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Whoever reads the log is signed in.
+#[tokio::test]
+async fn secrets_are_in_no_log() {
+    let log = Log::default();
+    let written = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::TRACE)
+        .with_writer(move || written.clone())
+        .finish();
+    let _logging = tracing::subscriber::set_default(subscriber);
+    let mut rig = Rig::prepare().await;
+    rig.broker.username = Some("dashboard".to_owned());
+    rig.broker.password = Some("hidden from all".to_owned());
+    rig.serve().await;
+    let mut browser = rig.browser();
+    browser.sign_in("mistyped secret").await;
+    assert_eq!(browser.sign_in(PASSWORD).await.status, 200);
+    let mut events = browser.events("/api/live").await;
+    events.wait("hello", |_| true).await;
+    let health = browser.get("/api/health").await;
+    assert!(
+        !health.text().contains("hidden from all"),
+        "{}",
+        health.text()
+    );
+    browser.send("PATCH", "/api/devices/aldis%2Fx", "{").await;
+    browser.send("DELETE", "/api/session", "").await;
+    events.end().await;
+    rig.dashboard.take().unwrap().shutdown().await;
+    let log = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    assert!(log.contains("with a wrong password"), "{log}");
+    let id = browser.cookie.as_ref().unwrap().split_once('=').unwrap().1;
+    for secret in [
+        PASSWORD,
+        "mistyped secret",
+        "hidden from all",
+        id,
+        browser.csrf.as_deref().unwrap(),
+    ] {
+        assert!(!log.contains(secret), "{secret}");
+    }
 }
