@@ -216,7 +216,12 @@ impl Announcer {
         };
         for id in ids {
             let due = now.saturating_add(self.chance.u64(0..=self.settings.birth_spread_ms));
-            if self.devices.get(&id).is_some_and(|device| device.heard) {
+            // One that is to be announced again keeps its moment: the earlier of two is not
+            // by the same chance.
+            let wanted = self.devices.get(&id).is_some_and(|device| {
+                device.heard && device.due.is_none_or(|(_, planned)| !planned.again)
+            });
+            if wanted {
                 self.plan(&id, due, cause);
             }
         }

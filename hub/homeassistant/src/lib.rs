@@ -25,6 +25,8 @@ mod object_id;
 mod options;
 mod payload;
 mod running;
+#[cfg(test)]
+mod schema;
 mod standing;
 
 pub use options::{HomeAssistantError, Options, Titles};

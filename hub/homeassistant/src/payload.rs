@@ -280,7 +280,7 @@ fn present(key: &str, part: Part) -> Value {
                 "diag",
                 "Reset reason",
                 reasons,
-                "(value_json | default({})).reset",
+                "(value_json | default({})).reset | default(none)",
             )
         }
         Part::Rssi => diag(
@@ -327,3 +327,7 @@ fn memory() -> Value {
         "state_class": "measurement", "suggested_display_precision": 0,
         "enabled_by_default": false })
 }
+
+#[cfg(test)]
+#[path = "payload/tests.rs"]
+mod tests;
