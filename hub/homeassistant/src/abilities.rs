@@ -151,6 +151,11 @@ impl Abilities {
         }
     }
 
+    /// Whether a `diag` says anything at all.
+    pub fn is_diag(diag: &Map<String, Value>) -> bool {
+        diag.contains_key("version") || Part::ALL.into_iter().any(|part| part.shown(diag))
+    }
+
     /// Takes over what is known from elsewhere, where nothing is known here.
     pub fn merge(&mut self, other: &Self) {
         if self.version.is_none() {

@@ -22,8 +22,9 @@ pub const MAX_DEVICES: usize = 20_000;
 const SETTLE_MS: u64 = 2_000;
 /// So much more after each thing that it keeps.
 const MORE_MS: u64 = 500;
-/// What a device says at first comes together: it is announced once for all of it.
-const FIRST_MS: std::ops::Range<u64> = 1_000..3_000;
+/// What a device says at first comes together: it is announced once for all of it, so long
+/// after it is heard and the broker has settled. By chance, so that of two hubs one is first.
+const FIRST_MS: std::ops::Range<u64> = 500..2_500;
 /// A change is announced so soon.
 const CHANGE_MS: u64 = 1_000;
 /// A device that changes all the time is announced so often at most.
@@ -109,6 +110,8 @@ pub struct Announcer {
     chance: fastrand::Rng,
     devices: HashMap<String, Device>,
     titles: HashMap<String, String>,
+    /// Devices that were named here before they were heard.
+    named: HashSet<String>,
     queue: BTreeSet<(u64, String)>,
     connected: bool,
     settled_at: u64,
@@ -127,6 +130,7 @@ impl Announcer {
             chance: fastrand::Rng::with_seed(seed),
             devices: HashMap::new(),
             titles: HashMap::new(),
+            named: HashSet::new(),
             queue: BTreeSet::new(),
             connected: false,
             settled_at: 0,
@@ -170,7 +174,7 @@ impl Announcer {
         self.leaving.clear();
         let ids: Vec<_> = self.devices.keys().cloned().collect();
         for id in ids {
-            let due = now.saturating_add(self.chance.u64(FIRST_MS));
+            let due = self.settled_at.saturating_add(self.chance.u64(FIRST_MS));
             if let Some(device) = self.devices.get_mut(&id) {
                 device.standing = Standing::Nothing;
                 device.last = None;
@@ -284,19 +288,22 @@ impl Announcer {
         if !self.devices.contains_key(id) && self.is_full() {
             return;
         }
-        let first = now.saturating_add(self.chance.u64(FIRST_MS));
+        let settled = now.max(self.settled_at);
+        let first = settled.saturating_add(self.chance.u64(FIRST_MS));
         let device = self.devices.entry(id.to_owned()).or_default();
         let new = !device.heard || device.forgotten;
         (device.heard, device.forgotten) = (true, false);
         let changed = device.says(now, said);
         let due = match (new, changed) {
-            (true, _) => Some(first),
-            (false, true) => Some(device.next_change(now)),
-            (false, false) => None,
+            (true, _) => first,
+            (false, true) => device.next_change(now),
+            (false, false) => return,
         };
-        if let Some(due) = due {
-            self.plan(id, due, Cause::default());
-        }
+        let cause = Cause {
+            named: self.named.remove(id),
+            ..Cause::default()
+        };
+        self.plan(id, due, cause);
     }
 
     fn is_full(&mut self) -> bool {
@@ -330,10 +337,19 @@ impl Announcer {
                 ..Cause::default()
             };
             self.plan(&id, now, cause);
+        } else if title.is_some() {
+            self.named.insert(id);
+        } else {
+            self.named.remove(&id);
         }
     }
 
-    /// All titles at once.
+    /// What devices are called from before.
+    pub fn begin_with(&mut self, titles: &HashMap<String, String>) {
+        self.titles.clone_from(titles);
+    }
+
+    /// What devices are called from now on, all of them.
     pub fn titles(&mut self, now: u64, titles: &HashMap<String, String>) {
         let gone = self.titles.keys().filter(|key| !titles.contains_key(*key));
         for key in gone.cloned().collect::<Vec<_>>() {
@@ -353,6 +369,7 @@ impl Announcer {
         if self.settings.withdraw || topic::check_id(&id).is_err() {
             return;
         }
+        self.named.remove(&id);
         let device = self.devices.entry(id.clone()).or_default();
         (device.forgotten, device.heard, device.told) = (true, false, false);
         (device.abilities, device.last) = (Abilities::default(), None);
@@ -584,7 +601,7 @@ impl Said {
             Topic::Led => Lamp::decode(payload).map(|_| Self::Alive),
             Topic::Climate => Climate::decode(payload).ok().map(Self::Climate),
             Topic::Diag => match serde_json::from_slice(payload).ok()? {
-                Value::Object(diag) => Some(Self::Diag(diag)),
+                Value::Object(diag) if Abilities::is_diag(&diag) => Some(Self::Diag(diag)),
                 _ => None,
             },
             _ => None,

@@ -132,7 +132,9 @@ struct Task {
 
 impl Task {
     async fn run(mut self) {
-        self.take_titles();
+        if let Some(titles) = &mut self.titles {
+            self.announcer.begin_with(&titles.borrow_and_update());
+        }
         loop {
             self.publish();
             match self.next().await {

@@ -156,6 +156,8 @@ fn garbage_is_no_device() {
         b"ONLINE",
         b"{",
         b"[]",
+        b"{}",
+        b"{\"x\":1}",
         b"null",
         b"7",
         b"\xff\xfe",
@@ -197,7 +199,7 @@ fn a_change_is_announced_and_a_flood_of_them_is_not() {
 fn a_title_is_announced_at_once() {
     let mut broker = Broker::new(&["Aldis hub"]);
     let titles = HashMap::from([("aldis/kitchen".to_owned(), "Kitchen".to_owned())]);
-    broker.hubs[0].titles(0, &titles);
+    broker.hubs[0].begin_with(&titles);
     broker.say(ONLINE.0, ONLINE.1, true);
     assert_eq!(broker.wait(10_000), [1]);
     assert_eq!(broker.name(), "Kitchen");
@@ -382,8 +384,9 @@ fn what_was_overwritten_is_mended() {
 #[test]
 fn two_hubs_do_not_fight() {
     let mut broker = Broker::new(&["Aldis hub a", "Aldis hub b"]);
-    broker.hubs[0].title(0, "aldis/kitchen", Some("A's"));
-    broker.hubs[1].title(0, "aldis/kitchen", Some("B's"));
+    let titles = |title: &str| HashMap::from([("aldis/kitchen".to_owned(), title.to_owned())]);
+    broker.hubs[0].begin_with(&titles("A's"));
+    broker.hubs[1].begin_with(&titles("B's"));
     broker.say(ONLINE.0, ONLINE.1, true);
     broker.say("aldis/kitchen/diag", &diag("0.1.0"), false);
     let first = broker.wait(100_000);
@@ -412,6 +415,24 @@ fn two_hubs_do_not_fight() {
     assert_eq!(broker.wait(100_000), [1, 1]);
     assert_eq!(broker.name(), "New");
     assert_eq!(broker.hubs[1].withdrawn(broker.now), Some(1));
+}
+
+/// A title that is given before the device is heard, as at the start, is lost to another
+/// hub's.
+#[test]
+fn who_names_a_device_before_it_is_heard_has_the_word_too() {
+    let mut broker = Broker::new(&["Aldis hub a"]);
+    broker.say(ONLINE.0, ONLINE.1, true);
+    broker.wait(100_000);
+    broker.kept.remove(ONLINE.0);
+    broker.start("Aldis hub b", false);
+    broker.kept.remove(CONFIG);
+    broker.hubs[1].title(broker.now, "aldis/kitchen", Some("B's"));
+    broker.say(ONLINE.0, ONLINE.1, true);
+    assert_eq!(broker.wait(100_000)[1], 1);
+    assert_eq!(broker.name(), "B's");
+    broker.connect(1);
+    assert_eq!(broker.wait(100_000), [0, 0]);
 }
 
 /// Two hubs of different programs, whose announcements differ, never come to rest.
