@@ -16,6 +16,7 @@ mod device;
 mod duration;
 mod fingers;
 mod flash;
+mod history;
 mod hub;
 mod image;
 mod lines;
@@ -56,6 +57,7 @@ enum Verb {
     Demo(demo::Args),
     Hub(hub::Args),
     Device(device::Args),
+    History(history::Args),
     Sub(sub::Args),
     Pub(publish::Args),
     Send(Box<send::Args>),
@@ -82,6 +84,7 @@ fn main() -> ExitCode {
         Verb::Demo(args) => demo::run(args),
         Verb::Hub(args) => hub::run(args),
         Verb::Device(args) => device::run(args),
+        Verb::History(args) => history::run(args),
         Verb::Sub(args) => sub::run(args),
         Verb::Pub(args) => publish::run(args),
         Verb::Send(args) => send::run(&args),

@@ -11,11 +11,12 @@ use crate::filter;
 
 /// Who may connect, and which topics they may use.
 ///
-/// Without users everybody may connect; without rules everybody may use every topic.
+/// Without users all clients of this machine may connect; without rules they may use every
+/// topic. From elsewhere nobody comes in without a name and its password.
 #[derive(Debug, Clone, Default)]
 pub struct Access {
-    /// Whether a client without a user name may connect; by default only while no
-    /// users are listed.
+    /// Whether a client of this machine without a user name may connect; by default only
+    /// while no users are listed.
     pub anonymous: Option<bool>,
     /// The users that may connect.
     pub users: Vec<User>,
@@ -74,7 +75,7 @@ pub struct Rule {
 }
 
 /// A hash that no password has, checked for unknown users so that they wait as long.
-const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$Zk9sS3pWc1hKd2ZRb1RyYg$\
+pub(crate) const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$Zk9sS3pWc1hKd2ZRb1RyYg$\
                       6m4sN1lq0tqVJ0m8nXk1V5m0oQ3bq3Yx2v8k9m1c0uE";
 
 /// A client as the rules see it.
@@ -89,13 +90,23 @@ pub(crate) struct Subject<'a> {
 #[error("cannot hash the password: {0}")]
 pub struct HashError(String);
 
+impl From<argon2::password_hash::Error> for HashError {
+    fn from(error: argon2::password_hash::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
 /// The hash of a password for [`User::password`], with a fresh salt.
 pub fn hash_password(password: &str) -> Result<String, HashError> {
     let salt = SaltString::generate(&mut rand_core::OsRng);
-    hasher()
-        .hash_password(password.as_bytes(), &salt)
-        .map(|hash| hash.to_string())
-        .map_err(|error| HashError(error.to_string()))
+    Ok(hasher()
+        .hash_password(password.as_bytes(), &salt)?
+        .to_string())
+}
+
+/// Whether a hash is of this password.
+pub(crate) fn fits(hash: &str, password: &[u8]) -> bool {
+    PasswordHash::new(hash).is_ok_and(|hash| hasher().verify_password(password, &hash).is_ok())
 }
 
 /// OWASP's least memory for Argon2id: a Raspberry Pi checks it in well under a second.
@@ -105,16 +116,30 @@ fn hasher() -> Argon2<'static> {
 }
 
 impl Access {
-    /// Whether a client without a user name may connect.
+    /// Whether a client of this machine without a user name may connect.
     pub fn allows_anonymous(&self) -> bool {
         self.anonymous.unwrap_or(self.users.is_empty())
     }
 
     /// Finds mistakes that would otherwise show only when somebody connects.
-    pub(crate) fn check(&self) -> Result<(), HubError> {
+    /// `others` are names that are no users of these and may have rules.
+    pub(crate) fn check(&self, others: &[&str]) -> Result<(), HubError> {
         for (index, user) in self.users.iter().enumerate() {
             if user.name.is_empty() {
                 return Err(HubError::Config("a user needs a name".to_owned()));
+            }
+            if user.name.starts_with('$') {
+                return Err(HubError::Config(format!(
+                    "the user `{}`: names that begin with `$` are the hub's own; choose another",
+                    user.name
+                )));
+            }
+            if others.contains(&user.name.as_str()) {
+                return Err(HubError::Config(format!(
+                    "the user `{}` is the owner or a paired device already, in keys.toml; choose \
+                     another name",
+                    user.name
+                )));
             }
             if self.users.iter().take(index).any(|u| u.name == user.name) {
                 return Err(HubError::Config(format!(
@@ -144,13 +169,15 @@ impl Access {
             }
             if let Some(user) = &rule.user
                 && !self.users.iter().any(|known| known.name == *user)
+                && !others.contains(&user.as_str())
             {
                 return Err(HubError::Config(format!(
-                    "a rule is about the user `{user}`, who is not listed under `[[user]]`"
+                    "a rule is about the user `{user}`, who is neither listed under `[[user]]` nor \
+                     paired (`aldis hub devices` lists those)"
                 )));
             }
         }
-        if !self.allows_anonymous() && self.users.is_empty() {
+        if !self.allows_anonymous() && self.users.is_empty() && others.is_empty() {
             return Err(HubError::Config(
                 "nobody could connect: `anonymous = false` needs at least one `[[user]]`"
                     .to_owned(),
@@ -159,17 +186,25 @@ impl Access {
         Ok(())
     }
 
-    /// Whether the password is the user's. Takes as long for an unknown user.
-    pub(crate) fn verify(&self, user: &str, password: &[u8]) -> bool {
+    /// The hash of this user's password, if the user is listed.
+    pub(crate) fn hash_of(&self, user: &str) -> Option<&str> {
         let known = self.users.iter().find(|known| known.name == user);
-        let hash = known.map_or(NOBODY, |known| known.password.as_str());
-        let fits = PasswordHash::new(hash)
-            .is_ok_and(|hash| hasher().verify_password(password, &hash).is_ok());
-        fits && known.is_some()
+        known.map(|known| known.password.as_str())
     }
 
     /// Whether the client may do this with the topic (or, to subscribe, with the filter).
     pub(crate) fn permits(&self, subject: Subject<'_>, action: Action, topic: &str) -> bool {
+        self.decides(subject, action, topic)
+            .unwrap_or(self.rules.is_empty())
+    }
+
+    /// What the first rule says that fits, if one does.
+    pub(crate) fn decides(
+        &self,
+        subject: Subject<'_>,
+        action: Action,
+        topic: &str,
+    ) -> Option<bool> {
         for rule in &self.rules {
             if rule.action.is_some_and(|only| only != action)
                 || rule
@@ -193,10 +228,10 @@ impl Access {
                 Effect::Deny => filters.any(|denied| filter::overlaps(&denied, topic)),
             };
             if fits {
-                return rule.effect == Effect::Allow;
+                return Some(rule.effect == Effect::Allow);
             }
         }
-        self.rules.is_empty()
+        None
     }
 }
 
@@ -222,7 +257,7 @@ fn fill_in(template: &str, subject: Subject<'_>) -> Option<String> {
 mod tests {
     use argon2::password_hash::PasswordHash;
 
-    use super::{Access, Action, Effect, NOBODY, Rule, Subject, User, hash_password};
+    use super::{Access, Action, Effect, NOBODY, Rule, Subject, User, fits, hash_password};
 
     fn rule(effect: Effect, action: Option<Action>, topic: &str) -> Rule {
         Rule {
@@ -257,11 +292,13 @@ mod tests {
             }],
             ..Access::default()
         };
-        access.check().unwrap();
-        assert!(access.verify("kitchen", b"correct horse"));
-        assert!(!access.verify("kitchen", b"wrong"));
-        assert!(!access.verify("kitchen", b""));
-        assert!(!access.verify("attic", b"correct horse"));
+        access.check(&[]).unwrap();
+        let hash = access.hash_of("kitchen").unwrap();
+        assert!(fits(hash, b"correct horse"));
+        assert!(!fits(hash, b"wrong"));
+        assert!(!fits(hash, b""));
+        assert!(!fits("", b"") && !fits(NOBODY, b"") && !fits("correct horse", b"correct horse"));
+        assert_eq!(access.hash_of("attic"), None);
         assert!(!access.allows_anonymous());
     }
 
@@ -346,6 +383,10 @@ mod tests {
                 ..Access::default()
             },
             Access {
+                users: vec![user("$hub", &hash)],
+                ..Access::default()
+            },
+            Access {
                 anonymous: Some(false),
                 ..Access::default()
             },
@@ -360,7 +401,13 @@ mod tests {
             }]),
         ];
         for access in broken {
-            assert!(access.check().is_err(), "{access:?}");
+            assert!(access.check(&[]).is_err(), "{access:?}");
         }
+        // The owner comes in.
+        let owned = Access {
+            anonymous: Some(false),
+            ..Access::default()
+        };
+        owned.check(&["owner"]).unwrap();
     }
 }

@@ -8,20 +8,26 @@ use serde::Deserialize;
 
 use crate::access::{Access, Rule, User};
 use crate::error::HubError;
+use crate::keys::Keyring;
 
 /// What a hub is told before it starts.
 #[derive(Debug, Clone)]
 pub struct HubConfig {
     /// Where MQTT 3.1.1 and 5 are spoken over TCP. Port 0 takes a free port.
     pub listen: SocketAddr,
+    /// A second address for the same, which is left out where this machine does not have it:
+    /// `[::1]` beside `127.0.0.1`, as `localhost` may mean either.
+    pub listen_also: Option<SocketAddr>,
     /// Where MQTT is spoken over WebSocket, if anywhere.
     pub websocket: Option<SocketAddr>,
     /// Where MQTT is spoken over TLS, if anywhere.
     pub tls: Option<TlsConfig>,
     /// Where retained messages and sessions are kept; without it they end with the hub.
     pub data: Option<PathBuf>,
-    /// Who may connect, and which topics they may use.
+    /// Users and rules that stay while the hub runs.
     pub access: Access,
+    /// The owner and the paired devices, if there are any.
+    pub keys: Option<Keyring>,
     /// What a client may ask of the hub.
     pub limits: Limits,
 }
@@ -64,10 +70,12 @@ impl HubConfig {
     pub fn ephemeral() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            listen_also: None,
             websocket: None,
             tls: None,
             data: None,
             access: Access::default(),
+            keys: None,
             limits: Limits::default(),
         }
     }
@@ -79,11 +87,13 @@ impl HubConfig {
 pub struct HubFile {
     /// Where to listen, as for the flag `--listen`.
     pub listen: Option<String>,
+    /// Whether other machines may come in, as for the flag `--lan`.
+    pub lan: Option<bool>,
     /// Where to speak WebSocket, as for the flag `--ws`.
     pub ws: Option<String>,
     /// Where to speak TLS.
     pub tls: Option<TlsSection>,
-    /// Whether a client without a user name may connect.
+    /// Whether a client of this machine without a user name may connect.
     pub anonymous: Option<bool>,
     /// How many messages wait for one client.
     pub queue: Option<usize>,
@@ -91,12 +101,37 @@ pub struct HubFile {
     pub packet: Option<u32>,
     /// How many days a session without a connection is kept.
     pub session_days: Option<u32>,
+    /// What is recorded, and where.
+    pub recorder: Option<RecorderSection>,
     /// The users that may connect.
     #[serde(default)]
     pub user: Vec<User>,
     /// The access rules, in order.
     #[serde(default)]
     pub rule: Vec<Rule>,
+}
+
+/// The section `[recorder]` of `hub.toml`. Of days, 0 is for ever.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecorderSection {
+    /// Record nothing.
+    #[serde(default)]
+    pub off: bool,
+    /// Where to record, as for the flag `--store`.
+    pub store: Option<String>,
+    /// With whom to share the recording, as for the flag `--share`.
+    pub share: Option<String>,
+    /// How long readings are kept.
+    pub readings_days: Option<u32>,
+    /// How long what they were in five minutes is kept.
+    pub five_minutes_days: Option<u32>,
+    /// How long what they were in an hour is kept.
+    pub hours_days: Option<u32>,
+    /// How long states, messages and answers are kept.
+    pub events_days: Option<u32>,
+    /// How long health reports are kept.
+    pub health_days: Option<u32>,
 }
 
 /// The section `[tls]` of `hub.toml`.
@@ -115,13 +150,31 @@ pub struct TlsSection {
 const LEAST_PACKET: u32 = 256;
 
 /// The number of the line that follows this text.
-fn line_after(before: &str) -> usize {
+pub(crate) fn line_after(before: &str) -> usize {
     before.matches('\n').count().saturating_add(1)
 }
 
+/// What is wrong in a file, with the line and the key.
+pub(crate) fn explain(text: &str, error: &toml::de::Error) -> String {
+    let line = error
+        .span()
+        .and_then(|span| text.get(..span.start))
+        .map_or(1, line_after);
+    let key = error
+        .span()
+        .and_then(|span| text.get(span))
+        .filter(|found| !found.is_empty() && !found.contains('\n'))
+        .map(|found| format!(" (at `{found}`)"))
+        .unwrap_or_default();
+    let said = error.message();
+    let said = said.replace("expected usize", "expected a whole number");
+    let said = said.replace("expected u32", "expected a whole number up to 4294967295");
+    format!("line {line}: {said}{key}")
+}
+
 impl HubFile {
-    /// Reads the file.
-    pub fn read(path: &Path) -> Result<Self, HubError> {
+    /// Reads the file. Its rules may be about its own users and, besides, about `others`.
+    pub fn read(path: &Path, others: &[&str]) -> Result<Self, HubError> {
         let text = std::fs::read_to_string(path).map_err(|error| {
             HubError::Config(format!("cannot read {}: {error}", path.display()))
         })?;
@@ -132,7 +185,7 @@ impl HubFile {
                 *file = dir.join(&file);
             }
         }
-        file.access().check().map_err(|error| {
+        file.access().check(others).map_err(|error| {
             let reason = error.to_string();
             // The first thing that it names, where that stands in the file.
             let named = reason.split('`').nth(1).unwrap_or_default();
@@ -150,22 +203,7 @@ impl HubFile {
 
     /// Reads the file's text. The error names the line, the key and what would be right.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let file: Self = toml::from_str(text).map_err(|error| {
-            let line = error
-                .span()
-                .and_then(|span| text.get(..span.start))
-                .map_or(1, line_after);
-            let key = error
-                .span()
-                .and_then(|span| text.get(span))
-                .filter(|found| !found.is_empty() && !found.contains('\n'))
-                .map(|found| format!(" (at `{found}`)"))
-                .unwrap_or_default();
-            let said = error.message();
-            let said = said.replace("expected usize", "expected a whole number");
-            let said = said.replace("expected u32", "expected a whole number up to 4294967295");
-            format!("line {line}: {said}{key}")
-        })?;
+        let file: Self = toml::from_str(text).map_err(|error| explain(text, &error))?;
         if file.packet.is_some_and(|packet| packet < LEAST_PACKET) {
             return Err(format!(
                 "`packet` should be at least {LEAST_PACKET}: nobody could connect"
@@ -276,7 +314,7 @@ mod tests {
             ),
         ] {
             std::fs::write(&path, text).unwrap();
-            let error = HubFile::read(&path).unwrap_err().to_string();
+            let error = HubFile::read(&path, &[]).unwrap_err().to_string();
             let begin = format!("{}: {line}", path.display());
             assert!(error.starts_with(&begin), "{error}");
         }

@@ -57,6 +57,9 @@ pub enum HubError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The keys of the owner and the devices cannot be used.
+    #[error(transparent)]
+    Keys(#[from] crate::keys::KeysError),
     /// The configuration contradicts itself or has a mistake.
     #[error("{0}")]
     Config(String),

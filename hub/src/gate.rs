@@ -1,92 +1,414 @@
-//! The gate: asks [`Access`] whenever a client connects, subscribes or publishes.
+//! The gate: who comes in, and what they may do once they are in.
+//!
+//! The broker asks it whenever a client connects, subscribes or publishes, and before each
+//! message goes to a client: rights may have been taken away since the subscription.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use rmqtt::codec::v5::SubscribeAckReason;
+use rmqtt::context::ServerContext;
 use rmqtt::hook::{Handler, HookResult, Parameter, Register, ReturnType, Type};
-use rmqtt::types::{AuthResult, ConnectInfo, Id, LastWill, PublishAclResult, SubscribeReturn};
-use tokio::sync::Semaphore;
+use rmqtt::session::Session;
+use rmqtt::types::{
+    AuthResult, ConnectInfo, DashMap, Id, LastWill, ListenerId, Message, PublishAclResult, Reason,
+    SubscribeReturn,
+};
 
 use crate::access::{Access, Action, Subject};
+use crate::keys::{INNER, Keyring, Keys, OWNER};
+use crate::passwords::{Passwords, Verdict, same};
 
-/// How many passwords are checked at a time: each takes a core and 19 MiB.
-const CONCURRENT_CHECKS: usize = 2;
-
-#[derive(Debug, Clone)]
-struct Gate {
-    access: Arc<Access>,
-    checks: Arc<Semaphore>,
+/// The gate of a hub.
+#[derive(Clone)]
+pub struct Gate {
+    inner: Arc<Inner>,
 }
 
-/// Puts the gate in front of the broker.
-pub async fn install(register: &dyn Register, access: Access) {
-    let gate = Gate {
-        access: Arc::new(access),
-        checks: Arc::new(Semaphore::new(CONCURRENT_CHECKS)),
-    };
-    for point in [
-        Type::ClientAuthenticate,
-        Type::ClientSubscribeCheckAcl,
-        Type::MessagePublishCheckAcl,
-    ] {
-        register.add(point, Box::new(gate.clone())).await;
-    }
+struct Inner {
+    broker: ServerContext,
+    access: Access,
+    keys: Option<Keyring>,
+    /// The password of the hub's own parts.
+    secret: String,
+    /// The listeners that speak WebSocket.
+    websockets: Vec<ListenerId>,
+    passwords: Passwords,
+    /// By which hash those came in who are not connected yet.
+    entering: DashMap<Id, String>,
+}
+
+/// Who a client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Who<'a> {
+    /// A part of the hub.
+    Inner,
+    /// The owner of the hub.
+    Owner,
+    /// A paired device.
+    Device(&'a str),
+    /// A user who is listed in `hub.toml`.
+    User(&'a str),
+    /// Somebody at this machine, perhaps with a name that nobody checked.
+    Anonymous(Option<&'a str>),
 }
 
 impl Gate {
+    /// A gate that lets in whom `access` and `keys` name, and the hub's own parts.
+    pub fn new(
+        broker: ServerContext,
+        access: Access,
+        keys: Option<Keyring>,
+        secret: String,
+        websockets: Vec<ListenerId>,
+    ) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                broker,
+                access,
+                keys,
+                secret,
+                websockets,
+                passwords: Passwords::default(),
+                entering: DashMap::default(),
+            }),
+        }
+    }
+
+    /// Puts the gate in front of the broker.
+    pub async fn install(&self, register: &dyn Register) {
+        for point in [
+            Type::ClientAuthenticate,
+            Type::ClientConnected,
+            Type::ClientSubscribeCheckAcl,
+            Type::MessagePublishCheckAcl,
+            Type::MessageExpiryCheck,
+        ] {
+            register.add(point, Box::new(self.clone())).await;
+        }
+    }
+
+    /// The keys of this moment.
+    pub fn keys(&self) -> Arc<Keys> {
+        let keys = self.inner.keys.as_ref();
+        keys.map(Keyring::current).unwrap_or_default()
+    }
+
     async fn authenticate(&self, connect: &ConnectInfo) -> AuthResult {
         let id = connect.id();
-        if let Some(user) = connect.username()
-            && !self.access.users.is_empty()
-        {
-            let Some(password) = connect.password().cloned() else {
-                return AuthResult::BadUsernameOrPassword;
-            };
-            let (access, user) = (self.access.clone(), user.to_string());
-            let Ok(_turn) = self.checks.acquire().await else {
-                return AuthResult::NotAuthorized;
-            };
-            let checked =
-                tokio::task::spawn_blocking(move || access.verify(&user, &password)).await;
-            if !checked.unwrap_or(false) {
-                tracing::info!(client = %id.client_id, "refused: unknown user or wrong password");
-                return AuthResult::BadUsernameOrPassword;
-            }
-        } else if !self.access.allows_anonymous() {
-            tracing::info!(client = %id.client_id, "refused: no user name");
+        // A device that was just paired does not wait until the file is looked at.
+        if let (Some(_), Some(keys)) = (&id.username, &self.inner.keys) {
+            keys.refresh();
+        }
+        let keys = self.keys();
+        let entered = match self.enter(connect, &keys).await {
+            Ok(entered) => entered,
+            Err(refused) => return refused,
+        };
+        if let Err(refused) = self.check_will(connect, &keys) {
+            return refused;
+        }
+        if let Err(why) = self.claim(id, &keys).await {
+            tracing::warn!(
+                client = %id.client_id,
+                user = id.username.as_deref().unwrap_or_default(),
+                address = ?id.remote_addr,
+                "refused: {why}"
+            );
             return AuthResult::NotAuthorized;
         }
-        // The broker publishes a will without asking again.
-        if let Some(will) = connect.last_will() {
-            if let LastWill::V5(will) = &will
-                && let Some(topic) = &will.response_topic
-                && !is_topic_name(topic)
-            {
-                return AuthResult::NotAuthorized;
-            }
-            let topic = match will {
-                LastWill::V3(will) => &will.topic,
-                LastWill::V5(will) => &will.topic,
-            };
-            if !self.permits(id, Action::Publish, topic) {
-                return AuthResult::NotAuthorized;
-            }
+        if let Some(hash) = entered {
+            self.inner.entering.insert(id.clone(), hash);
         }
         AuthResult::Allow(false, None)
     }
 
-    fn permits(&self, id: &Id, action: Action, topic: &str) -> bool {
+    /// Lets a client in, and tells by which hash; or says how it is refused.
+    async fn enter(
+        &self,
+        connect: &ConnectInfo,
+        keys: &Keys,
+    ) -> Result<Option<String>, AuthResult> {
+        let id = connect.id();
+        let refused = |why: &str| {
+            let (user, address) = (id.username.as_deref(), id.remote_addr);
+            tracing::info!(client = %id.client_id, user, ?address, "refused: {why}");
+        };
+        let Some(user) = connect.username().filter(|user| self.checks(user)) else {
+            return match self.admits_anonymous(id, keys) {
+                Ok(()) => Ok(None),
+                Err(why) => {
+                    refused(why);
+                    Err(AuthResult::NotAuthorized)
+                }
+            };
+        };
+        let user: &str = user;
+        let Some(password) = connect.password() else {
+            refused("a user name without a password");
+            return Err(AuthResult::BadUsernameOrPassword);
+        };
+        if user == INNER {
+            return match same(password, self.inner.secret.as_bytes()) {
+                true => Ok(None),
+                false => {
+                    refused("not a part of this hub");
+                    Err(AuthResult::BadUsernameOrPassword)
+                }
+            };
+        }
+        let from = id
+            .remote_addr
+            .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |addr| addr.ip());
+        let hash = self.hash_of(keys, user);
+        match self.inner.passwords.check(from, user, hash, password).await {
+            Verdict::Right => Ok(hash.map(str::to_owned)),
+            Verdict::Wrong => {
+                refused("unknown user or wrong password");
+                Err(AuthResult::BadUsernameOrPassword)
+            }
+            Verdict::TooMany => {
+                refused("too many wrong passwords came from its address");
+                Err(AuthResult::NotAuthorized)
+            }
+            Verdict::Busy => {
+                refused("too many passwords are being checked");
+                Err(AuthResult::NotAuthorized)
+            }
+        }
+    }
+
+    /// Whether the name needs its password. Where nobody has one, names mean nothing.
+    fn checks(&self, user: &str) -> bool {
+        self.inner.keys.is_some()
+            || !self.inner.access.users.is_empty()
+            || user == OWNER
+            || user.starts_with('$')
+    }
+
+    /// Whether a client may come in without a name, or why not.
+    fn admits_anonymous(&self, id: &Id, keys: &Keys) -> Result<(), &'static str> {
+        if !self.anonymous_may(keys) {
+            return Err("no user name, and anonymous clients are switched off");
+        }
+        if !id.remote_addr.is_some_and(|addr| is_loopback(addr.ip())) {
+            return Err("no user name; without one only clients of this machine come in");
+        }
+        // Any page in a browser of this machine could open one. Where nobody has a name, there is
+        // no other way.
+        if self.inner.websockets.contains(&id.lid) && self.checks("") {
+            return Err("no user name; over WebSocket everybody needs one");
+        }
+        Ok(())
+    }
+
+    fn anonymous_may(&self, keys: &Keys) -> bool {
+        self.inner.access.allows_anonymous() && keys.anonymous
+    }
+
+    fn hash_of<'a>(&'a self, keys: &'a Keys, user: &str) -> Option<&'a str> {
+        keys.hash_of(user)
+            .or_else(|| self.inner.access.hash_of(user))
+    }
+
+    /// The broker publishes a will without asking again.
+    fn check_will(&self, connect: &ConnectInfo, keys: &Keys) -> Result<(), AuthResult> {
+        let Some(will) = connect.last_will() else {
+            return Ok(());
+        };
+        if let LastWill::V5(will) = &will
+            && let Some(topic) = &will.response_topic
+            && !is_topic_name(topic)
+        {
+            return Err(AuthResult::NotAuthorized);
+        }
+        let topic = match &will {
+            LastWill::V3(will) => &will.topic,
+            LastWill::V5(will) => &will.topic,
+        };
+        match self.may_publish(connect.id(), keys, topic, will.retain()) {
+            true => Ok(()),
+            false => Err(AuthResult::NotAuthorized),
+        }
+    }
+
+    /// Whether the client may have its client id. A session of somebody else that it may
+    /// take the place of is ended first, with what waits in it.
+    async fn claim(&self, id: &Id, keys: &Keys) -> Result<(), &'static str> {
+        let who = self.who(keys, id.username.as_deref());
+        let of_device = keys.devices.contains_key(&*id.client_id);
+        match who {
+            Who::Device(name) if name != &*id.client_id => {
+                return Err("a device's client id is its own id");
+            }
+            Who::Device(_) => {}
+            _ if of_device => return Err("this client id is a paired device's"),
+            _ => {}
+        }
+        let entry = self.inner.broker.extends.shared().await.entry(id.clone());
+        let Some(session) = entry.session() else {
+            return Ok(());
+        };
+        if session.id.username == id.username {
+            return Ok(());
+        }
+        let holder = self.who(keys, session.id.username.as_deref());
+        let replaces = match (who, holder) {
+            // Also over one that somebody had before the device was paired.
+            (Who::Inner | Who::Owner | Who::Device(_), _) => holder != Who::Inner,
+            // Also one whose name is nobody's any more.
+            (_, Who::Anonymous(_)) => true,
+            _ => false,
+        };
+        if !replaces {
+            return Err("another user has a session with this client id");
+        }
+        let ended = match entry.try_lock().await {
+            Ok(mut entry) => entry.kick(true, true, true).await.is_ok(),
+            Err(_) => false,
+        };
+        match ended {
+            true => Ok(()),
+            false => Err("another client is coming in with this client id"),
+        }
+    }
+
+    /// Closes the connection of a client whose key was changed while it came in: the pass
+    /// over the connected ones may have missed it.
+    async fn connected(&self, session: &Session) {
+        let entered = self
+            .inner
+            .entering
+            .remove(&session.id)
+            .map(|(_, hash)| hash);
+        let keys = self.keys();
+        let stays = match (session.id.username.as_deref(), entered) {
+            (Some(INNER), _) => true,
+            (Some(user), Some(hash)) => self.hash_of(&keys, user) == Some(hash.as_str()),
+            _ => self.anonymous_may(&keys),
+        };
+        if !stays {
+            self.close(&session.id).await;
+        }
+    }
+
+    async fn close(&self, id: &Id) {
+        let entry = self.inner.broker.extends.shared().await.entry(id.clone());
+        if let Some(mailbox) = entry.tx() {
+            let _ = mailbox.unbounded_send(Message::Closed(Reason::ConnectKicked(true)));
+        }
+    }
+
+    /// Sees to it that nobody stays by a key that is not there any more: closes connections
+    /// by old passwords, and ends the sessions of those who are nobody now.
+    pub async fn put_out(&self, before: &Keys, now: &Keys) {
+        let sessions: Vec<Id> = {
+            let shared = self.inner.broker.extends.shared().await;
+            shared
+                .iter()
+                .filter_map(|entry| Some(entry.session()?.id.clone()))
+                .collect()
+        };
+        for id in sessions {
+            let (user, client) = (id.username.as_deref(), &id.client_id);
+            if user == Some(INNER) {
+                continue;
+            }
+            let old = user.and_then(|user| self.hash_of(before, user));
+            let new = user.and_then(|user| self.hash_of(now, user));
+            match (old, new) {
+                (Some(_), None) => {
+                    tracing::info!(%client, user, "its key was taken away");
+                    let entry = self.inner.broker.extends.shared().await.entry(id.clone());
+                    match entry.try_lock().await {
+                        Ok(mut entry) => {
+                            let _ = entry.kick(true, true, true).await;
+                        }
+                        // Somebody takes its place at this moment.
+                        Err(_) => self.close(&id).await,
+                    }
+                }
+                (Some(old), Some(new)) if old != new => {
+                    tracing::info!(%client, user, "its password was changed");
+                    self.close(&id).await;
+                }
+                (None, None) if !self.anonymous_may(now) => {
+                    tracing::info!(%client, "anonymous clients were switched off");
+                    self.close(&id).await;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn who<'a>(&self, keys: &Keys, user: Option<&'a str>) -> Who<'a> {
+        match user {
+            Some(INNER) => Who::Inner,
+            Some(OWNER) if keys.owner.is_some() => Who::Owner,
+            Some(name) if keys.devices.contains_key(name) => Who::Device(name),
+            Some(name) if self.inner.access.hash_of(name).is_some() => Who::User(name),
+            name => Who::Anonymous(name),
+        }
+    }
+
+    fn may_publish(&self, id: &Id, keys: &Keys, topic: &str, retain: bool) -> bool {
+        let device = |name: &str| {
+            let device = keys.devices.get(name);
+            device.is_some_and(|device| device.may_publish(name, topic, retain))
+        };
+        self.permits(id, keys, Action::Publish, topic, device)
+    }
+
+    fn may_subscribe(&self, id: &Id, keys: &Keys, filter: &str, shared: bool) -> bool {
+        // Of what is shared, a device would take from others what it should not have alone.
+        let device = |name: &str| {
+            let device = keys.devices.get(name);
+            !shared && device.is_some_and(|device| device.may_subscribe(name, filter))
+        };
+        self.permits(id, keys, Action::Subscribe, filter, device)
+    }
+
+    fn permits(
+        &self,
+        id: &Id,
+        keys: &Keys,
+        action: Action,
+        topic: &str,
+        device: impl FnOnce(&str) -> bool,
+    ) -> bool {
+        let access = &self.inner.access;
         let subject = Subject {
             user: id.username.as_deref(),
             client: &id.client_id,
         };
-        let permitted = self.access.permits(subject, action, topic);
-        if !permitted {
-            tracing::info!(client = %id.client_id, ?action, topic, "forbidden by the access rules");
+        match self.who(keys, subject.user) {
+            Who::Inner | Who::Owner => true,
+            Who::Device(name) => access
+                .decides(subject, action, topic)
+                .unwrap_or_else(|| device(name)),
+            Who::User(_) => access.permits(subject, action, topic),
+            // The name of one who was put out is not known any more.
+            Who::Anonymous(Some(name)) if self.checks(name) => false,
+            Who::Anonymous(_) => access.permits(subject, action, topic),
         }
-        permitted
     }
+}
+
+/// What did not happen, for the log.
+fn forbidden(id: &Id, action: Action, topic: &str) {
+    tracing::info!(
+        client = %id.client_id,
+        user = id.username.as_deref(),
+        ?action,
+        topic,
+        "forbidden by the access rules"
+    );
+}
+
+/// Whether an address is this machine's own, which nobody else can come from.
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
 }
 
 /// Whether something can be published there (MQTT-3.3.2-14, MQTT-4.7.3-1, MQTT-4.7.3-2).
@@ -104,29 +426,73 @@ impl Handler for Gate {
                 let result = self.authenticate(connect).await;
                 (false, Some(HookResult::AuthResult(result)))
             }
+            Parameter::ClientConnected(session) => {
+                self.connected(session).await;
+                (true, acc)
+            }
             Parameter::ClientSubscribeCheckAcl(session, subscribe) => {
-                let topic = &subscribe.topic_filter;
-                let result = if self.permits(&session.id, Action::Subscribe, topic) {
+                let (id, topic) = (&session.id, &subscribe.topic_filter);
+                let shared = subscribe.opts.shared_group().is_some();
+                let result = if self.may_subscribe(id, &self.keys(), topic, shared) {
                     SubscribeReturn::new_success(subscribe.opts.qos(), None)
                 } else {
+                    forbidden(id, Action::Subscribe, topic);
                     SubscribeReturn::new_failure(SubscribeAckReason::NotAuthorized)
                 };
                 (false, Some(HookResult::SubscribeAclResult(result)))
             }
             Parameter::MessagePublishCheckAcl(session, publish) => {
+                let (id, topic) = (&session.id, &publish.topic);
                 let response = publish.properties.as_ref();
                 let response = response.and_then(|of| of.response_topic.as_deref());
                 let result = if response.is_some_and(|topic| !is_topic_name(topic)) {
-                    tracing::info!(client = %session.id.client_id, "a response topic that is none");
+                    tracing::info!(client = %id.client_id, "a response topic that is none");
                     PublishAclResult::rejected(true, None)
-                } else if self.permits(&session.id, Action::Publish, &publish.topic) {
+                } else if self.may_publish(id, &self.keys(), topic, publish.retain) {
                     PublishAclResult::allow()
                 } else {
+                    forbidden(id, Action::Publish, topic);
                     PublishAclResult::rejected(false, None)
                 };
                 (false, Some(HookResult::PublishAclResult(result)))
             }
+            Parameter::MessageExpiryCheck(session, _, publish) => {
+                let id = &session.id;
+                match self.may_subscribe(id, &self.keys(), &publish.topic, false) {
+                    true => (true, acc),
+                    false => {
+                        forbidden(id, Action::Subscribe, &publish.topic);
+                        (false, Some(HookResult::MessageExpiry))
+                    }
+                }
+            }
             _ => (true, acc),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_loopback;
+
+    /// Somebody in the network is taken for a client of this machine, or one of this machine
+    /// for somebody else.
+    #[test]
+    fn only_this_machine_is_loopback() {
+        for (address, expected) in [
+            ("127.0.0.1", true),
+            ("127.8.9.1", true),
+            ("::1", true),
+            ("::ffff:127.0.0.1", true),
+            ("::ffff:192.168.1.5", false),
+            ("192.168.1.5", false),
+            ("10.0.0.1", false),
+            ("0.0.0.0", false),
+            ("::", false),
+            ("fe80::1", false),
+            ("::127.0.0.1", false),
+        ] {
+            assert_eq!(is_loopback(address.parse().unwrap()), expected, "{address}");
         }
     }
 }

@@ -17,7 +17,8 @@ use tokio::task::JoinHandle;
 
 use crate::config::{HubConfig, Limits, TlsConfig};
 use crate::error::HubError;
-use crate::gate;
+use crate::gate::Gate;
+use crate::keys::{INNER, Keyring, OWNER, letters};
 use crate::peers::Peers;
 use crate::port::{self, Reserved};
 use crate::received::Received;
@@ -39,6 +40,12 @@ const TASKS_LIMIT: Duration = Duration::from_millis(400);
 const TCP: ListenerId = 1;
 const WEBSOCKET: ListenerId = 2;
 const TLS: ListenerId = 3;
+const TCP_ALSO: ListenerId = 4;
+
+/// How often the file with the keys is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+/// The letters of the secret of the hub's own parts: 260 bits.
+const SECRET_LEN: usize = 52;
 
 /// How many messages may be on their way to a client unacknowledged.
 pub const INFLIGHT: NonZeroU16 = NonZeroU16::new(64).unwrap();
@@ -55,6 +62,7 @@ pub struct Hub;
 /// waiting.
 pub struct RunningHub {
     addresses: Addresses,
+    secret: String,
     store: Store,
     server: JoinHandle<()>,
     /// Ends the broker; answers when what waits for connected clients is stored.
@@ -65,6 +73,7 @@ pub struct RunningHub {
 #[derive(Debug, Clone, Copy)]
 struct Addresses {
     mqtt: SocketAddr,
+    mqtt_also: Option<SocketAddr>,
     websocket: Option<SocketAddr>,
     tls: Option<SocketAddr>,
 }
@@ -72,7 +81,8 @@ struct Addresses {
 impl Hub {
     /// Starts a hub; when this returns, clients can connect.
     pub async fn start(config: HubConfig) -> Result<RunningHub, HubError> {
-        config.access.check()?;
+        check(&config)?;
+        let secret = letters(SECRET_LEN);
         let (store, contents) = Store::open(config.data.as_deref())?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .thread_name("aldis-hub")
@@ -80,12 +90,13 @@ impl Hub {
             .build()
             .map_err(|error| HubError::Runtime(error.to_string()))?;
         let launched = runtime
-            .spawn(launch(config, store.clone(), contents))
+            .spawn(launch(config, secret.clone(), store.clone(), contents))
             .await
             .unwrap_or_else(|error| Err(HubError::Runtime(error.to_string())));
         match launched {
             Ok((addresses, server, stop)) => Ok(RunningHub {
                 addresses,
+                secret,
                 store,
                 server,
                 stop: Some(stop),
@@ -104,6 +115,17 @@ impl RunningHub {
     /// Where MQTT is spoken over TCP.
     pub fn mqtt_addr(&self) -> SocketAddr {
         self.addresses.mqtt
+    }
+
+    /// The second address where MQTT is spoken over TCP, if there is one.
+    pub fn mqtt_addr_also(&self) -> Option<SocketAddr> {
+        self.addresses.mqtt_also
+    }
+
+    /// The user name and the password of the hub's own parts, who may do everything. They
+    /// are made anew at each start and written down nowhere.
+    pub fn inner(&self) -> (String, String) {
+        (INNER.to_owned(), self.secret.clone())
     }
 
     /// Where MQTT is spoken over WebSocket, if anywhere.
@@ -171,13 +193,50 @@ type Launched = (
     oneshot::Sender<oneshot::Sender<()>>,
 );
 
+/// Finds mistakes that would otherwise show only when somebody connects.
+fn check(config: &HubConfig) -> Result<(), HubError> {
+    let keys = config.keys.as_ref().map(Keyring::current);
+    let mut others = Vec::new();
+    if let Some(keys) = &keys {
+        // Nobody else has this name, though there may be no password yet.
+        others.push(OWNER);
+        others.extend(keys.devices.keys().map(String::as_str));
+    }
+    config.access.check(&others)
+}
+
+/// Takes up keys that are changed while the hub runs, for ever.
+async fn follow(keys: Keyring, gate: Gate) {
+    let mut before = keys.current();
+    let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        look.tick().await;
+        let ring = keys.clone();
+        let _ = tokio::task::spawn_blocking(move || ring.refresh()).await;
+        // Somebody else may have refreshed it meanwhile.
+        let now = keys.current();
+        if !std::sync::Arc::ptr_eq(&before, &now) {
+            gate.put_out(&before, &now).await;
+            before = now;
+        }
+    }
+}
+
 /// Builds the broker inside its runtime.
-async fn launch(config: HubConfig, store: Store, contents: Contents) -> Result<Launched, HubError> {
+async fn launch(
+    config: HubConfig,
+    secret: String,
+    store: Store,
+    contents: Contents,
+) -> Result<Launched, HubError> {
     let HubConfig {
         listen,
+        listen_also,
         websocket,
         tls,
         access,
+        keys,
         limits,
         data: _,
     } = config;
@@ -187,9 +246,22 @@ async fn launch(config: HubConfig, store: Store, contents: Contents) -> Result<L
     listeners.push((TCP, listener));
     let mut addresses = Addresses {
         mqtt,
+        mqtt_also: None,
         websocket: None,
         tls: None,
     };
+    if let Some(addr) = listen_also {
+        match bind("mqtt", addr, &limits, None) {
+            Ok((addr, listener)) => {
+                addresses.mqtt_also = Some(addr);
+                listeners.push((TCP_ALSO, listener));
+            }
+            Err(error) if is_elsewhere(&error) => {
+                tracing::debug!("this machine does not have the address {addr}");
+            }
+            Err(error) => return Err(error),
+        }
+    }
     if let Some(addr) = websocket {
         let (addr, listener) = bind("websocket", addr, &limits, None)?;
         let listener = listener
@@ -220,7 +292,14 @@ async fn launch(config: HubConfig, store: Store, contents: Contents) -> Result<L
         ));
     }
     let hooks = broker.extends.hook_mgr().register();
-    gate::install(hooks.as_ref(), access).await;
+    let gate = Gate::new(
+        broker.clone(),
+        access,
+        keys.clone(),
+        secret,
+        vec![WEBSOCKET],
+    );
+    gate.install(hooks.as_ref()).await;
     received.install(hooks.as_ref()).await;
     sizes::install(hooks.as_ref()).await;
     let keeper = Keeper::new(store.clone());
@@ -243,6 +322,10 @@ async fn launch(config: HubConfig, store: Store, contents: Contents) -> Result<L
         }
     });
 
+    if let Some(keys) = keys {
+        tokio::spawn(follow(keys, gate));
+    }
+
     let (stop, stopped) = oneshot::channel::<oneshot::Sender<()>>();
     tokio::spawn(async move {
         if let Ok(stored) = stopped.await {
@@ -254,6 +337,18 @@ async fn launch(config: HubConfig, store: Store, contents: Contents) -> Result<L
         }
     });
     Ok((addresses, server, stop))
+}
+
+/// Whether an address could not be bound because this machine does not have it.
+fn is_elsewhere(error: &HubError) -> bool {
+    let HubError::Listen { reason, .. } = error else {
+        return false;
+    };
+    // Without IPv6 in the system there are no such sockets at all.
+    matches!(
+        reason.kind(),
+        io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported
+    )
 }
 
 /// Binds a listener and tells the address it got.

@@ -6,7 +6,7 @@
 //! runtime, a broker and a data directory of its own.
 //!
 //! The broker is [rmqtt](https://docs.rs/rmqtt); what it leaves to plugins is here:
-//! who may connect and which topics they may use ([`Access`]), retained messages,
+//! who may connect and which topics they may use ([`Access`], [`Keys`]), retained messages,
 //! sessions that outlive the process, and shared subscriptions.
 //!
 //! ```no_run
@@ -26,6 +26,9 @@ mod error;
 mod filter;
 mod gate;
 mod hub;
+mod keys;
+mod limiter;
+mod passwords;
 mod peers;
 mod port;
 mod received;
@@ -36,7 +39,11 @@ mod sizes;
 mod store;
 
 pub use access::{Access, Action, Effect, HashError, Rule, User, hash_password};
-pub use config::{HubConfig, HubFile, Limits, TlsConfig, TlsSection};
+pub use config::{HubConfig, HubFile, Limits, RecorderSection, TlsConfig, TlsSection};
 pub use error::HubError;
 pub use hub::{Hub, RunningHub, SHUTDOWN_LIMIT};
+pub use keys::{
+    Device, DevicePassword, Keyring, Keys, KeysError, KeysFile, OWNER, OwnerPassword,
+    check_device_id,
+};
 pub use port::Holder;

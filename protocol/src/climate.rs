@@ -26,6 +26,10 @@ pub struct Climate {
 impl Climate {
     /// No payload is longer than this.
     pub const MAX_LEN: usize = 121;
+    /// The message expiry interval with which it is published (MQTT 5). The broker subtracts the
+    /// seconds that it keeps the reading waiting, so what is left of it says how many they were
+    /// [MQTT-3.3.2-6].
+    pub const EXPIRY_S: u32 = 0x7fff_ffff;
 
     /// Writes `{"seq":1,"boot":3,"age_ms":0,"t":24.1,"h":26.5,"life":40123}`, with `"taken":2`
     /// behind `boot` where that is known; gives its length.

@@ -5,27 +5,42 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use aldis_hub::OWNER;
 use aldis_protocol::topic::{DEFAULT_COMMAND, DEFAULT_READOUT};
 
 /// Commands that listen to the device, switch its lamp and send it a message, and a device to
-/// which it can send one; ready to be pasted.
-pub fn commands(hub: SocketAddr, device: &str, peer: &str) -> Vec<String> {
-    with(hub, device, peer, &program())
+/// which it can send one; ready to be pasted. With the owner's password where one is needed.
+pub fn commands(hub: SocketAddr, owner: Option<&str>, device: &str, peer: &str) -> Vec<String> {
+    with(hub, owner, device, peer, &program())
 }
 
-fn with(hub: SocketAddr, device: &str, peer: &str, aldis: &str) -> Vec<String> {
+fn with(
+    hub: SocketAddr,
+    owner: Option<&str>,
+    device: &str,
+    peer: &str,
+    aldis: &str,
+) -> Vec<String> {
     let (host, port) = (hub.ip(), hub.port());
     let local = host.is_loopback() && host.is_ipv4();
-    let ours = match local {
+    let mut ours = match local {
         true => format!("-p {port}"),
         false => format!("-h {host} -p {port}"),
     };
-    let theirs = format!("-h {host} -p {port}");
+    let mut theirs = format!("-h {host} -p {port}");
+    let (mut aldis, mut user) = (aldis.to_owned(), String::new());
+    if let Some(password) = owner {
+        // Others do not see the environment of a program, as they see its arguments.
+        aldis = format!("ALDIS_PASSWORD={password} {aldis}");
+        user = format!(" --username {OWNER}");
+        ours += &format!(" -u {OWNER}");
+        theirs += &format!(" -u {OWNER} -P {password}");
+    }
     vec![
         format!("{aldis} sub {ours} -t {DEFAULT_READOUT} -v"),
         format!("{aldis} pub {ours} -t {DEFAULT_COMMAND} -m on -q 1"),
         format!("{aldis} send {ours} {device} hello --wait read"),
-        format!("{aldis} device --broker mqtt://{hub} --id {peer} --screen"),
+        format!("{aldis} device --broker mqtt://{hub}{user} --id {peer} --screen"),
         format!("mosquitto_sub {theirs} -t {DEFAULT_READOUT}"),
         format!("mosquitto_pub {theirs} -t {DEFAULT_COMMAND} -m on -q 1"),
     ]
@@ -76,6 +91,7 @@ mod tests {
     fn commands_name_host_and_port() {
         let local = with(
             "127.0.0.1:1884".parse().unwrap(),
+            None,
             "pc-desk",
             "peer",
             "aldis",
@@ -94,11 +110,24 @@ mod tests {
         );
         let lan = with(
             "192.168.1.107:1883".parse().unwrap(),
+            Some("s3cret"),
             "pc-desk",
             "peer",
             "aldis",
         );
-        assert_eq!(lan[0], "aldis sub -h 192.168.1.107 -p 1883 -t testincr -v");
+        assert_eq!(
+            lan[0],
+            "ALDIS_PASSWORD=s3cret aldis sub -h 192.168.1.107 -p 1883 -u owner -t testincr -v"
+        );
+        assert_eq!(
+            lan[3],
+            "ALDIS_PASSWORD=s3cret aldis device --broker mqtt://192.168.1.107:1883 --username owner \
+             --id peer --screen"
+        );
+        assert_eq!(
+            lan[5],
+            "mosquitto_pub -h 192.168.1.107 -p 1883 -u owner -P s3cret -t output -m on -q 1"
+        );
     }
 
     /// `aldis` is typed, but another program of this name, or none, is found.

@@ -15,9 +15,9 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use aldis_hub::{Hub, HubConfig, HubError, RunningHub};
+use aldis_hub::{Hub, HubConfig, HubError, Keyring, Keys, OwnerPassword, RunningHub};
 use aldis_pc::config::Messages;
-use aldis_pc::{BrokerUrl, Config, Report, VirtualDevice, default_id};
+use aldis_pc::{BrokerUrl, Config, Report, Secret, VirtualDevice, default_id};
 use aldis_protocol::topic::MAX_LEN;
 use aldis_protocol::{Topic, Topics};
 use serde_json::json;
@@ -45,7 +45,7 @@ const PEER: &str = "demo-peer";
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     aldis demo\n  \
-    aldis demo --listen 0.0.0.0:1883   (other machines can connect too)\n  \
+    aldis demo --listen 0.0.0.0:1883   (other machines can connect too, with a password)\n  \
     aldis demo --for 1m | cat\n\n\
     In the readout, l or the space bar switches the lamp, and q ends the demo. Keys stand for the \
     device's button: b is a short press (reads the message, turns the page), r a long one \
@@ -83,14 +83,23 @@ pub fn run(args: Args) -> ExitCode {
     }
 }
 
+/// A hub, and the password that its owner needs from elsewhere.
+type Owned = (RunningHub, Option<OwnerPassword>);
+
 /// Starts the hub where the user wants it, or on the usual port if that is free.
-async fn start_hub(listen: Option<&str>) -> Result<RunningHub, String> {
+async fn start_hub(listen: Option<&str>) -> Result<Owned, String> {
     let on = |listen| HubConfig {
         listen,
         ..HubConfig::ephemeral()
     };
     let started = match listen.filter(|listen| !listen.is_empty()) {
-        Some(listen) => Hub::start(on(hub::address("--listen", listen, PORT)?)).await,
+        Some(listen) => {
+            let listen = hub::address("--listen", listen, PORT, false)?;
+            if !listen.ip().is_loopback() {
+                return start_open(on(listen)).await;
+            }
+            Hub::start(on(listen)).await
+        }
         None => {
             let local = |port| on(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
             match Hub::start(local(PORT)).await {
@@ -99,7 +108,26 @@ async fn start_hub(listen: Option<&str>) -> Result<RunningHub, String> {
             }
         }
     };
-    started.map_err(|error| error.to_string())
+    let hub = started.map_err(|error| error.to_string())?;
+    Ok((hub, None))
+}
+
+/// Starts one that others reach. They need a password, which is this demo's alone.
+async fn start_open(config: HubConfig) -> Result<Owned, String> {
+    let password = OwnerPassword::generate();
+    let owner = password.hash().map_err(|error| error.to_string())?;
+    let keys = Keyring::in_memory(Keys {
+        owner: Some(owner),
+        ..Keys::default()
+    });
+    let config = HubConfig {
+        keys: Some(keys),
+        ..config
+    };
+    let hub = Hub::start(config)
+        .await
+        .map_err(|error| error.to_string())?;
+    Ok((hub, Some(password)))
 }
 
 async fn serve(args: &Args) -> Result<(), String> {
@@ -117,14 +145,14 @@ async fn serve(args: &Args) -> Result<(), String> {
         logging::start(args.verbose);
     }
     let end = EndSignals::listen().map_err(|error| format!("cannot start: {error}"))?;
-    let hub = start_hub(args.listen.as_deref()).await?;
+    let (hub, owner) = start_hub(args.listen.as_deref()).await?;
     let over = async {
         tokio::select! {
             () = end.wait() => {}
             () = duration::over(args.lifetime) => {}
         }
     };
-    let scene = Scene::new(&hub);
+    let scene = Scene::new(&hub, owner.as_ref().map(OwnerPassword::expose));
     let ended = match draws {
         true => scene.on_screen(model, start, over).await,
         false => scene.in_lines(args, over).await,
@@ -156,8 +184,10 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(hub: &RunningHub) -> Self {
+    fn new(hub: &RunningHub, owner: Option<&str>) -> Self {
         let local = reachable(hub);
+        let (username, password) = hub.inner();
+        let password = Secret::new(password);
         let id = default_id();
         let config = Config {
             id: Some(id.clone()),
@@ -174,8 +204,8 @@ impl Scene {
             tls: false,
             host: local.ip().to_string(),
             port: local.port(),
-            username: None,
-            password: None,
+            username: Some(username.clone()),
+            password: Some(password.clone()),
         };
         let address = match hub.mqtt_addr().ip().is_unspecified() {
             true => hub::own_address().unwrap_or(local.ip()),
@@ -187,11 +217,13 @@ impl Scene {
             watcher: Watcher {
                 hub: local,
                 client_id: format!("aldis-demo-{}", std::process::id()),
+                username,
+                password,
                 lamp_topic,
                 seed: fastrand::u64(..),
             },
             address,
-            commands: commands::commands(address, &id, PEER),
+            commands: commands::commands(address, owner, &id, PEER),
         }
     }
 

@@ -10,6 +10,7 @@ use aldis_mqtt::{
     Backoff, Buffers, Event, Message, Options, OptionsError, Publication, QoS, Session, Slot,
     SubscribeError, SubscribeOptions,
 };
+use aldis_pc::Secret;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// Bytes of the largest message that is shown as a whole.
@@ -33,6 +34,8 @@ pub enum Seen<'a> {
 pub struct Watcher {
     pub hub: SocketAddr,
     pub client_id: String,
+    pub username: String,
+    pub password: Secret,
     /// Where the lamp takes commands.
     pub lamp_topic: String,
     /// Makes the waiting between attempts differ from another's.
@@ -71,6 +74,8 @@ impl Watcher {
                 cap_ms: 2_000,
                 ..Backoff::default()
             },
+            username: Some(&self.username),
+            password: Some(self.password.expose().as_bytes()),
             ..Options::new(&self.client_id)
         };
         let now = clock.now();

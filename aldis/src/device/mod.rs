@@ -61,7 +61,7 @@ pub struct Args {
     /// The configuration file, as for a device on a chip
     #[arg(long, value_name = "FILE", env = "ALDIS_CONFIG")]
     config: Option<PathBuf>,
-    /// Where to keep the lamp's state and the counts [default: aldis/ID in the user's state directory]
+    /// Where to keep lamp, counts, messages and readings [default: aldis/ID in the user's state directory]
     #[arg(long, value_name = "DIR", env = "ALDIS_STATE")]
     state: Option<PathBuf>,
     /// The sensor: synthetic, none, or a recording that is played in a loop

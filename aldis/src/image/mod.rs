@@ -7,6 +7,8 @@ pub mod target;
 
 mod file;
 
+pub use file::replace as replace_file;
+
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

@@ -29,4 +29,5 @@ mod crc;
 
 pub use chip::Chip;
 pub use config::Config;
+pub use crc::crc32;
 pub use store::Store;

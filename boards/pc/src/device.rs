@@ -15,8 +15,8 @@ use std::time::Duration;
 use aldis_device::dht::Pulse;
 use aldis_device::screen::{Frame, Panel, Rotation, Screen, Step};
 use aldis_device::{
-    Backlog, Board, Device, Facts, GivenUp, Letter, Mail, Mark, Memory, Note, Notice, Outgoing,
-    Saved, Settings, Vitals,
+    Backlog, Board, Device, Facts, GivenUp, Kept, Letter, Mail, Mark, Memory, Note, Notice,
+    Outgoing, Saved, Settings, Vitals,
 };
 use aldis_mqtt::link::tokio::{TcpConnector, Tls, TlsError, TokioClock};
 use aldis_mqtt::link::{Clock, Link};
@@ -32,6 +32,7 @@ use tokio::time::sleep;
 
 use crate::button::Button;
 use crate::config;
+use crate::readings::{Moment, Readings};
 use crate::sensor::{Choice, PulseSource, RecordingError};
 use crate::state::{Post, StateDir, StateError};
 use crate::{BrokerUrl, Config, Secret};
@@ -275,8 +276,8 @@ impl VirtualDevice {
             // The next save would fail as well, and that is no reason to stop.
             Err(StateError::Io(path, error)) if is_full(&error) => {
                 report(Report::Warning(format!(
-                    "the state in {} cannot be kept: {error}; a restart would forget lamp and \
-                     messages",
+                    "the state in {} cannot be kept: {error}; a restart would forget lamp, \
+                     messages and readings",
                     path.display()
                 )));
                 None
@@ -303,6 +304,18 @@ impl VirtualDevice {
             }
             None => Post::default(),
         };
+        let mut readings = None;
+        if let Some(state) = &state {
+            let (loaded, warning) = Readings::load(state).map_err(DeviceError::State)?;
+            if let Some(warning) = warning {
+                report(Report::Warning(warning));
+            }
+            readings = Some(loaded);
+        }
+        let (saved, recalled) = match &mut readings {
+            Some(readings) => (readings.numbers(saved), readings.recall(Moment::now())),
+            None => (saved, Vec::new()),
+        };
         let mut connector = TcpConnector::new(self.broker.host.as_str(), self.broker.port);
         if self.broker.tls {
             let tls = match &self.ca_file {
@@ -322,15 +335,22 @@ impl VirtualDevice {
         let mut board = PcBoard {
             report,
             state,
+            readings,
             post: post.clone(),
-            save_failed: false,
+            life: saved.life,
+            failed: [false; 2],
             measure: false,
+            clock: clock.clone(),
+            started: now,
         };
         let mut backlog = Box::new(Backlog::new());
         let mut mail = Box::new(Mail::new());
         let mut device: Device<'_> =
             Device::new(settings, saved, &mut backlog, &mut mail, now, &mut board);
         (board.report)(Report::Lamp(device.lamp()));
+        for reading in recalled {
+            device.recall(reading);
+        }
         for (letter, mark) in post.letters.into_values() {
             device.recall_letter(letter, mark);
         }
@@ -497,28 +517,46 @@ impl Display<'_> {
 struct PcBoard<F> {
     report: F,
     state: Option<StateDir>,
+    readings: Option<Readings>,
     post: Post,
-    /// Saving failed, which was said once.
-    save_failed: bool,
+    /// Whose numbers the readings have.
+    life: u16,
+    /// What could not be kept the last time, of state and readings. It is said once.
+    failed: [bool; 2],
     measure: bool,
+    clock: TokioClock,
+    started: Instant,
 }
 
+/// Which part of the state: a place in [`PcBoard::failed`].
+const STATE: usize = 0;
+const READINGS: usize = 1;
+
 impl<F: FnMut(Report)> PcBoard<F> {
-    /// Says once that something could not be saved. Says whether it was.
-    fn stored(&mut self, stored: Result<(), io::Error>) -> bool {
-        let is_stored = stored.is_ok();
-        match stored {
-            Ok(()) => self.save_failed = false,
-            Err(error) if !self.save_failed => {
-                self.save_failed = true;
-                (self.report)(Report::Warning(format!(
-                    "lamp and messages cannot be kept: {error}; a restart would forget what is \
-                     new of them"
-                )));
-            }
-            Err(_) => {}
+    /// Says once that something could not be kept. Says whether it was.
+    fn stored(&mut self, part: usize, stored: Result<(), io::Error>) -> bool {
+        let known = self.failed.contains(&true);
+        self.failed[part] = stored.is_err();
+        if let Err(error) = &stored
+            && !known
+        {
+            (self.report)(Report::Warning(format!(
+                "lamp, messages and readings cannot be kept: {error}; a restart would forget what \
+                 is new of them"
+            )));
         }
-        is_stored
+        stored.is_ok()
+    }
+
+    /// Keeps a reading, or that some are done.
+    fn log(&mut self, kept: &Kept) {
+        let (Some(state), Some(readings)) = (&self.state, &mut self.readings) else {
+            return;
+        };
+        let uptime_ms = self.clock.now().since(self.started);
+        let at = Moment::now().before(uptime_ms.saturating_sub(kept.uptime_ms));
+        let stored = readings.append(state, kept, self.life, at);
+        self.stored(READINGS, stored);
     }
 
     fn save_post(&mut self) -> bool {
@@ -526,7 +564,7 @@ impl<F: FnMut(Report)> PcBoard<F> {
             return false;
         };
         let stored = state.save_post(&self.post);
-        self.stored(stored)
+        self.stored(STATE, stored)
     }
 }
 
@@ -540,10 +578,23 @@ impl<F: FnMut(Report)> Board for PcBoard<F> {
     }
 
     fn save(&mut self, saved: &Saved) {
+        self.life = saved.life;
         if let Some(state) = &self.state {
             let stored = state.save(saved);
-            self.stored(stored);
+            self.stored(STATE, stored);
         }
+    }
+
+    fn keep(&mut self, kept: &Kept, saved: &Saved) {
+        self.life = saved.life;
+        // Before its number is saved: a kill between the two would leave a number that
+        // nobody gets.
+        self.log(kept);
+        self.save(saved);
+    }
+
+    fn done(&mut self, kept: &Kept) {
+        self.log(kept);
     }
 
     fn keep_letter(&mut self, letter: &Letter) {

@@ -21,6 +21,7 @@
 pub mod broker_url;
 pub mod button;
 pub mod config;
+pub mod readings;
 pub mod sensor;
 pub mod state;
 

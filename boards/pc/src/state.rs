@@ -1,4 +1,5 @@
-//! What a virtual device remembers over restarts: two small files.
+//! What a virtual device remembers over restarts: two small files, and one of readings
+//! ([`Readings`](crate::readings::Readings)).
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -128,8 +129,18 @@ impl StateDir {
         }
     }
 
+    /// Where a file of the folder is.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
     /// Renames a damaged file, and says what that means.
-    fn set_aside(&self, name: &str, what: &str, then: &str) -> Result<String, StateError> {
+    pub(crate) fn set_aside(
+        &self,
+        name: &str,
+        what: &str,
+        then: &str,
+    ) -> Result<String, StateError> {
         let path = self.path.join(name);
         let aside = path.with_extension("damaged");
         fs::rename(&path, &aside).map_err(|error| StateError::Io(path.clone(), error))?;
@@ -190,7 +201,7 @@ impl StateDir {
         table.insert("message".into(), Value::Array(letters.collect()));
         table.insert("note".into(), Value::Array(notes.collect()));
         table.insert("outgoing".into(), Value::Array(outgoing.collect()));
-        self.replace(POST, &table.to_string())
+        self.replace(POST, table.to_string().as_bytes())
     }
 
     /// Keeps this: afterwards the file holds either it or, if that failed, what
@@ -210,13 +221,13 @@ impl StateDir {
             saved.recent.next,
             saved.recent.failed,
         );
-        self.replace(FILE, &text)
+        self.replace(FILE, text.as_bytes())
     }
 
-    fn replace(&self, name: &str, text: &str) -> io::Result<()> {
+    pub(crate) fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let new = self.path.join("state.new");
         let mut file = File::create(&new)?;
-        file.write_all(text.as_bytes())?;
+        file.write_all(bytes)?;
         file.sync_data()?;
         fs::rename(&new, self.path.join(name))
     }

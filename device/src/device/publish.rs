@@ -79,6 +79,8 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
         let seq = self.saved.seq;
         if self.saved.life == 0 {
             self.saved.life = (session.chance() as u16).max(1);
+            // A board may keep the number with the reading, and this not.
+            board.save(&self.saved);
         }
         // Kept before it is used: no number is ever given twice.
         let done = self.done();

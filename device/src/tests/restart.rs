@@ -245,6 +245,23 @@ fn readings_taken_back_do_not_come_again_and_again() {
     }
 }
 
+/// Power goes in the first minute: a recorder takes the numbers that go on for another device's,
+/// and has the readings of that minute twice.
+#[test]
+fn numbers_that_go_on_have_the_same_life() {
+    let mut rig: Rig = keeping(limited());
+    rig.wait(20_000);
+    rig.begin_outage();
+    rig.wait(20_000);
+    rig.boot();
+    rig.end_outage();
+    rig.wait(20_000);
+    let all = climate(&rig);
+    let life = all[0].life;
+    assert!(life != 0 && all.iter().all(|c| c.life == life), "{all:?}");
+    assert!(all.iter().any(|c| c.taken.is_some()));
+}
+
 /// A recorder takes the numbers of a device that has lost its memory for those it has already.
 #[test]
 fn numbers_that_begin_anew_have_another_life() {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use aldis_mqtt::{QoS, Token};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// How many messages at QoS 0 wait for the application before they are dropped.
 const ROOM: usize = 16_384;
@@ -52,6 +53,8 @@ pub struct Message {
     /// After how many seconds it expires (MQTT 5): the broker subtracts its waiting
     /// [MQTT-3.3.2-6].
     pub expiry_s: Option<u32>,
+    /// When it came.
+    pub received: Instant,
     /// At QoS 1 and 2: to be given to [`Client::acknowledge`](crate::Client::acknowledge) when
     /// the message was handled.
     pub token: Option<Token>,
@@ -138,7 +141,7 @@ impl Events {
 mod tests {
     use super::*;
 
-    fn message(qos: QoS) -> Event {
+    fn message(qos: QoS, received: Instant) -> Event {
         Event::Message(Message {
             topic: "t".to_owned(),
             payload: Vec::new(),
@@ -146,6 +149,7 @@ mod tests {
             retain: false,
             dup: false,
             expiry_s: None,
+            received,
             token: None,
         })
     }
@@ -153,6 +157,7 @@ mod tests {
     /// A flood would take all memory, or push out what must not be lost.
     #[test]
     fn messages_at_qos_0_are_dropped_when_nobody_takes_them_and_others_are_not() {
+        let now = Instant::now();
         let shared = Arc::new(Shared::default());
         let (sender, receiver) = mpsc::unbounded_channel();
         let sink = Sink {
@@ -161,16 +166,16 @@ mod tests {
         };
         let mut events = Events { shared, receiver };
         for _ in 0..ROOM + 7 {
-            sink.tell(message(QoS::AtMostOnce));
+            sink.tell(message(QoS::AtMostOnce, now));
         }
-        sink.tell(message(QoS::AtLeastOnce));
+        sink.tell(message(QoS::AtLeastOnce, now));
         assert_eq!(events.try_next(), Some(Event::Dropped(7)));
         for _ in 0..ROOM {
-            assert_eq!(events.try_next(), Some(message(QoS::AtMostOnce)));
+            assert_eq!(events.try_next(), Some(message(QoS::AtMostOnce, now)));
         }
-        assert_eq!(events.try_next(), Some(message(QoS::AtLeastOnce)));
+        assert_eq!(events.try_next(), Some(message(QoS::AtLeastOnce, now)));
         assert_eq!(events.try_next(), None);
-        sink.tell(message(QoS::AtMostOnce));
-        assert_eq!(events.try_next(), Some(message(QoS::AtMostOnce)));
+        sink.tell(message(QoS::AtMostOnce, now));
+        assert_eq!(events.try_next(), Some(message(QoS::AtMostOnce, now)));
     }
 }

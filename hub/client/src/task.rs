@@ -14,7 +14,7 @@ use aldis_mqtt::{
     SubscribeOptions, Token, Will,
 };
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::events::{Event, Events, Message, Shared, Sink};
 use crate::options::{Options, Publish};
@@ -445,6 +445,7 @@ async fn next(link: &mut Link<'_, TcpConnector, TokioClock>, sink: &Sink) -> The
                 retain: message.retain,
                 dup: message.dup,
                 expiry_s,
+                received: Instant::now(),
                 token: message.token,
             }));
             Then::Nothing

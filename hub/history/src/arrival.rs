@@ -9,6 +9,9 @@ use serde_json::{Map, Value};
 /// The latest moment that is stored; what is beyond it is taken for it (year 9999).
 pub const MAX_MS: i64 = 253_402_300_799_999;
 
+/// How many of its newest readings a device holds, at most, until they are confirmed.
+pub const HELD: u32 = 512;
+
 /// The longest text that is stored of what others write, in characters.
 const MAX_TEXT: usize = 4096;
 /// The longest id or name within an event, in characters.

@@ -98,6 +98,16 @@ impl History {
         ask!(self, store => store.give_up(device, life, up_to).await)
     }
 
+    /// Begins the count of a device's life at the lowest number that is stored, if what may have
+    /// been before it has not come: that is nobody's gap. Gives up to which number may be
+    /// confirmed now, or nothing if that life is not known.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    pub async fn settle(&self, device: &DeviceKey, life: u32) -> Result<Option<u32>, HistoryError> {
+        ask!(self, store => store.settle(device, life).await)
+    }
+
     /// The devices, by name.
     ///
     /// # Errors

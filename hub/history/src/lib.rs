@@ -46,7 +46,9 @@ mod sqlite;
 mod view;
 mod when;
 
-pub use arrival::{Answer, Arrival, DeviceKey, Diag, Kind, MAX_MS, Message, Report, Taken, What};
+pub use arrival::{
+    Answer, Arrival, DeviceKey, Diag, HELD, Kind, MAX_MS, Message, Report, Taken, What,
+};
 pub use error::HistoryError;
 pub use history::History;
 pub use sqlite::Durability;

@@ -48,7 +48,7 @@ pub struct Series {
 pub struct Standing {
     /// The device's life in which they are counted.
     pub life: u32,
-    /// The first number that was seen; what was before it is nobody's gap.
+    /// Where counting begins; what was before it is nobody's gap.
     pub base: u32,
     /// Up to which number everything is stored or given up: this may be confirmed.
     pub confirmed: u32,

@@ -16,6 +16,10 @@ pub struct Connect<'a> {
     pub v5_expiry: Option<u32>,
     /// A will (MQTT 5 with this delay), as topic and delay in seconds; its payload is `gone`.
     pub will: Option<(&'a str, u32)>,
+    /// Whether the broker is to keep the will.
+    pub will_retain: bool,
+    /// User name and password.
+    pub user: Option<(&'a str, &'a str)>,
 }
 
 /// A packet as it came.
@@ -38,7 +42,10 @@ impl Connect<'_> {
     pub fn packet(&self) -> Vec<u8> {
         let mut flags = u8::from(self.clean) << 1;
         if self.will.is_some() {
-            flags |= 0x04;
+            flags |= 0x04 | u8::from(self.will_retain) << 5;
+        }
+        if self.user.is_some() {
+            flags |= 0xC0;
         }
         let mut body = Vec::new();
         text(&mut body, "MQTT");
@@ -56,6 +63,10 @@ impl Connect<'_> {
             text(&mut body, topic);
             text(&mut body, "gone");
         }
+        if let Some((user, password)) = self.user {
+            text(&mut body, user);
+            text(&mut body, password);
+        }
         packet(0x10, &body)
     }
 }
@@ -63,7 +74,15 @@ impl Connect<'_> {
 impl Raw {
     /// Connects; also tells whether the hub had the session.
     pub fn connect(addr: SocketAddr, connect: Connect<'_>) -> (Self, bool) {
-        let mut stream = TcpStream::connect(addr).expect("the hub accepts connections");
+        let stream = TcpStream::connect(addr).expect("the hub accepts connections");
+        match Self::attempt(stream, connect) {
+            Ok(connected) => connected,
+            Err(code) => panic!("refused with {code:#04x}"),
+        }
+    }
+
+    /// The same over this connection; or the code of the refusal.
+    pub fn attempt(mut stream: TcpStream, connect: Connect<'_>) -> Result<(Self, bool), u8> {
         stream
             .set_read_timeout(Some(PATIENCE))
             .expect("a timeout can be set");
@@ -73,12 +92,34 @@ impl Raw {
             v5: connect.v5_expiry.is_some(),
         };
         let connack = raw.read();
-        assert_eq!(
-            (connack.head, connack.body.get(1)),
-            (0x20, Some(&0)),
-            "{connack:?}"
-        );
-        (raw, connack.body[0] == 1)
+        assert_eq!(connack.head, 0x20, "{connack:?}");
+        match connack.body[1] {
+            0 => Ok((raw, connack.body[0] == 1)),
+            code => Err(code),
+        }
+    }
+
+    /// Subscribes and tells the code of the answer.
+    pub fn try_subscribe(&mut self, filter: &str) -> u8 {
+        self.write(&subscribe(filter, 1, self.v5));
+        let suback = self.read();
+        assert_eq!(suback.head, 0x90, "{suback:?}");
+        *suback.body.last().expect("a code")
+    }
+
+    /// Publishes at QoS 1 and tells the code of the answer (MQTT 5; 3.1.1 has none).
+    pub fn try_publish(&mut self, topic: &str, payload: &str, retain: bool) -> u8 {
+        let mut body = Vec::new();
+        text(&mut body, topic);
+        body.extend([0, 9]);
+        if self.v5 {
+            body.push(0);
+        }
+        body.extend(payload.as_bytes());
+        self.write(&packet(0x32 | u8::from(retain), &body));
+        let puback = self.read();
+        assert_eq!(puback.head, 0x40, "{puback:?}");
+        puback.body.get(2).copied().unwrap_or_default()
     }
 
     /// Subscribes and waits for the acknowledgement.
@@ -90,6 +131,57 @@ impl Raw {
             (0x90, Some(&qos)),
             "{suback:?}"
         );
+    }
+
+    /// Publishes at QoS 1, and acknowledges what comes in between.
+    pub fn try_publish_among(&mut self, topic: &str, payload: &str) -> u8 {
+        let mut body = Vec::new();
+        text(&mut body, topic);
+        body.extend([0, 9]);
+        if self.v5 {
+            body.push(0);
+        }
+        body.extend(payload.as_bytes());
+        self.write(&packet(0x32, &body));
+        loop {
+            let packet = self.read();
+            if packet.head == 0x40 {
+                return packet.body.get(2).copied().unwrap_or_default();
+            }
+            let (id, _) = packet.publish();
+            self.write(&ack(0x40, id));
+        }
+    }
+
+    /// Waits for a message at QoS 1 on this topic, and acknowledges all that come before it.
+    /// (What was retained may come twice: as it is published, and for the subscription.)
+    pub fn wait_for(&mut self, topic: &str) {
+        loop {
+            let seen = self.read();
+            let (id, _) = seen.publish();
+            self.write(&ack(0x40, id));
+            if seen
+                .body
+                .get(2..)
+                .is_some_and(|rest| rest.starts_with(topic.as_bytes()))
+            {
+                return;
+            }
+        }
+    }
+
+    /// Pings until the hub closes the connection.
+    pub fn ping_until_closed(&mut self) {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        let mut bytes = [0; 64];
+        loop {
+            let written = self.stream.write_all(&[0xC0, 0]);
+            match (written, self.stream.read(&mut bytes)) {
+                (Ok(()), Ok(count)) if count > 0 => {}
+                _ => return,
+            }
+            assert!(std::time::Instant::now() < deadline, "the connection stays");
+        }
     }
 
     /// Pings and waits for the answer.

@@ -14,6 +14,11 @@ use super::program::Program;
 /// How long a broker may take to start or to end.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The device's name and the hash of its password, for the hub. The other clients are at the
+/// hub's own machine.
+const USERS: &str = "anonymous = true\n[[user]]\nname = \"dev\"\npassword = \
+    \"$argon2id$v=19$m=19456,t=2,p=1$LiVgvgpVPQYSOJ9RlvbihQ$ZDNUw1nVsBNuY++6vKx0BbY5vv3yAHv82RyQyJ+Ofzw\"\n";
+
 /// Which broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -63,6 +68,7 @@ impl Broker {
                 (command, "running")
             }
             Kind::Hub => {
+                self.folder.file("hub.toml", USERS)?;
                 let mut command = at.command(aldis);
                 command
                     .args([

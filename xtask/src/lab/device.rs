@@ -17,6 +17,8 @@ use super::{Folder, succeed};
 
 /// The device's id.
 pub const ID: &str = "dev";
+/// Its password: the hub lets nobody in from another machine without one.
+pub const PASSWORD: &str = "lab";
 
 /// How long it has time to end.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -82,7 +84,8 @@ impl Device {
         let keep_alive = settings.keep_alive_s;
         let keep_alive = keep_alive.map_or_else(String::new, |s| format!("keep_alive_s = {s}\n"));
         let text = format!(
-            "id = \"{ID}\"\n[broker]\nurl = \"mqtt://{}\"\n{keep_alive}\
+            "id = \"{ID}\"\n[broker]\nurl = \"mqtt://{}\"\n\
+             username = \"{ID}\"\npassword = \"{PASSWORD}\"\n{keep_alive}\
              [readout]\ninterval_s = {}\n",
             settings.broker, settings.interval_s
         );

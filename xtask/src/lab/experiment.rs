@@ -273,6 +273,8 @@ impl Experiment {
     fn rival(&self, more: &[&str]) -> Result<Program> {
         let mut command = self.network.broker.command("mosquitto_sub");
         command.args(["-h", "127.0.0.1", "-i", device::ID, "-t", "nothing"]);
+        // The hub lets nobody take the device's place but itself.
+        command.args(["-u", device::ID, "-P", device::PASSWORD]);
         Program::start(command.args(more))
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use aldis_protocol::Reading;
 
 use super::{Connection, Db, Locked, Store, chunks, lock, roll, states, transaction, with};
-use crate::arrival::{Arrival, DIAG, DeviceKey, Diag, What, clean, moment};
+use crate::arrival::{Arrival, DIAG, DeviceKey, Diag, HELD, What, clean, moment};
 use crate::error::{Failure, HistoryError};
 use crate::runs::{Run, Runs};
 use crate::view::{Committed, Series};
@@ -184,6 +184,48 @@ impl Store {
             }
         })
     }
+
+    /// Begins a series at its lowest number that is stored.
+    pub async fn settle(&self, device: &DeviceKey, life: u32) -> Result<Option<u32>, HistoryError> {
+        let id = self.id(device).await?;
+        transaction!(self, tx => {
+            let locked = lock(&mut tx, &[id]).await?;
+            if locked.get(&id).is_none_or(|row| row.removed) {
+                None
+            } else {
+                let mut all = series_of(&mut tx, &[(id, i64::from(life))]).await?;
+                match all.remove(&(id, i64::from(life))) {
+                    None => None,
+                    Some(mut known) => {
+                        load_runs(&mut tx, &mut [(&mut known, 0, i64::from(u32::MAX) + 1)]).await?;
+                        let begun = known.runs.at(known.base).is_some();
+                        let lowest = known.runs.iter().find(|run| run.last >= known.base);
+                        match lowest {
+                            Some(run) if !begun => {
+                                let confirmed = known.runs.end(run.first).max(known.confirmed);
+                                sqlx::query(
+                                    "UPDATE series SET base = $2, confirmed = $3 WHERE id = $1",
+                                )
+                                .bind(known.id)
+                                .bind(run.first)
+                                .bind(confirmed)
+                                .execute(&mut *tx)
+                                .await?;
+                                Some(number(confirmed))
+                            }
+                            _ => Some(number(known.confirmed)),
+                        }
+                    }
+                }
+            }
+        })
+    }
+}
+
+/// Where counting begins if this is the lowest number that is known: a device may still have
+/// as many readings of before.
+fn base(lowest: u32) -> i64 {
+    i64::from(lowest.saturating_sub(HELD).max(1).min(lowest))
 }
 
 /// A number of a reading as it came.
@@ -239,8 +281,8 @@ async fn readings(
         .iter()
         .filter(|((_, life), (device, _))| !known.contains_key(&(*device, i64::from(*life))))
         .map(|(&(_, life), (device, readings))| {
-            let base = readings.iter().map(|(taken, _)| taken.seq).min();
-            (*device, i64::from(life), i64::from(base.unwrap_or(0)))
+            let lowest = readings.iter().map(|(taken, _)| taken.seq).min();
+            (*device, i64::from(life), base(lowest.unwrap_or(0)))
         })
         .collect();
     make_series(tx, &new, &mut known).await?;

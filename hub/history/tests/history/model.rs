@@ -3,7 +3,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use aldis_history::{Arrival, History, Retention, What};
+use aldis_history::{Arrival, HELD, History, Retention, What};
 use futures::TryStreamExt;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -19,6 +19,8 @@ enum Step {
     Commit(Vec<(usize, u32, u32, bool)>),
     /// Everything of a life up to a number is given up.
     GiveUp(usize, u32, u32),
+    /// The count of a life begins where it can.
+    Settle(usize, u32),
     /// The store is closed and opened.
     Reopen,
     /// Half an hour's worth of numbers later, what is over is rolled up.
@@ -29,7 +31,7 @@ enum Step {
 
 const IDS: [&str; 2] = ["a", "b"];
 /// Numbers a step may be about.
-const NUMBERS: std::ops::Range<u32> = 1..120;
+const NUMBERS: std::ops::Range<u32> = HELD - 20..HELD + 120;
 /// One reading each two minutes.
 const EACH: i64 = 120_000;
 
@@ -42,6 +44,7 @@ fn step() -> impl Strategy<Value = Step> {
             Step::Commit((first..first + count).map(|seq| (id, life, seq, false)).collect())
         }),
         2 => (0..IDS.len(), 0..3_u32, NUMBERS).prop_map(|(id, life, to)| Step::GiveUp(id, life, to)),
+        2 => (0..IDS.len(), 0..3_u32).prop_map(|(id, life)| Step::Settle(id, life)),
         1 => Just(Step::Reopen),
         2 => NUMBERS.prop_map(Step::RollUp),
         1 => (NUMBERS, 1..50_u32).prop_map(|(before, most)| Step::Purge(before, most)),
@@ -60,7 +63,7 @@ impl Series {
     fn confirmed(&self) -> u32 {
         let base = self.base.unwrap();
         let known = |seq: &u32| self.stored.contains_key(seq) || self.lost.contains(seq);
-        (base..).take_while(known).last().unwrap()
+        (base..).take_while(known).last().unwrap_or(base - 1)
     }
 
     fn top(&self) -> u32 {
@@ -94,7 +97,8 @@ struct Model {
 }
 
 fn time(seq: u32, jumped: bool) -> i64 {
-    NOON + i64::from(seq) * EACH - if jumped { 3 * HOUR + 61_000 } else { 0 }
+    NOON + (i64::from(seq) - i64::from(NUMBERS.start)) * EACH
+        - if jumped { 3 * HOUR + 61_000 } else { 0 }
 }
 
 async fn run(place: &Place, steps: Vec<Step>) -> Result<(), TestCaseError> {
@@ -117,6 +121,22 @@ async fn run(place: &Place, steps: Vec<Step>) -> Result<(), TestCaseError> {
                 let count = missing.len() as u64;
                 series.lost.extend(missing);
                 prop_assert_eq!(given.unwrap(), Some((series.confirmed(), count)));
+            }
+            Step::Settle(id, life) => {
+                let settled = history.settle(&device(IDS[id]), life).await;
+                let Some(series) = model.series.get_mut(&(id, life)) else {
+                    prop_assert!(settled.is_err() || settled.unwrap().is_none());
+                    continue;
+                };
+                let base = series.base.unwrap();
+                let lowest = [series.stored.keys().next(), series.lost.first()];
+                let lowest = lowest
+                    .into_iter()
+                    .flatten()
+                    .copied()
+                    .filter(|seq| *seq >= base);
+                series.base = lowest.min().or(series.base);
+                prop_assert_eq!(settled.unwrap(), Some(series.confirmed()));
             }
             Step::Reopen => {
                 history.close().await;
@@ -166,7 +186,9 @@ async fn commit(
     }
     for &(id, life, seq, jumped) in of {
         let series = model.series.entry((id, life)).or_default();
-        series.base.get_or_insert(first[&(id, life)]);
+        series
+            .base
+            .get_or_insert(first[&(id, life)].saturating_sub(HELD).max(1));
         let (new, repeated) = counts.entry((id, life)).or_default();
         if let Entry::Vacant(vacant) = series.stored.entry(seq) {
             vacant.insert(time(seq, jumped));

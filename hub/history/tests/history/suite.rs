@@ -1,8 +1,8 @@
 //! What holds on both stores.
 
 use aldis_history::{
-    Answer, Arrival, DeviceKey, Diag, Gap, History, HistoryError, Kind, Level, Message, Outage,
-    Report, Retention, What,
+    Answer, Arrival, DeviceKey, Diag, Gap, HELD, History, HistoryError, Kind, Level, Message,
+    Outage, Report, Retention, What,
 };
 use aldis_protocol::{Availability, Lamp, MessageState, SensorState};
 use futures::TryStreamExt;
@@ -133,7 +133,8 @@ async fn repeated_deliveries_are_stored_once(place: Place) {
 async fn gaps_are_known_and_given_up(place: Place) {
     let history = place.open().await;
     let of = |seqs: &[u32]| -> Vec<_> { seqs.iter().map(|&seq| reading("a", 1, seq)).collect() };
-    assert_eq!(confirmed(&history, &of(&[10, 11, 12])).await, 12);
+    assert_eq!(confirmed(&history, &of(&[10, 11, 12])).await, 0);
+    assert_eq!(history.settle(&device("a"), 1).await.unwrap(), Some(12));
     assert_eq!(confirmed(&history, &of(&[15, 20])).await, 12);
     assert_eq!(
         gaps(&history, "a").await,
@@ -187,27 +188,49 @@ async fn gaps_are_known_and_given_up(place: Place) {
 
 async fn what_was_before_the_recorder_is_no_gap(place: Place) {
     let history = place.open().await;
-    // Out of order in the first batch: the lowest is the first.
+    // Out of order in the first batch: the lowest counts. The device may still hold what was
+    // just before it.
     let first = [
-        reading("a", 1, 102),
-        reading("a", 1, 100),
-        reading("a", 1, 101),
+        reading("a", 1, HELD + 102),
+        reading("a", 1, HELD + 100),
+        reading("a", 1, HELD + 101),
     ];
-    assert_eq!(confirmed(&history, &first).await, 102);
-    // Some of before come again after a restart of the device.
-    assert_eq!(confirmed(&history, &[reading("a", 1, 90)]).await, 102);
+    assert_eq!(confirmed(&history, &first).await, 99);
+    assert_eq!(gaps(&history, "a").await, [(100, HELD + 99, false)]);
+    // It sends some of it, for which all of it was waited.
+    let of =
+        |from: u32, to: u32| -> Vec<_> { (from..to).map(|seq| reading("a", 1, seq)).collect() };
+    assert_eq!(confirmed(&history, &of(HELD, HELD + 90)).await, 99);
+    let mut settled = history.settle(&device("a"), 1).await.unwrap();
+    assert_eq!(settled, Some(HELD + 89));
+    assert_eq!(gaps(&history, "a").await, [(HELD + 90, HELD + 99, false)]);
     assert_eq!(
-        confirmed(&history, &[reading("a", 1, 95), reading("a", 1, 103)]).await,
-        103
+        confirmed(&history, &of(HELD + 90, HELD + 100)).await,
+        HELD + 102
+    );
+    // Done once is done.
+    settled = history.settle(&device("a"), 1).await.unwrap();
+    assert_eq!(settled, Some(HELD + 102));
+    assert_eq!(history.settle(&device("a"), 2).await.unwrap(), None);
+    // What is older still comes after a restart of the device: it is stored, and makes no gap.
+    assert_eq!(
+        confirmed(&history, &[reading("a", 1, 90)]).await,
+        HELD + 102
     );
     assert_eq!(gaps(&history, "a").await, []);
-    assert_eq!(seqs(&history, "a").await, [90, 95, 100, 101, 102, 103]);
+    assert_eq!(seqs(&history, "a").await[..2], [90, HELD]);
     // Nothing of before can be lost either.
     assert_eq!(
         history.give_up(&device("a"), 1, 99).await.unwrap(),
-        Some((103, 0))
+        Some((HELD + 102, 0))
     );
     assert_eq!(gaps(&history, "a").await, []);
+
+    // All that a device can have had before is awaited, and no more.
+    assert_eq!(confirmed(&history, &[reading("b", 1, 3)]).await, 0);
+    assert_eq!(gaps(&history, "b").await, [(1, 2, false)]);
+    let both = [reading("b", 1, 1), reading("b", 1, 2)];
+    assert_eq!(confirmed(&history, &both).await, 3);
 }
 
 async fn lives_are_apart(place: Place) {
@@ -1068,7 +1091,7 @@ async fn a_removed_device_begins_anew(place: Place) {
     let committed = other.commit(&[reading("a", 1, 290)]).await.unwrap();
     assert_eq!(
         (committed.series[0].new, committed.series[0].confirmed),
-        (1, 290)
+        (1, 0)
     );
     let mut rows = 0;
     loop {

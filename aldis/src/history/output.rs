@@ -1,0 +1,359 @@
+//! What is recorded, as text, comma-separated values or JSON.
+
+use std::io::{self, BufWriter, Stdout, Write};
+
+use aldis_history::{Device, Event, Gap, Kind, Latest, Outage, Point, Standing, StoredReading};
+use aldis_protocol::topic::DEFAULT_PREFIX;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+
+use crate::printable::printable;
+
+/// How it is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Text,
+    Csv,
+    Json,
+}
+
+/// Prints lines, and knows whether there were any.
+pub struct Output {
+    form: Form,
+    to: BufWriter<Stdout>,
+    zone: TimeZone,
+    lines: u64,
+}
+
+impl Output {
+    pub fn new(form: Form) -> Self {
+        Self {
+            form,
+            to: BufWriter::new(io::stdout()),
+            zone: TimeZone::system(),
+            lines: 0,
+        }
+    }
+
+    /// Nothing more comes; if nothing came, that is said to people.
+    pub fn end(&mut self, nothing: &str) -> io::Result<()> {
+        if self.lines == 0 && self.form != Form::Json {
+            match self.form {
+                Form::Text => writeln!(self.to, "{nothing}")?,
+                _ => writeln!(io::stderr(), "aldis: {nothing}")?,
+            }
+        }
+        self.to.flush()
+    }
+
+    /// A moment with its zone, for programs.
+    fn exact(&self, ms: i64) -> String {
+        match Timestamp::from_millisecond(ms) {
+            Ok(moment) => format!(
+                "{}",
+                moment
+                    .to_zoned(self.zone.clone())
+                    .strftime("%Y-%m-%dT%H:%M:%S.%3f%:z")
+            ),
+            Err(_) => ms.to_string(),
+        }
+    }
+
+    /// A moment for people.
+    fn plain(&self, ms: i64) -> String {
+        match Timestamp::from_millisecond(ms) {
+            Ok(moment) => format!(
+                "{}",
+                moment
+                    .to_zoned(self.zone.clone())
+                    .strftime("%Y-%m-%d %H:%M:%S")
+            ),
+            Err(_) => ms.to_string(),
+        }
+    }
+
+    fn line(&mut self, heading: &str, csv: &[String], text: &str, json: &Value) -> io::Result<()> {
+        if self.lines == 0 && self.form == Form::Csv {
+            writeln!(self.to, "{heading}")?;
+        }
+        self.lines += 1;
+        match self.form {
+            Form::Text => writeln!(self.to, "{text}"),
+            Form::Csv => {
+                let fields: Vec<_> = csv.iter().map(|field| quoted(field)).collect();
+                writeln!(self.to, "{}", fields.join(","))
+            }
+            Form::Json => writeln!(self.to, "{json}"),
+        }
+    }
+
+    pub fn reading(&mut self, of: &StoredReading) -> io::Result<()> {
+        let (t, h) = (
+            of.reading.temperature().to_string(),
+            of.reading.humidity().to_string(),
+        );
+        let csv = [
+            self.exact(of.taken_ms),
+            t.clone(),
+            h.clone(),
+            of.seq.to_string(),
+            of.life.to_string(),
+            of.boot.to_string(),
+            self.exact(of.received_ms),
+            of.exact.to_string(),
+        ];
+        let text = format!(
+            "{}{} {t:>6} °C {h:>5} %",
+            self.plain(of.taken_ms),
+            if of.exact { ' ' } else { '~' }
+        );
+        let json = json!({
+            "taken_ms": of.taken_ms,
+            "taken": self.exact(of.taken_ms),
+            "t": number(i32::from(of.reading.t)),
+            "h": number(i32::from(of.reading.h)),
+            "seq": of.seq,
+            "life": of.life,
+            "boot": of.boot,
+            "received_ms": of.received_ms,
+            "exact": of.exact,
+        });
+        self.line("taken,t,h,seq,life,boot,received,exact", &csv, &text, &json)
+    }
+
+    pub fn point(&mut self, of: &Point) -> io::Result<()> {
+        let tenth = |tenths: i32| format!("{:.1}", f64::from(tenths) / 10.0);
+        let mean = |mean: f64| format!("{:.2}", mean / 10.0);
+        let csv = [
+            self.exact(of.start_ms),
+            of.n.to_string(),
+            tenth(of.t.min),
+            mean(of.t.mean),
+            tenth(of.t.max),
+            tenth(of.h.min),
+            mean(of.h.mean),
+            tenth(of.h.max),
+        ];
+        let text = format!(
+            "{}  {:>6} {:>6} {:>6} °C  {:>5} {:>5} {:>5} %  {}",
+            self.plain(of.start_ms),
+            csv[2],
+            csv[3],
+            csv[4],
+            csv[5],
+            csv[6],
+            csv[7],
+            of.n
+        );
+        let range = |of: &aldis_history::Range| {
+            json!({
+                "min": number(of.min),
+                "mean": (of.mean * 10.0).round() / 100.0,
+                "max": number(of.max),
+            })
+        };
+        let json = json!({
+            "start_ms": of.start_ms,
+            "start": self.exact(of.start_ms),
+            "n": of.n,
+            "t": range(&of.t),
+            "h": range(&of.h),
+        });
+        let heading = "start,n,t_min,t_mean,t_max,h_min,h_mean,h_max";
+        self.line(heading, &csv, &text, &json)
+    }
+
+    pub fn gap(&mut self, of: &Gap) -> io::Result<()> {
+        let fate = if of.lost { "lost" } else { "missing" };
+        let moment = |ms: Option<i64>| ms.map(|ms| self.exact(ms)).unwrap_or_default();
+        let csv = [
+            of.life.to_string(),
+            of.first.to_string(),
+            of.last.to_string(),
+            fate.to_owned(),
+            moment(of.after_ms),
+            moment(of.before_ms),
+        ];
+        let count = u64::from(of.last) - u64::from(of.first) + 1;
+        let place = match (of.after_ms, of.before_ms) {
+            (Some(after), Some(before)) => {
+                format!(", between {} and {}", self.plain(after), self.plain(before))
+            }
+            (Some(after), None) => format!(", after {}", self.plain(after)),
+            (None, Some(before)) => format!(", before {}", self.plain(before)),
+            (None, None) => String::new(),
+        };
+        let numbers = match count {
+            1 => format!("1 {fate}: number {}", of.first),
+            _ => format!("{count} {fate}: numbers {} to {}", of.first, of.last),
+        };
+        let text = format!("{numbers}{place}");
+        let json = json!({
+            "life": of.life,
+            "first": of.first,
+            "last": of.last,
+            "lost": of.lost,
+            "after_ms": of.after_ms,
+            "before_ms": of.before_ms,
+        });
+        self.line("life,first,last,fate,after,before", &csv, &text, &json)
+    }
+
+    pub fn outage(&mut self, of: &Outage) -> io::Result<()> {
+        let csv = [
+            self.exact(of.from_ms),
+            of.to_ms.map(|ms| self.exact(ms)).unwrap_or_default(),
+        ];
+        let text = match of.to_ms {
+            Some(to) => {
+                let seconds = u64::try_from(to.saturating_sub(of.from_ms) / 1_000).unwrap_or(0);
+                let long = humantime::format_duration(std::time::Duration::from_secs(seconds));
+                let (from, to) = (self.plain(of.from_ms), self.plain(to));
+                format!("{from} to {to}  {long}")
+            }
+            None => format!("{} until now", self.plain(of.from_ms)),
+        };
+        let json = json!({"from_ms": of.from_ms, "to_ms": of.to_ms});
+        self.line("from,to", &csv, &text, &json)
+    }
+
+    pub fn event(&mut self, of: &Event) -> io::Result<()> {
+        let kind = kind(of.kind);
+        let csv = [self.exact(of.at_ms), kind.to_owned(), of.value.clone()];
+        let text = format!(
+            "{}  {kind:<13} {}",
+            self.plain(of.at_ms),
+            printable(&of.value)
+        );
+        let value = serde_json::from_str(&of.value)
+            .ok()
+            .filter(Value::is_object)
+            .unwrap_or_else(|| Value::from(of.value.clone()));
+        let json = json!({
+            "at_ms": of.at_ms,
+            "at": self.exact(of.at_ms),
+            "kind": kind,
+            "value": value,
+        });
+        self.line("at,kind,value", &csv, &text, &json)
+    }
+
+    pub fn device(
+        &mut self,
+        of: &Device,
+        standings: &[Standing],
+        gaps: &[Gap],
+        latest: &Latest,
+    ) -> io::Result<()> {
+        let count = |lost: bool| -> u64 {
+            let of = gaps.iter().filter(|gap| gap.lost == lost);
+            of.map(|gap| u64::from(gap.last) - u64::from(gap.first) + 1)
+                .sum()
+        };
+        let (missing, lost) = (count(false), count(true));
+        let numbers: u64 = standings
+            .iter()
+            .map(|of| u64::from(of.highest).saturating_sub(u64::from(of.base)) + 1)
+            .sum();
+        let readings = numbers.saturating_sub(missing + lost);
+        let name = match of.key.prefix() {
+            DEFAULT_PREFIX => of.key.id().to_owned(),
+            _ => of.key.to_string(),
+        };
+        let title = of.title.clone().unwrap_or_default();
+        let status = latest
+            .status
+            .as_ref()
+            .map_or("unknown", |(_, status)| status.as_str());
+        let csv = [
+            of.key.to_string(),
+            title.clone(),
+            status.to_owned(),
+            self.exact(of.first_ms),
+            self.exact(of.last_ms),
+            readings.to_string(),
+            missing.to_string(),
+            lost.to_string(),
+        ];
+        let mut text = format!(
+            "{name:<20} {status:<8} last heard {}  {readings} readings",
+            self.plain(of.last_ms)
+        );
+        for (count, fate) in [(missing, "missing"), (lost, "lost")] {
+            if count > 0 {
+                text.push_str(&format!(", {count} {fate}"));
+            }
+        }
+        if !title.is_empty() {
+            text.push_str(&format!("  ({})", printable(&title)));
+        }
+        let json = json!({
+            "device": of.key.to_string(),
+            "title": of.title,
+            "status": latest.status.as_ref().map(|(_, status)| status),
+            "first_ms": of.first_ms,
+            "last_ms": of.last_ms,
+            "readings": readings,
+            "missing": missing,
+            "lost": lost,
+        });
+        let heading = "device,title,status,first_heard,last_heard,readings,missing,lost";
+        self.line(heading, &csv, &text, &json)
+    }
+}
+
+/// Tenths as a JSON number.
+fn number(tenths: i32) -> Value {
+    json!(f64::from(tenths) / 10.0)
+}
+
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Led => "led",
+        Kind::Sensor => "sensor",
+        Kind::Status => "status",
+        Kind::Message => "message",
+        Kind::MessageState => "message_state",
+        Kind::Answer => "answer",
+        Kind::Morse => "morse",
+        _ => "other",
+    }
+}
+
+/// A field of comma-separated values (RFC 4180). One that a table would take for a formula
+/// begins with an apostrophe.
+fn quoted(field: &str) -> String {
+    let formula = field.starts_with(['=', '+', '@', '\t', '\r'])
+        || (field.starts_with('-') && field.parse::<f64>().is_err());
+    let field = match formula {
+        true => format!("'{field}"),
+        false => field.to_owned(),
+    };
+    match field.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", field.replace('"', "\"\"")),
+        false => field,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A message with a comma would move the columns, one with `=` would be run by a table.
+    #[test]
+    fn fields_are_quoted_where_they_must_be() {
+        for (field, expected) in [
+            ("24.1", "24.1"),
+            ("-4.1", "-4.1"),
+            ("a,b", "\"a,b\""),
+            ("say \"hi\"", "\"say \"\"hi\"\"\""),
+            ("a\nb", "\"a\nb\""),
+            ("=1+1", "'=1+1"),
+            ("-cmd", "'-cmd"),
+            ("", ""),
+        ] {
+            assert_eq!(quoted(field), expected);
+        }
+    }
+}

@@ -1,0 +1,449 @@
+//! The hub that runs.
+
+use std::env;
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use aldis_client::Broker;
+use aldis_hub::{
+    Hub, HubConfig, Keyring, Keys, KeysFile, OWNER, OwnerPassword, RunningHub, TlsConfig,
+    hash_password,
+};
+use serde_json::json;
+
+use super::address::{address, lone_port, own_address, usual_host};
+use super::parts::{self, Parts};
+use super::{Common, hub_file, password};
+use crate::signals::EndSignals;
+use crate::{duration, logging};
+
+/// The port of MQTT.
+pub const PORT: u16 = 1883;
+
+/// How the hub runs.
+#[derive(clap::Args)]
+#[command(next_help_heading = "The running hub")]
+#[group(skip)]
+pub struct Args {
+    /// Where to speak MQTT; port 0 takes a free port [default: 127.0.0.1:1883 and [::1]:1883]
+    #[arg(long, value_name = "ADDR", env = "ALDIS_HUB_LISTEN")]
+    listen: Option<String>,
+    /// Let other machines in, each with its name and password: listen on all addresses
+    #[arg(long, env = "ALDIS_HUB_LAN", value_parser = clap::builder::BoolishValueParser::new())]
+    lan: bool,
+    /// Let nobody in without a name, not even on this machine
+    #[arg(long)]
+    no_anonymous: bool,
+    /// The configuration file [default: DIR/hub.toml, if it exists]
+    #[arg(long, value_name = "FILE", env = "ALDIS_HUB_CONFIG")]
+    config: Option<PathBuf>,
+    /// Speak MQTT over WebSocket there as well
+    #[arg(long, value_name = "ADDR", env = "ALDIS_HUB_WS")]
+    ws: Option<String>,
+    /// Speak MQTT over TLS there as well
+    #[arg(long, value_name = "ADDR", env = "ALDIS_HUB_TLS")]
+    tls: Option<String>,
+    /// The certificate chain for TLS, in PEM
+    #[arg(long, value_name = "FILE", env = "ALDIS_HUB_CERT")]
+    cert: Option<PathBuf>,
+    /// The private key for TLS, in PEM
+    #[arg(long, value_name = "FILE", env = "ALDIS_HUB_KEY")]
+    key: Option<PathBuf>,
+    /// End after this time: 30s, 5m, 2h, 30d
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
+    lifetime: Option<Duration>,
+    /// Say more on standard error; -vv and -vvv say even more
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Read a password, print its hash for hub.toml, and end
+    #[arg(long, exclusive = true)]
+    hash_password: bool,
+    #[command(flatten)]
+    parts: parts::Args,
+}
+
+impl Args {
+    /// Whether a flag was typed that means nothing to a command.
+    pub fn is_given(&self) -> bool {
+        let lan = self.lan && env::var_os("ALDIS_HUB_LAN").is_none();
+        lan || self.no_anonymous || self.lifetime.is_some() || self.hash_password
+    }
+}
+
+/// Runs the hub until a signal or the end of its time.
+pub fn run(args: Args, common: &Common) -> ExitCode {
+    if args.hash_password {
+        return print_hash();
+    }
+    logging::start(args.verbose);
+    let plan = match plan(&args, common) {
+        Ok(plan) => plan,
+        Err(what) => return crate::fail(what),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return crate::fail(format_args!("cannot start: {error}")),
+    };
+    runtime.block_on(serve(&args, common, plan))
+}
+
+/// What is to run.
+struct Plan {
+    config: HubConfig,
+    data: PathBuf,
+    keys: Keyring,
+    parts: parts::Plan,
+}
+
+async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
+    // Before anything is announced, so that a signal right after it is not missed.
+    let end = match EndSignals::listen() {
+        Ok(end) => end,
+        Err(error) => return crate::fail(format_args!("cannot listen to signals: {error}")),
+    };
+    let Plan {
+        config,
+        data,
+        keys,
+        parts: beside,
+    } = plan;
+    if let Some(broker) = beside.broker.clone() {
+        return serve_elsewhere(args, common, &data, &beside, broker, end).await;
+    }
+    let anonymous = config.access.allows_anonymous();
+    let hub = match Hub::start(config).await {
+        Ok(hub) => hub,
+        Err(error) => return crate::fail(error),
+    };
+    // Only a hub that runs is told a password: one that is lost with an error opens nothing.
+    let owner = match first_owner(&data) {
+        Ok(owner) => owner,
+        Err(what) => {
+            hub.shutdown().await;
+            return crate::fail(what);
+        }
+    };
+    keys.refresh();
+    let (username, password) = hub.inner();
+    let broker = Broker {
+        username: Some(username),
+        password: Some(password),
+        ..Broker::new(
+            reachable(hub.mqtt_addr()).to_string(),
+            hub.mqtt_addr().port(),
+        )
+    };
+    let running = match Parts::start(&beside, broker).await {
+        Ok(running) => running,
+        Err(what) => {
+            hub.shutdown().await;
+            return crate::fail(what);
+        }
+    };
+    let scene = Announcement {
+        hub: &hub,
+        data: &data,
+        store: running.store.as_deref(),
+        keys: &keys.current(),
+        owner: owner.as_ref().map(OwnerPassword::expose),
+        anonymous,
+    };
+    let text = match common.json {
+        true => scene.json(),
+        false => scene.text(),
+    };
+    // The hub serves its clients, whoever reads this.
+    let _ = io::stdout()
+        .write_all(text.as_bytes())
+        .and_then(|()| io::stdout().flush());
+    drop(text);
+
+    tokio::select! {
+        () = end.wait() => {}
+        () = duration::over(args.lifetime) => {}
+    }
+    running.shutdown().await;
+    hub.shutdown().await;
+    stopped(common)
+}
+
+/// The parts beside a broker that is another program.
+async fn serve_elsewhere(
+    args: &Args,
+    common: &Common,
+    data: &Path,
+    plan: &parts::Plan,
+    broker: Broker,
+    end: EndSignals,
+) -> ExitCode {
+    let _reserved = match parts::reserve(data) {
+        Ok(reserved) => reserved,
+        Err(what) => return crate::fail(what),
+    };
+    let url = broker.url();
+    let running = match Parts::start(plan, broker).await {
+        Ok(running) => running,
+        Err(what) => return crate::fail(what),
+    };
+    let text = match (common.json, &running.store) {
+        (true, store) => {
+            let line = json!({"event": "working", "broker": url, "data": data, "store": store});
+            format!("{line}\n")
+        }
+        (false, Some(store)) => {
+            format!("At the broker {url}\nRecording in {store}\n\nCtrl-C ends the hub.\n")
+        }
+        (false, None) => format!("At the broker {url}\nNothing is recorded.\n"),
+    };
+    let _ = io::stdout()
+        .write_all(text.as_bytes())
+        .and_then(|()| io::stdout().flush());
+    tokio::select! {
+        () = end.wait() => {}
+        () = duration::over(args.lifetime) => {}
+    }
+    running.shutdown().await;
+    stopped(common)
+}
+
+fn stopped(common: &Common) -> ExitCode {
+    if common.json {
+        let _ = writeln!(io::stdout(), "{}", json!({"event": "stopped"}));
+    }
+    ExitCode::SUCCESS
+}
+
+/// Where the hub's own parts reach what listens there.
+fn reachable(addr: SocketAddr) -> IpAddr {
+    match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    }
+}
+
+/// Makes the owner's password at the first start, if there is somebody to see it.
+fn first_owner(data: &Path) -> Result<Option<OwnerPassword>, String> {
+    // The journal keeps what it is told, and others may read it.
+    if env::var_os("JOURNAL_STREAM").is_some() {
+        return Ok(None);
+    }
+    let made = KeysFile::of(data).update(|keys| {
+        if keys.owner.is_some() {
+            return Ok(None);
+        }
+        let password = OwnerPassword::generate();
+        keys.owner = Some(password.hash().map_err(|error| error.to_string())?);
+        Ok(Some(password))
+    });
+    made.map_err(|error| error.to_string())
+}
+
+/// What runs according to flags, variables and files.
+fn plan(args: &Args, common: &Common) -> Result<Plan, String> {
+    let data = common.data()?;
+    let keys = Keyring::open(&data).map_err(|error| error.to_string())?;
+    let file = hub_file(&data, args.config.as_deref(), &keys.current())?;
+    let lan = args.lan || file.lan.unwrap_or(false);
+
+    // Where it was said is where it is to be mended.
+    let either = |flag: &'static str, given: &Option<String>, key, found: Option<&String>| match (
+        given, found,
+    ) {
+        (Some(text), _) => Some((flag, text.clone())),
+        (None, found) => found.map(|text| (key, text.clone())),
+    };
+    let (listen, listen_also) =
+        match either("--listen", &args.listen, "listen =", file.listen.as_ref()) {
+            Some((said, text)) => {
+                let port = lone_port(&text).filter(|port| *port != 0);
+                (address(said, &text, PORT, lan)?, port)
+            }
+            None => (SocketAddr::new(usual_host(lan), PORT), Some(PORT)),
+        };
+    // `localhost` is either of two addresses.
+    let listen_also = listen_also.map(|port| SocketAddr::from((Ipv6Addr::LOCALHOST, port)));
+    let websocket = match either("--ws", &args.ws, "ws =", file.ws.as_ref()) {
+        Some((said, text)) => Some(address(said, &text, 8083, lan)?),
+        None => None,
+    };
+    let section = file.tls.as_ref();
+    let found = section.and_then(|section| section.listen.as_ref());
+    let tls = match either("--tls", &args.tls, "[tls] listen =", found) {
+        Some((said, text)) => {
+            let cert = args
+                .cert
+                .as_ref()
+                .or(section.and_then(|section| section.cert.as_ref()));
+            let key = args
+                .key
+                .as_ref()
+                .or(section.and_then(|section| section.key.as_ref()));
+            let (Some(cert), Some(key)) = (cert, key) else {
+                return Err("TLS needs a certificate and its key: `--cert FILE --key FILE`".into());
+            };
+            Some(TlsConfig {
+                listen: address(said, &text, 8883, lan)?,
+                cert: cert.clone(),
+                key: key.clone(),
+            })
+        }
+        None if args.cert.is_some() || args.key.is_some() || section.is_some() => {
+            return Err(
+                "a certificate and its key are for TLS; say where with `--tls :8883`, or with \
+                 `listen` in [tls]"
+                    .into(),
+            );
+        }
+        None => None,
+    };
+    let mut access = file.access();
+    if args.no_anonymous {
+        access.anonymous = Some(false);
+    }
+    let config = HubConfig {
+        listen,
+        listen_also,
+        websocket,
+        tls,
+        data: Some(data.clone()),
+        access,
+        keys: Some(keys.clone()),
+        limits: file.limits(),
+    };
+    let parts = parts::Plan::new(&args.parts, &file, &data)?;
+    Ok(Plan {
+        config,
+        data,
+        keys,
+        parts,
+    })
+}
+
+/// What is said of a hub that runs.
+struct Announcement<'a> {
+    hub: &'a RunningHub,
+    data: &'a Path,
+    /// Where it is recorded.
+    store: Option<&'a str>,
+    keys: &'a Keys,
+    /// The owner's password, if it was just made.
+    owner: Option<&'a str>,
+    /// Whether the files and flags let clients of this machine in without a name.
+    anonymous: bool,
+}
+
+impl Announcement<'_> {
+    fn anonymous(&self) -> bool {
+        self.anonymous && self.keys.anonymous
+    }
+
+    /// Whether other machines reach it.
+    fn is_open(&self) -> bool {
+        let hub = self.hub;
+        let others = [hub.mqtt_addr_also(), hub.websocket_addr(), hub.tls_addr()];
+        let mut all = others.into_iter().flatten().chain([hub.mqtt_addr()]);
+        all.any(|addr| !addr.ip().is_loopback())
+    }
+
+    fn text(&self) -> String {
+        let (hub, mqtt) = (self.hub, self.hub.mqtt_addr());
+        let mut text = format!("MQTT 3.1.1 and 5 on {mqtt}");
+        if let Some(addr) = hub.mqtt_addr_also() {
+            let _ = write!(text, " and {addr}");
+        }
+        text.push('\n');
+        if let Some(addr) = hub.websocket_addr() {
+            let _ = writeln!(text, "WebSocket on ws://{addr}/mqtt");
+        }
+        if let Some(addr) = hub.tls_addr() {
+            let _ = writeln!(text, "TLS on {addr}");
+        }
+        let _ = writeln!(text, "Data in {}", self.data.display());
+        if let Some(store) = self.store {
+            let _ = writeln!(text, "Recording in {store}");
+        }
+        text.push_str(match self.is_open() {
+            true => {
+                "Other machines come in by name and password: `aldis hub pair` adds a device.\n"
+            }
+            false => {
+                "For this machine alone; `aldis hub --lan` lets others in, by name and password.\n"
+            }
+        });
+        match (self.owner, &self.keys.owner) {
+            (Some(password), _) => {
+                let _ = write!(
+                    text,
+                    "\nThe owner's password, shown this once:\n\n  {password}\n\n\
+                     With it the user `{OWNER}` may do everything. Keep it in a safe place; \
+                     `aldis hub password` sets another.\n"
+                );
+            }
+            (None, None) => text.push_str(
+                "\nThe hub has no owner's password yet: `aldis hub password` sets one.\n",
+            ),
+            (None, Some(_)) => {}
+        }
+        let host = match mqtt.ip() {
+            ip if ip.is_unspecified() && self.anonymous() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            ip if ip.is_unspecified() => own_address().unwrap_or(Ipv4Addr::LOCALHOST.into()),
+            ip => ip,
+        };
+        let mut program = format!("-h {host}");
+        if mqtt.port() != PORT {
+            let _ = write!(program, " -p {}", mqtt.port());
+        }
+        if !self.anonymous() || !host.is_loopback() {
+            let _ = write!(program, " -u {OWNER} -P PASSWORD");
+        }
+        let _ = write!(
+            text,
+            "\nIn other terminals:\n  \
+             mosquitto_sub {program} -v -t '#'\n  \
+             mosquitto_pub {program} -t output -m on\n\n\
+             Ctrl-C ends the hub.\n"
+        );
+        text
+    }
+
+    fn json(&self) -> String {
+        let (hub, text) = (self.hub, |addr: SocketAddr| addr.to_string());
+        let line = json!({
+            "event": "listening",
+            "mqtt": text(hub.mqtt_addr()),
+            "mqtt_also": hub.mqtt_addr_also().map(text),
+            "websocket": hub.websocket_addr().map(text),
+            "tls": hub.tls_addr().map(text),
+            "data": self.data,
+            "store": self.store,
+            "anonymous": self.anonymous(),
+        });
+        let mut lines = format!("{line}\n");
+        if let Some(password) = self.owner {
+            let line = json!({"event": "owner", "user": OWNER, "password": password});
+            let _ = writeln!(lines, "{line}");
+        }
+        lines
+    }
+}
+
+fn print_hash() -> ExitCode {
+    let hash = password::read(false)
+        .and_then(|password| hash_password(&password).map_err(|error| error.to_string()));
+    match hash {
+        Ok(hash) => match writeln!(io::stdout(), "{hash}") {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => crate::fail(format_args!("cannot write the hash: {error}")),
+        },
+        Err(error) => crate::fail(error),
+    }
+}

@@ -1,0 +1,274 @@
+//! From messages of the broker to what is stored.
+
+use aldis_client::Message;
+use aldis_history::{Answer, Arrival, DeviceKey, Diag, Report, Taken, What};
+use aldis_protocol::{
+    Availability, Climate, Lamp, MessageReport, MorseHeard, Scratch, SensorState, Topic,
+};
+
+/// Which topics of a device are recorded, and whether recorders may share them. States are for
+/// each: what the broker keeps of them is sent to no shared subscription.
+pub(crate) const TOPICS: [(Topic, bool); 9] = [
+    (Topic::Climate, true),
+    (Topic::Diag, true),
+    (Topic::MessageSet, true),
+    (Topic::MessageState, true),
+    (Topic::Answer, true),
+    (Topic::MorseHeard, true),
+    (Topic::Led, false),
+    (Topic::Sensor, false),
+    (Topic::Status, false),
+];
+
+/// What the time of a message means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Came {
+    /// When it came, in milliseconds since 1970.
+    pub received_ms: i64,
+    /// It may have waited at the broker, nobody knows how long.
+    pub late: bool,
+}
+
+/// Why a message is not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Passed {
+    /// It is not about a device, or was kept by the broker and is no state.
+    Other,
+    /// It cannot be read.
+    Unreadable,
+}
+
+/// What a message says. `life` is the one that the device was last heard in.
+pub(crate) fn arrival(
+    prefix: &str,
+    message: &Message,
+    came: Came,
+    life: impl FnOnce(&DeviceKey) -> u32,
+) -> Result<Arrival, Passed> {
+    let (id, topic) = Topic::parse(prefix, &message.topic).ok_or(Passed::Other)?;
+    let is_state = matches!(topic, Topic::Led | Topic::Sensor | Topic::Status);
+    if message.retain && !is_state {
+        return Err(Passed::Other);
+    }
+    let device = DeviceKey::new(prefix, id).map_err(|_| Passed::Other)?;
+    let Came { received_ms, late } = came;
+    let before =
+        |age_ms: u64| received_ms.saturating_sub(i64::try_from(age_ms).unwrap_or(i64::MAX));
+    let payload = &message.payload[..];
+    let mut scratch = Scratch::new();
+    let what = match topic {
+        Topic::Climate => {
+            let climate = Climate::decode(payload).map_err(|_| Passed::Unreadable)?;
+            // The broker subtracts its waiting from what the device gave it.
+            let waited_s = message
+                .expiry_s
+                .and_then(|left| Climate::EXPIRY_S.checked_sub(left));
+            let waited_ms = u64::from(waited_s.unwrap_or(0)) * 1_000;
+            let known = waited_s.is_some() || !(late || message.dup);
+            What::Reading(Taken {
+                life: climate.life.into(),
+                seq: climate.seq,
+                boot: climate.taken.unwrap_or(climate.boot),
+                taken_ms: before(climate.age_ms.saturating_add(waited_ms)),
+                exact: known && climate.taken.is_none(),
+                reading: climate.reading,
+            })
+        }
+        Topic::Led => What::Led(Lamp::decode(payload).ok_or(Passed::Unreadable)?),
+        Topic::Sensor => What::Sensor(SensorState::decode(payload).ok_or(Passed::Unreadable)?),
+        Topic::Status => What::Status(Availability::decode(payload).ok_or(Passed::Unreadable)?),
+        Topic::Diag => {
+            let diag = aldis_protocol::Diag::decode(payload).map_err(|_| Passed::Unreadable)?;
+            let body = std::str::from_utf8(payload).map_err(|_| Passed::Unreadable)?;
+            What::Diag(Box::new(Diag::of(life(&device), &diag, body)))
+        }
+        Topic::MessageSet => {
+            let said = aldis_protocol::Message::decode(payload, &mut scratch)
+                .map_err(|_| Passed::Unreadable)?;
+            What::Message(aldis_history::Message {
+                id: said.id.map(str::to_owned),
+                from: said.from.map(str::to_owned),
+                text: said.text.to_owned(),
+            })
+        }
+        Topic::MessageState => {
+            let report =
+                MessageReport::decode(payload, &mut scratch).map_err(|_| Passed::Unreadable)?;
+            What::MessageState(Report {
+                id: report.id.map(str::to_owned),
+                state: report.state,
+                at_ms: before(report.age_ms),
+                reason: report.reason.map(str::to_owned),
+            })
+        }
+        Topic::Answer => {
+            let answer = aldis_protocol::Answer::decode(payload, &mut scratch)
+                .map_err(|_| Passed::Unreadable)?;
+            What::Answer(Answer {
+                id: answer.id.map(str::to_owned),
+                done: answer.outcome.is_ok(),
+                reason: answer.outcome.err().map(str::to_owned),
+            })
+        }
+        Topic::MorseHeard => {
+            let heard =
+                MorseHeard::decode(payload, &mut scratch).map_err(|_| Passed::Unreadable)?;
+            What::Morse {
+                text: heard.text.to_owned(),
+                wpm: heard.wpm,
+            }
+        }
+        _ => return Err(Passed::Other),
+    };
+    Ok(Arrival {
+        device,
+        received_ms,
+        what,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use aldis_client::QoS;
+    use aldis_protocol::Reading;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    const NOON: i64 = 1_790_000_000_000;
+
+    fn message(topic: &str, payload: &str) -> Message {
+        Message {
+            topic: topic.to_owned(),
+            payload: payload.as_bytes().to_vec(),
+            qos: QoS::AtLeastOnce,
+            retain: false,
+            dup: false,
+            expiry_s: None,
+            received: Instant::now(),
+            token: None,
+        }
+    }
+
+    fn read(message: &Message, late: bool) -> Result<What, Passed> {
+        let came = Came {
+            received_ms: NOON,
+            late,
+        };
+        arrival("aldis", message, came, |_| 7).map(|arrival| arrival.what)
+    }
+
+    fn reading(message: &Message, late: bool) -> (i64, bool) {
+        match read(message, late).unwrap() {
+            What::Reading(taken) => (NOON - taken.taken_ms, taken.exact),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A reading made in an outage would stand where it was delivered.
+    #[test]
+    fn readings_land_where_they_belong() {
+        let mut of = message(
+            "aldis/kitchen/climate",
+            r#"{"seq":8,"boot":2,"age_ms":90000,"t":24.1,"h":26.5,"life":5}"#,
+        );
+        assert_eq!(reading(&of, false), (90_000, true));
+        // It may have waited at the broker.
+        assert_eq!(reading(&of, true), (90_000, false));
+        of.dup = true;
+        assert_eq!(reading(&of, false), (90_000, false));
+        // It did, and the broker says for how long.
+        of.expiry_s = Some(Climate::EXPIRY_S - 60);
+        assert_eq!(reading(&of, true), (150_000, true));
+        // Somebody else's expiry says nothing about waiting.
+        of.expiry_s = Some(u32::MAX);
+        of.dup = false;
+        assert_eq!(reading(&of, true).0, 90_000);
+        // Nobody knows how long the device was off.
+        let off = message(
+            "aldis/kitchen/climate",
+            r#"{"seq":8,"boot":2,"taken":1,"age_ms":10,"t":-4.1,"h":26.5}"#,
+        );
+        assert_eq!(reading(&off, false), (10, false));
+        let What::Reading(taken) = read(&off, false).unwrap() else {
+            panic!();
+        };
+        assert_eq!((taken.life, taken.seq, taken.boot), (0, 8, 1));
+        assert_eq!(taken.reading, Reading { t: -41, h: 265 });
+    }
+
+    /// Garbage must neither stop the recorder nor become history.
+    #[test]
+    fn what_cannot_be_read_is_passed_over() {
+        for (topic, payload) in [
+            ("climate", "{"),
+            ("climate", r#"{"seq":1}"#),
+            ("climate", "\0\u{feff}"),
+            ("led", "ON"),
+            ("sensor", ""),
+            ("status", "gone"),
+            ("diag", "[]"),
+            ("message/set", r#"{"text":7}"#),
+            ("message/state", "read"),
+            ("answer", "{}"),
+            ("morse/heard", "SOS"),
+        ] {
+            let of = message(&format!("aldis/kitchen/{topic}"), payload);
+            assert_eq!(read(&of, false), Err(Passed::Unreadable), "{topic}");
+        }
+        for topic in [
+            "aldis/kitchen",
+            "aldis/kitchen/led/set",
+            "aldis/kitchen/start",
+            "other/kitchen/led",
+            "aldis/a b/led",
+        ] {
+            assert_eq!(read(&message(topic, "on"), false), Err(Passed::Other));
+        }
+    }
+
+    /// Each start of the recorder would repeat what somebody had retained.
+    #[test]
+    fn only_states_are_taken_from_what_the_broker_kept() {
+        for (topic, payload, taken) in [
+            ("led", "on", true),
+            ("status", "offline", true),
+            ("sensor", "ok", true),
+            ("message/set", "hello", false),
+            ("morse/heard", r#"{"text":"E","wpm":9}"#, false),
+        ] {
+            let mut of = message(&format!("aldis/kitchen/{topic}"), payload);
+            assert!(read(&of, false).is_ok(), "{topic}");
+            of.retain = true;
+            assert_eq!(read(&of, false).is_ok(), taken, "{topic}");
+        }
+    }
+
+    /// Health would be told of the wrong life, and a state at the wrong time.
+    #[test]
+    fn what_is_about_a_device_is_read() {
+        let diag = message("aldis/kitchen/diag", r#"{"uptime_s":60,"boot":1}"#);
+        let Ok(What::Diag(diag)) = read(&diag, false) else {
+            panic!();
+        };
+        assert_eq!((diag.life, diag.boot, diag.uptime_s), (7, 1, Some(60)));
+        let report = message(
+            "aldis/kitchen/message/state",
+            r#"{"id":"7","state":"read","age_ms":2000}"#,
+        );
+        let Ok(What::MessageState(report)) = read(&report, false) else {
+            panic!();
+        };
+        assert_eq!(report.at_ms, NOON - 2_000);
+        let answer = message(
+            "aldis/kitchen/answer",
+            r#"{"id":"7","done":false,"reason":"no"}"#,
+        );
+        let expected = What::Answer(Answer {
+            id: Some("7".to_owned()),
+            done: false,
+            reason: Some("no".to_owned()),
+        });
+        assert_eq!(read(&answer, false), Ok(expected));
+    }
+}

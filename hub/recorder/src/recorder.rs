@@ -1,0 +1,470 @@
+//! Receiving, storing, acknowledging.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aldis_client::{Client, Event, Events, Message, Options, Publish, QoS, Token};
+use aldis_history::{Arrival, Committed, DeviceKey, HistoryError, Series, What};
+use aldis_protocol::topic::{MAX_LEN, Topics};
+use aldis_protocol::{Topic, encode_ack};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use crate::arrivals::{self, Came, Passed, TOPICS};
+use crate::behind::{Behind, Due};
+use crate::figures::{Board, Figures};
+use crate::housekeeping::keep_house;
+use crate::lives::Lives;
+use crate::options::RecorderOptions;
+
+/// The most messages that are stored together.
+const BATCH: usize = 2_000;
+/// For how many seconds a confirmation is worth sending. The next one says the same and more.
+const CONFIRMATION_S: u32 = 60;
+/// How long the broker keeps the session of a recorder that is away.
+const KEEP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// The same where others do its work meanwhile: what the broker keeps for it they do not get.
+const KEEP_SHARED: Duration = Duration::from_secs(5 * 60);
+/// How soon to store again what could not be stored, at first and in the end.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// How long its own word may take to come back before its absence is given no meaning.
+const WORD: Duration = Duration::from_secs(30);
+/// How long ending may take, of which the last batch may take the first part.
+const END: (Duration, Duration) = (Duration::from_millis(1_500), Duration::from_secs(3));
+
+/// Why there is no recorder.
+#[derive(Debug, thiserror::Error)]
+pub enum RecorderError {
+    /// What it was told cannot work.
+    #[error("the recorder cannot start: {0}")]
+    Options(String),
+}
+
+/// Stores what devices say.
+#[derive(Debug)]
+pub struct Recorder;
+
+/// A recorder that works until it is shut down or dropped.
+pub struct RunningRecorder {
+    figures: Board,
+    stop: Arc<Notify>,
+    working: JoinHandle<()>,
+    housekeeping: JoinHandle<()>,
+}
+
+impl Recorder {
+    /// Starts a recorder. It waits for the broker and for the store as long as they are away.
+    ///
+    /// # Errors
+    /// If what it is told cannot work.
+    pub fn start(options: RecorderOptions) -> Result<RunningRecorder, RecorderError> {
+        let wrong = |error: &dyn fmt::Display| RecorderError::Options(error.to_string());
+        let word = Topics::new(&options.prefix, &options.client_id)
+            .map_err(|error| wrong(&error))?
+            .write(Topic::Start, &mut [0; MAX_LEN])
+            .map_err(|error| wrong(&error))?
+            .to_owned();
+        let mut client = Options {
+            keep: Some(match options.share {
+                None => KEEP,
+                Some(_) => KEEP_SHARED,
+            }),
+            receive_maximum: 4_096,
+            ..Options::new(options.broker.clone(), &options.client_id)
+        };
+        let mut shared_filters = Vec::new();
+        for (topic, shared) in TOPICS {
+            let mut filter = [0; MAX_LEN];
+            let filter = topic
+                .filter(&options.prefix, &mut filter)
+                .map_err(|error| wrong(&error))?;
+            let filter = match &options.share {
+                Some(group) if shared => {
+                    let filter = format!("$share/{group}/{filter}");
+                    shared_filters.push(filter.clone());
+                    filter
+                }
+                _ => filter.to_owned(),
+            };
+            client = client.subscribe(filter, QoS::AtLeastOnce);
+        }
+        let client = client.subscribe(&word, QoS::AtLeastOnce);
+        let (client, events) = aldis_client::start(client).map_err(|error| wrong(&error))?;
+        let figures = Board::default();
+        let stop = Arc::new(Notify::new());
+        let housekeeping = tokio::spawn(keep_house(
+            options.history.clone(),
+            options.retention,
+            options.clock.clone(),
+        ));
+        let work = Work {
+            behind: Behind::new(options.first_patience, options.patience),
+            lives: Lives::default(),
+            late: Late::default(),
+            client,
+            word,
+            shared_filters,
+            figures: figures.clone(),
+            stop: stop.clone(),
+            options,
+        };
+        let working = tokio::spawn(work.run(events));
+        Ok(RunningRecorder {
+            figures,
+            stop,
+            working,
+            housekeeping,
+        })
+    }
+}
+
+impl RunningRecorder {
+    /// How it is doing.
+    pub fn figures(&self) -> Figures {
+        self.figures.read()
+    }
+
+    /// How it is doing, at any later time.
+    pub fn figures_later(&self) -> impl Fn() -> Figures + Send + Sync + 'static {
+        let figures = self.figures.clone();
+        move || figures.read()
+    }
+
+    /// Ends it within three seconds. What it has received is stored, if the store can; else it
+    /// is still with the broker.
+    pub async fn shutdown(mut self) {
+        self.housekeeping.abort();
+        self.stop.notify_one();
+        let _ = timeout(END.1, &mut self.working).await;
+    }
+}
+
+impl Drop for RunningRecorder {
+    fn drop(&mut self) {
+        self.housekeeping.abort();
+        self.working.abort();
+    }
+}
+
+impl fmt::Debug for RunningRecorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunningRecorder")
+            .field("figures", &self.figures())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether what comes may have waited at the broker while the recorder was away.
+///
+/// The broker sends what waited before what comes now; a word of the recorder to itself stands
+/// between them.
+#[derive(Debug, Default)]
+struct Late {
+    /// The word that is awaited, and since when.
+    awaited: Option<(String, Instant)>,
+}
+
+/// Messages to be stored together.
+#[derive(Debug, Default)]
+struct Batch {
+    arrivals: Vec<Arrival>,
+    tokens: Vec<Token>,
+}
+
+impl Batch {
+    fn len(&self) -> usize {
+        self.arrivals.len().max(self.tokens.len())
+    }
+
+    /// The highest number of each series.
+    fn highest(&self) -> HashMap<(&DeviceKey, u32), u32> {
+        let mut highest = HashMap::new();
+        for arrival in &self.arrivals {
+            if let What::Reading(taken) = &arrival.what {
+                let of = highest
+                    .entry((&arrival.device, taken.life))
+                    .or_insert(taken.seq);
+                *of = taken.seq.max(*of);
+            }
+        }
+        highest
+    }
+}
+
+struct Work {
+    options: RecorderOptions,
+    client: Client,
+    /// The topic on which it speaks to itself.
+    word: String,
+    /// What others get when it leaves.
+    shared_filters: Vec<String>,
+    behind: Behind,
+    lives: Lives,
+    late: Late,
+    figures: Board,
+    stop: Arc<Notify>,
+}
+
+impl Work {
+    async fn run(mut self, mut events: Events) {
+        let stop = self.stop.clone();
+        let mut stopping = false;
+        while !stopping {
+            let mut batch = Batch::default();
+            tokio::select! {
+                biased;
+                () = stop.notified() => stopping = true,
+                () = self.gather(&mut events, &mut batch) => {}
+            }
+            self.figures.change(|figures| figures.waiting = batch.len());
+            // What was received is stored before the end, if that goes at once.
+            if stopping {
+                let _ = timeout(END.0, self.store(&batch)).await;
+                break;
+            }
+            tokio::select! {
+                biased;
+                () = stop.notified() => {
+                    let _ = timeout(END.0, self.store(&batch)).await;
+                    stopping = true;
+                }
+                () = self.store(&batch) => {}
+            }
+        }
+        for filter in &self.shared_filters {
+            self.client.unsubscribe(filter);
+        }
+        self.client.stop().await;
+    }
+
+    /// Receives until a batch is worth storing.
+    async fn gather(&mut self, events: &mut Events, batch: &mut Batch) {
+        let mut until = None;
+        while batch.len() < BATCH {
+            let next = match until {
+                // The client ends only when it is told to.
+                None => events.next().await,
+                Some(_) if batch.len() >= self.options.hurry => match events.try_next() {
+                    None => return,
+                    event => event,
+                },
+                Some(until) => match timeout_at(until, events.next()).await {
+                    Ok(event) => event,
+                    Err(_) => return,
+                },
+            };
+            let Some(event) = next else {
+                return std::future::pending().await;
+            };
+            self.happened(event, batch);
+            if batch.len() > 0 && until.is_none() {
+                until = Some(Instant::now() + self.options.gather);
+            }
+        }
+    }
+
+    fn happened(&mut self, event: Event, batch: &mut Batch) {
+        match event {
+            Event::Connected { session_present } => {
+                self.figures.change(|figures| {
+                    figures.connected = true;
+                    figures.trouble = None;
+                });
+                tracing::debug!("the recorder is connected (session present: {session_present})");
+                self.say_a_word();
+            }
+            Event::Disconnected { why } => {
+                let url = self.options.broker.url();
+                self.figures.change(|figures| {
+                    if figures.connected || figures.trouble.is_none() {
+                        tracing::warn!("the recorder has no connection to {url}: {why}");
+                    }
+                    figures.connected = false;
+                    figures.trouble = Some(why);
+                });
+            }
+            Event::Denied { filter, why } => {
+                tracing::error!(
+                    "the broker lets the recorder not subscribe to {filter}: {why}; \
+                     what comes there is not stored"
+                );
+                self.figures.change(|figures| {
+                    figures.trouble = Some(format!("{filter} is refused: {why}"));
+                });
+            }
+            Event::Dropped(count) => self.figures.change(|figures| figures.dropped += count),
+            Event::Message(message) => self.take(&message, batch),
+            _ => {}
+        }
+    }
+
+    /// From here on nothing has waited: says so to itself, behind what has.
+    fn say_a_word(&mut self) {
+        let word = format!("{:016x}", fastrand::u64(..));
+        self.client
+            .publish_latest(Publish::new(&self.word, word.as_str()), CONFIRMATION_S);
+        self.late.awaited = Some((word, Instant::now()));
+    }
+
+    fn is_late(&mut self) -> bool {
+        let overdue = |(_, since): &(String, Instant)| since.elapsed() > WORD;
+        if self.late.awaited.as_ref().is_some_and(overdue) {
+            self.late.awaited = None;
+        }
+        self.late.awaited.is_some()
+    }
+
+    fn take(&mut self, message: &Message, batch: &mut Batch) {
+        batch.tokens.extend(message.token);
+        if message.topic == self.word {
+            let heard = |(word, _): &(String, Instant)| word.as_bytes() == message.payload;
+            if self.late.awaited.as_ref().is_some_and(heard) {
+                self.late.awaited = None;
+            }
+            return;
+        }
+        let ago = i64::try_from(message.received.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let came = Came {
+            received_ms: self.options.clock.now().saturating_sub(ago),
+            late: self.is_late(),
+        };
+        let lives = &self.lives;
+        let read = arrivals::arrival(&self.options.prefix, message, came, |device| {
+            lives.present(device)
+        });
+        match read {
+            Ok(arrival) => batch.arrivals.push(arrival),
+            Err(Passed::Other) => {}
+            Err(Passed::Unreadable) => {
+                tracing::debug!("a message on {} cannot be read", message.topic);
+                self.figures.change(|figures| figures.unreadable += 1);
+            }
+        }
+    }
+
+    /// Stores a batch, however long it takes, and tells so.
+    async fn store(&mut self, batch: &Batch) {
+        if !batch.arrivals.is_empty() {
+            let mut pause = AGAIN.0;
+            let committed = loop {
+                let begun = Instant::now();
+                match self.options.history.commit(&batch.arrivals).await {
+                    Ok(committed) => {
+                        self.figures.took(begun.elapsed());
+                        break committed;
+                    }
+                    Err(error) => self.cannot_store(&error),
+                }
+                sleep(pause).await;
+                pause = (pause * 2).min(AGAIN.1);
+            };
+            self.stored(&committed);
+            self.client.acknowledge(batch.tokens.clone());
+            self.confirm(&committed, batch).await;
+            return;
+        }
+        self.client.acknowledge(batch.tokens.clone());
+    }
+
+    fn cannot_store(&self, error: &HistoryError) {
+        let told = error.to_string();
+        self.figures.change(|figures| {
+            if figures.store_trouble.as_ref() != Some(&told) {
+                tracing::error!("{told}. Nothing is lost: it stays with the broker meanwhile");
+            }
+            figures.store_trouble = Some(told);
+        });
+    }
+
+    fn stored(&self, committed: &Committed) {
+        let now = self.options.clock.now();
+        let sum = |of: fn(&Series) -> u64| committed.series.iter().map(of).sum::<u64>();
+        self.figures.change(|figures| {
+            if figures.store_trouble.take().is_some() {
+                tracing::info!("storing goes on");
+            }
+            figures.waiting = 0;
+            figures.stored += sum(|series| series.new);
+            figures.repeated += sum(|series| series.repeated);
+            figures.events += committed.events + committed.diags;
+            figures.last_commit_ms = Some(now);
+        });
+    }
+
+    /// Tells devices what of their readings is stored, and gives up what will not come.
+    async fn confirm(&mut self, committed: &Committed, batch: &Batch) {
+        let highest = batch.highest();
+        for series in &committed.series {
+            let (device, life) = (&series.device, series.life);
+            let highest = highest.get(&(device, life)).copied().unwrap_or(0);
+            let now = Instant::now();
+            let due = self
+                .behind
+                .stored(device, life, series.confirmed, highest, now);
+            let outcome = self.see_to(due, device, life).await;
+            let confirmed = outcome.unwrap_or(series.confirmed);
+            if !self.lives.knows(device, life) {
+                // Which of its lives is the present one only the store knows for sure.
+                match self.options.history.standings(device).await {
+                    Ok(standings) => {
+                        let lives = standings.iter().map(|standing| standing.life).collect();
+                        self.lives.are(device, lives);
+                    }
+                    Err(error) => {
+                        tracing::debug!("{error}");
+                        continue;
+                    }
+                }
+            }
+            if self.lives.present(device) == life {
+                self.tell(device, confirmed);
+            }
+        }
+        let behind = self.behind.len();
+        self.figures.change(|figures| figures.behind = behind);
+    }
+
+    /// Does what is due about a series; gives up to where may be confirmed then.
+    async fn see_to(&mut self, due: Due, device: &DeviceKey, life: u32) -> Option<u32> {
+        let history = &self.options.history;
+        let outcome = match due {
+            Due::Nothing => return None,
+            Due::Settle => history.settle(device, life).await,
+            Due::GiveUp(up_to) => match history.give_up(device, life, up_to).await {
+                Ok(Some((confirmed, lost))) => {
+                    tracing::warn!("{lost} readings of {device} up to number {up_to} did not come");
+                    self.figures.change(|figures| figures.given_up += lost);
+                    Ok(Some(confirmed))
+                }
+                Ok(None) => Ok(None),
+                Err(error) => Err(error),
+            },
+        };
+        match outcome {
+            Ok(confirmed) => confirmed,
+            Err(error) => {
+                // It is due again with the next reading.
+                tracing::debug!("{error}");
+                None
+            }
+        }
+    }
+
+    fn tell(&self, device: &DeviceKey, confirmed: u32) {
+        let mut topic = [0; MAX_LEN];
+        let mut payload = [0; 10];
+        let topic = Topics::new(device.prefix(), device.id())
+            .ok()
+            .and_then(|topics| Some(topics.write(Topic::ClimateAck, &mut topic).ok()?.to_owned()));
+        let len = encode_ack(confirmed, &mut payload);
+        if let (Some(topic), Ok(len)) = (topic, len)
+            && let Some(payload) = payload.get(..len)
+        {
+            self.client
+                .publish_latest(Publish::new(topic, payload), CONFIRMATION_S);
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The file with the keys: `keys.toml` in the data directory.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::Keys;
+
+/// What the file is called.
+const NAME: &str = "keys.toml";
+/// Beside it, locked while the file is changed.
+const LOCK: &str = "keys.lock";
+
+/// The file with the keys could not be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeysError {
+    /// It cannot be read.
+    #[error("cannot read {}: {reason}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        reason: io::Error,
+    },
+    /// There is a mistake in it.
+    #[error("{}: {reason}; nobody comes in by it until that is mended", .path.display())]
+    Mistake {
+        /// The file.
+        path: PathBuf,
+        /// The line, and what would be right.
+        reason: String,
+    },
+    /// It cannot be written.
+    #[error("cannot write {}: {reason}", .path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        reason: io::Error,
+    },
+    /// The change is not possible.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Where the keys are kept: mode 0600, replaced as a whole.
+#[derive(Debug, Clone)]
+pub struct KeysFile {
+    dir: PathBuf,
+}
+
+impl KeysFile {
+    /// The file of the hub with this data directory.
+    pub fn of(dir: &Path) -> Self {
+        Self {
+            dir: dir.to_owned(),
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> PathBuf {
+        self.dir.join(NAME)
+    }
+
+    /// Reads it. Where there is none there are no keys yet.
+    ///
+    /// # Errors
+    /// If it cannot be read or has a mistake.
+    pub fn read(&self) -> Result<Keys, KeysError> {
+        let path = self.path();
+        match fs::read(&path) {
+            Ok(bytes) => match String::from_utf8(bytes) {
+                Ok(text) => {
+                    Keys::parse(&text).map_err(|reason| KeysError::Mistake { path, reason })
+                }
+                Err(_) => Err(KeysError::Mistake {
+                    path,
+                    reason: "it is not text in UTF-8".to_owned(),
+                }),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Keys::default()),
+            Err(reason) => Err(KeysError::Read { path, reason }),
+        }
+    }
+
+    /// Changes it, unless `change` says why not. Others that change it at the same time wait.
+    ///
+    /// # Errors
+    /// If it cannot be read or written, has a mistake, or `change` refuses.
+    pub fn update<T>(
+        &self,
+        change: impl FnOnce(&mut Keys) -> Result<T, String>,
+    ) -> Result<T, KeysError> {
+        let failed = |path: PathBuf| move |reason| KeysError::Write { path, reason };
+        create_dir(&self.dir).map_err(failed(self.dir.clone()))?;
+        let lock = self.dir.join(LOCK);
+        let lock = private(OpenOptions::new().write(true).create(true).truncate(false))
+            .open(&lock)
+            .and_then(|file| file.lock().map(|()| file))
+            .map_err(failed(lock))?;
+        let mut keys = self.read()?;
+        let before = keys.clone();
+        let result = change(&mut keys).map_err(KeysError::Refused)?;
+        if keys != before || !self.path().exists() {
+            self.write(&keys).map_err(failed(self.path()))?;
+        }
+        drop(lock);
+        Ok(result)
+    }
+
+    /// Replaces the file: what is read is the old one or the new one, also after a power cut.
+    fn write(&self, keys: &Keys) -> io::Result<()> {
+        let text = keys.text().map_err(io::Error::other)?;
+        let path = self.path();
+        let new = self.dir.join(format!("{NAME}.new"));
+        // One that a kill left behind could have another mode.
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = private(OpenOptions::new().write(true).create_new(true)).open(&new)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, &path)?;
+        // Makes the name itself last.
+        #[cfg(unix)]
+        File::open(&self.dir)?.sync_all()?;
+        Ok(())
+    }
+
+    /// What others could do with the file, if they could.
+    pub(crate) fn exposure(&self) -> Option<String> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let path = self.path();
+            let mode = fs::metadata(&path).ok()?.permissions().mode();
+            if mode & 0o077 != 0 {
+                return Some(format!(
+                    "others may use {}; type: chmod 600 {0}",
+                    path.display()
+                ));
+            }
+            let mode = fs::metadata(&self.dir).ok()?.permissions().mode();
+            if mode & 0o022 != 0 && mode & 0o1000 == 0 {
+                return Some(format!(
+                    "others may replace files in {}; type: chmod 700 {0}",
+                    self.dir.display()
+                ));
+            }
+        }
+        None
+    }
+}
+
+/// Makes a directory that is its user's alone. One that is there stays as it is.
+pub(crate) fn create_dir(dir: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(dir)
+}
+
+/// A file that is its user's alone.
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::{KeysError, KeysFile};
+    use crate::keys::{Device, DevicePassword};
+
+    /// A kill in the middle of a change loses every key, or others read the file.
+    #[cfg(unix)]
+    #[test]
+    fn the_file_is_replaced_as_a_whole_and_is_its_users_alone() {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt};
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("data");
+        let file = KeysFile::of(&dir);
+        assert!(file.read().unwrap().anonymous);
+        file.update(|keys| {
+            keys.anonymous = false;
+            Ok(())
+        })
+        .unwrap();
+        let first = fs::metadata(file.path()).unwrap();
+        // What a kill before the renaming leaves behind.
+        fs::write(dir.join("keys.toml.new"), "half").unwrap();
+        file.update(|keys| {
+            let hash = DevicePassword::generate().hash().unwrap();
+            keys.devices.insert("kitchen".to_owned(), Device::new(hash));
+            Ok(())
+        })
+        .unwrap();
+        let second = fs::metadata(file.path()).unwrap();
+        assert_ne!(first.ino(), second.ino());
+        for metadata in [&first, &second] {
+            assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+        }
+        let mode = fs::metadata(&dir).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        assert_eq!(file.exposure(), None);
+        fs::set_permissions(file.path(), fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(file.exposure().unwrap().contains("chmod 600"));
+        let keys = file.read().unwrap();
+        assert!(!keys.anonymous && keys.devices.contains_key("kitchen"));
+    }
+
+    /// A file with a mistake is overwritten, and what it said is gone.
+    #[test]
+    fn a_file_with_a_mistake_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = KeysFile::of(dir.path());
+        fs::write(file.path(), "anonymous = false\nowner = 5\n").unwrap();
+        let error = file.update(|_| Ok(())).unwrap_err();
+        assert!(matches!(error, KeysError::Mistake { .. }));
+        let said = error.to_string();
+        assert!(said.contains("keys.toml: line 2"), "{said}");
+        fs::write(file.path(), b"\xff\xfe").unwrap();
+        assert!(file.read().unwrap_err().to_string().contains("UTF-8"));
+        assert_eq!(fs::read(file.path()).unwrap(), b"\xff\xfe");
+    }
+
+    /// Of two that pair at once, one device is forgotten.
+    #[test]
+    fn changes_at_the_same_time_are_all_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let hash = DevicePassword::generate().hash().unwrap();
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let (file, hash) = (KeysFile::of(dir.path()), &hash);
+                scope.spawn(move || {
+                    for number in 0..10 {
+                        let id = format!("d{thread}-{number}");
+                        file.update(|keys| {
+                            keys.devices.insert(id, Device::new(hash.clone()));
+                            Ok(())
+                        })
+                        .unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(KeysFile::of(dir.path()).read().unwrap().devices.len(), 40);
+    }
+}
