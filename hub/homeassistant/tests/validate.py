@@ -192,8 +192,12 @@ class Log(logging.Handler):
     def __init__(self):
         super().__init__(logging.WARNING)
         self.complaints = []
+        self.deleting = False
 
     def emit(self, record):
+        # It takes the announcement away once for each entity, and wonders at its own echo.
+        if self.deleting and "No device components to cleanup" in record.getMessage():
+            return
         # Of the environment, not of us.
         if not record.name.startswith(("aiohttp", "asyncio", "homeassistant.components.http")):
             self.complaints.append(f"{record.levelname} {record.name}: {record.getMessage()}")
@@ -472,6 +476,18 @@ class Judge:
         self.say("homeassistant/status", "online")
         await self.until("all announced again", lambda: sum(
             topic.endswith("/config") for topic, _, _ in self.published[before:]) == 2, 30)
+
+        # Deleted by its owner there: it stays away until Home Assistant starts again.
+        topic = "homeassistant/device/aldis__board/config"
+        self.log.deleting = True
+        devices.async_remove_device(device("aldis__board").id)
+        await self.until("the announcement goes", lambda: topic not in self.configs)
+        board("climate", reading)
+        await asyncio.sleep(8)
+        self.log.deleting = False
+        self.check("it stays away", topic not in self.configs and not device("aldis__board"))
+        self.say("homeassistant/status", "online")
+        await self.until("it comes back", lambda: device("aldis__board"))
 
         # Switched off.
         print("! withdraw", flush=True)
