@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Lets Home Assistant itself judge what we announce.
 
-Downloads Home Assistant (from the package index, some 400 MB with what it needs), runs its
+Downloads Home Assistant (from the package index, about 1 GB with what it needs), runs its
 MQTT integration at a mosquitto, and beside it our announcer and a virtual device. Then it
 checks that Home Assistant's schemas take every announcement, that its templates make of each
 payload what the device meant, that switching, messages, loss of contact and removal work,
