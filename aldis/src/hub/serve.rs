@@ -16,6 +16,7 @@ use aldis_hub::{
 use serde_json::json;
 
 use super::address::{address, lone_port, own_address, usual_host};
+use super::parts::web::typed;
 use super::parts::{self, Parts};
 use super::{Common, hub_file, password};
 use crate::signals::EndSignals;
@@ -116,7 +117,8 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
         parts: beside,
     } = plan;
     if let Some(broker) = beside.broker.clone() {
-        return serve_elsewhere(args, common, &data, &beside, broker, end).await;
+        let scene = parts::Scene { broker, data, keys };
+        return serve_elsewhere(args, common, &beside, scene, end).await;
     }
     let anonymous = config.access.allows_anonymous();
     let hub = match Hub::start(config).await {
@@ -132,7 +134,12 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
             hub.mqtt_addr().port(),
         )
     };
-    let running = match Parts::start(&beside, broker).await {
+    let scene = parts::Scene {
+        broker,
+        data: data.clone(),
+        keys: keys.clone(),
+    };
+    let running = match Parts::start(&beside, scene).await {
         Ok(running) => running,
         Err(what) => {
             hub.shutdown().await;
@@ -153,6 +160,8 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
         hub: &hub,
         data: &data,
         store: running.store.as_deref(),
+        dashboard: running.dashboard,
+        secure_dashboard: running.secure_dashboard,
         keys: &keys.current(),
         owner: owner.as_ref().map(OwnerPassword::expose),
         anonymous,
@@ -180,30 +189,60 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
 async fn serve_elsewhere(
     args: &Args,
     common: &Common,
-    data: &Path,
     plan: &parts::Plan,
-    broker: Broker,
+    scene: parts::Scene,
     end: EndSignals,
 ) -> ExitCode {
-    let _reserved = match parts::reserve(data) {
+    let _reserved = match parts::reserve(&scene.data) {
         Ok(reserved) => reserved,
         Err(what) => return crate::fail(what),
     };
-    let url = broker.url();
-    let running = match Parts::start(plan, broker).await {
+    let (url, data, keys) = (scene.broker.url(), scene.data.clone(), scene.keys.clone());
+    let running = match Parts::start(plan, scene).await {
         Ok(running) => running,
         Err(what) => return crate::fail(what),
     };
-    let text = match (common.json, &running.store) {
-        (true, store) => {
-            let line = json!({"event": "working", "broker": url, "data": data, "store": store});
-            format!("{line}\n")
+    let owner = match first_owner(&data) {
+        Ok(owner) => owner,
+        Err(what) => {
+            running.shutdown().await;
+            return crate::fail(what);
         }
-        (false, Some(store)) => {
-            format!("At the broker {url}\nRecording in {store}\n\nCtrl-C ends the hub.\n")
-        }
-        (false, None) => format!("At the broker {url}\nNothing is recorded.\n"),
     };
+    keys.refresh();
+    let mut text = String::new();
+    let owner = owner.as_ref().map(OwnerPassword::expose);
+    if common.json {
+        let line = json!({
+            "event": "working",
+            "broker": url,
+            "data": data,
+            "store": running.store,
+            "dashboard": running.dashboard.map(|addr| addr.to_string()),
+        });
+        let _ = writeln!(text, "{line}");
+        if let Some(password) = owner {
+            let line = json!({"event": "owner", "user": OWNER, "password": password});
+            let _ = writeln!(text, "{line}");
+        }
+    } else {
+        let _ = writeln!(text, "At the broker {url}");
+        let _ = match &running.store {
+            Some(store) => writeln!(text, "Recording in {store}"),
+            None => writeln!(text, "Nothing is recorded."),
+        };
+        if let Some(addr) = running.dashboard {
+            let _ = writeln!(text, "Dashboard on http://{}", typed(addr));
+        }
+        if let Some(password) = owner {
+            let _ = write!(
+                text,
+                "\nThe owner's password for the dashboard, shown this once:\n\n  {password}\n\n\
+                 `aldis hub password` sets another.\n"
+            );
+        }
+        text.push_str("\nCtrl-C ends the hub.\n");
+    }
     let _ = io::stdout()
         .write_all(text.as_bytes())
         .and_then(|()| io::stdout().flush());
@@ -320,7 +359,7 @@ fn plan(args: &Args, common: &Common) -> Result<Plan, String> {
         keys: Some(keys.clone()),
         limits: file.limits(),
     };
-    let parts = parts::Plan::new(&args.parts, &file, &data)?;
+    let parts = parts::Plan::new(&args.parts, &file, &data, lan)?;
     Ok(Plan {
         config,
         data,
@@ -335,6 +374,9 @@ struct Announcement<'a> {
     data: &'a Path,
     /// Where it is recorded.
     store: Option<&'a str>,
+    /// Where the dashboard is.
+    dashboard: Option<SocketAddr>,
+    secure_dashboard: Option<SocketAddr>,
     keys: &'a Keys,
     /// The owner's password, if it was just made.
     owner: Option<&'a str>,
@@ -372,6 +414,12 @@ impl Announcement<'_> {
         if let Some(store) = self.store {
             let _ = writeln!(text, "Recording in {store}");
         }
+        if let Some(addr) = self.secure_dashboard {
+            let _ = writeln!(text, "Dashboard on https://{}", typed(addr));
+        }
+        if let Some(addr) = self.dashboard {
+            let _ = writeln!(text, "Dashboard on http://{}", typed(addr));
+        }
         text.push_str(match self.is_open() {
             true => {
                 "Other machines come in by name and password: `aldis hub pair` adds a device.\n"
@@ -385,7 +433,7 @@ impl Announcement<'_> {
                 let _ = write!(
                     text,
                     "\nThe owner's password, shown this once:\n\n  {password}\n\n\
-                     With it the user `{OWNER}` may do everything. Keep it in a safe place; \
+                     With it the user `{OWNER}` may do everything, and signs in to the dashboard. Keep it in a safe place; \
                      `aldis hub password` sets another.\n"
                 );
             }
@@ -426,6 +474,8 @@ impl Announcement<'_> {
             "tls": hub.tls_addr().map(text),
             "data": self.data,
             "store": self.store,
+            "dashboard": self.dashboard.map(text),
+            "secure_dashboard": self.secure_dashboard.map(text),
             "anonymous": self.anonymous(),
         });
         let mut lines = format!("{line}\n");

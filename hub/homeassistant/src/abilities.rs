@@ -79,10 +79,8 @@ impl Part {
             Self::Reconnects => object("reconnects"),
             Self::Outbox => number("outbox"),
             Self::Dropped => object("dropped"),
-            Self::Restart => {
-                let can = diag.get("can").and_then(Value::as_array);
-                can.is_some_and(|can| can.iter().any(|word| word == "restart"))
-            }
+            // Every firmware that says its version knows the command.
+            Self::Restart => version(diag).is_some(),
         }
     }
 }
@@ -134,9 +132,7 @@ impl Abilities {
     /// The device said this of its health. Another firmware begins anew: what it does not
     /// say is gone.
     pub fn diag(&mut self, diag: &Map<String, Value>) {
-        let version = diag.get("version").and_then(Value::as_str);
-        let version = version.filter(|version| is_version(version));
-        if let Some(version) = version
+        if let Some(version) = version(diag)
             && self.version.as_deref() != Some(version)
         {
             if self.version.is_some() {
@@ -168,6 +164,12 @@ impl Abilities {
         }
         self.slowness = self.slowness.max(other.slowness);
     }
+}
+
+/// The version that a `diag` says.
+fn version(diag: &Map<String, Value>) -> Option<&str> {
+    let version = diag.get("version").and_then(Value::as_str);
+    version.filter(|version| is_version(version))
 }
 
 /// Whether this is fit to be shown as a version.
@@ -212,7 +214,13 @@ mod tests {
         });
         let mut abilities = Abilities::default();
         diag(&mut abilities, &pc);
-        let common = [Part::Uptime, Part::Reconnects, Part::Outbox, Part::Dropped];
+        let common = [
+            Part::Uptime,
+            Part::Reconnects,
+            Part::Outbox,
+            Part::Dropped,
+            Part::Restart,
+        ];
         assert_eq!(parts(&abilities), common);
         assert_eq!(abilities.version.as_deref(), Some("0.1.0"));
 
@@ -225,14 +233,10 @@ mod tests {
             ..Diag::default()
         });
         diag(&mut abilities, &chip);
-        let all_but_restart = &Part::ALL[..Part::ALL.len() - 1];
-        assert_eq!(parts(&abilities), all_but_restart);
+        assert_eq!(parts(&abilities), Part::ALL);
 
         // Another firmware, that says less.
-        diag(
-            &mut abilities,
-            br#"{"version":"0.2.0","uptime_s":1,"can":["restart"]}"#,
-        );
+        diag(&mut abilities, br#"{"version":"0.2.0","uptime_s":1}"#);
         assert_eq!(parts(&abilities), [Part::Uptime, Part::Restart]);
     }
 
@@ -243,7 +247,7 @@ mod tests {
         diag(
             &mut abilities,
             br#"{"uptime_s":"1","reset":"boredom","rssi_dbm":null,"free":{},"reconnects":3,
-                "outbox":[],"dropped":"","can":"restart","version":"a\nb"}"#,
+                "outbox":[],"dropped":"","version":"a\nb"}"#,
         );
         assert_eq!(abilities, Abilities::default());
         diag(

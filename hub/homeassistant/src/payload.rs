@@ -315,7 +315,7 @@ fn present(key: &str, part: Part) -> Value {
             "name": "Restart",
             "device_class": "restart",
             "entity_category": "config",
-            "command_topic": format!("{key}/restart/set"),
+            "command_topic": format!("{key}/restart"),
             "payload_press": "restart",
             "retain": false,
         }),

@@ -459,12 +459,12 @@ class Judge:
         await self.until("available", lambda: self.state("sensor.board_temperature") == "21.5")
 
         # A change within a minute waits; then there is a button, as the firmware says that it can.
-        board("diag", '{"version":"9.9.9","can":["restart"]}')
+        board("diag", '{"version":"9.9.9"}')
         button = "button.board_restart"
         if await self.until("the button", lambda: entities.async_get(button), 90):
             await self.until("its state", lambda: self.state(button) == "unknown")
             await self.call("button", "press", entity_id=button)
-            await self.until("the press", lambda: ("aldis/board/restart/set", "restart", False)
+            await self.until("the press", lambda: ("aldis/board/restart", "restart", False)
                              in self.published)
         # What this firmware does not say is gone.
         await self.until("no reset reason", lambda: entities.async_get(

@@ -121,16 +121,23 @@ const fn says(topic: Topic) -> Option<bool> {
         | Topic::MorseHeard
         | Topic::Answer
         | Topic::Start => Some(false),
-        Topic::ClimateAck | Topic::LedSet | Topic::MessageSet | Topic::MorseSet => None,
+        Topic::ClimateAck
+        | Topic::LedSet
+        | Topic::MessageSet
+        | Topic::MorseSet
+        | Topic::Restart => None,
     }
 }
 
 /// Whether a device subscribes to its own topic.
 const fn hears(topic: Topic) -> bool {
     match topic {
-        Topic::ClimateAck | Topic::LedSet | Topic::MessageSet | Topic::MorseSet | Topic::Start => {
-            true
-        }
+        Topic::ClimateAck
+        | Topic::LedSet
+        | Topic::MessageSet
+        | Topic::MorseSet
+        | Topic::Restart
+        | Topic::Start => true,
         Topic::Climate
         | Topic::Sensor
         | Topic::Led
