@@ -551,19 +551,19 @@ fn others_find_the_hub_only_when_it_is_opened_to_them() {
     let folder = Folder::new();
     let data = folder.path().join("hub");
     let publish = |hub: &Hub, host: &str, password: Option<&str>| {
-        let mut command = aldis("pub");
-        command.args([
-            "-h",
-            host,
-            "-p",
-            &hub.port.to_string(),
-            "-t",
-            "t",
-            "-m",
-            "x",
-            "-q",
-            "1",
-        ]);
+        // One that is put out after it came in would try again for ever.
+        let mut command = Command::new("timeout");
+        let program = aldis("pub");
+        command.arg("20").arg(program.get_program());
+        command.args(program.get_args());
+        for (name, value) in program.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let port = hub.port.to_string();
+        command.args(["-h", host, "-p", &port, "-t", "t", "-m", "x", "-q", "1"]);
         if let Some(password) = password {
             command
                 .args(["-u", "owner"])
