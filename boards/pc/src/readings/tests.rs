@@ -280,6 +280,20 @@ fn what_has_no_room_is_kept_later() {
     assert_eq!(seqs(&readings.recall(at(0))), expected);
 }
 
+/// A device without a folder that is told to restart would lose what is not delivered.
+#[test]
+fn without_a_folder_memory_serves() {
+    let mut readings = Readings::new();
+    for seq in 1..=2_000 {
+        let kept = kept(seq, seq.saturating_sub(600));
+        readings.append(None, &kept, 9, at(kept.uptime_ms)).unwrap();
+    }
+    let expected: Vec<u32> = (1_489..=2_000).collect();
+    assert_eq!(seqs(&readings.recall(at(10_000_000))), expected);
+    assert_eq!(readings.numbers(Saved::default()).seq, 2_001);
+    assert!(!readings.path.exists());
+}
+
 /// The ages that a start at `now` gives to readings, each taken in its start at that uptime,
 /// when the machine's clocks said that.
 fn ages(taken: &[(u32, u64, Moment)], now: Moment) -> Vec<u32> {
