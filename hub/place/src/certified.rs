@@ -133,4 +133,3 @@ async fn blocking<T: Send + 'static>(
         Err(error) => Err(PlaceError::Make(error.to_string())),
     }
 }
-

@@ -9,12 +9,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aldis_place::{Authority, Certification, Machine, PlaceError};
 use rcgen::{CertificateParams, CertifiedIssuer, Issuer, KeyPair};
+use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::RootCertStore;
 
 const DAY: u64 = 24 * 60 * 60;
 /// Noon of the first of November 2026.
@@ -240,7 +240,11 @@ fn broken_files_are_explained_and_left_alone() {
         ("ca.pem", plain.cert.pem().as_bytes(), "no authority's"),
         ("ca.pem", other_ca.pem().as_bytes(), "no authority's"),
         ("ca.key", b"", "no private key"),
-        ("ca.key", other_key.serialize_pem().as_bytes(), "not the key"),
+        (
+            "ca.key",
+            other_key.serialize_pem().as_bytes(),
+            "not the key",
+        ),
     ] {
         fs::write(ca("ca.pem"), &whole).unwrap();
         fs::write(ca("ca.key"), &key).unwrap();
@@ -310,7 +314,9 @@ fn of_two_that_start_at_once_both_have_the_same_authority() {
     let dir = tempfile::tempdir().unwrap();
     let open = || Authority::open(dir.path(), &machine(&[]), at(NOW)).unwrap();
     let prints: BTreeSet<String> = std::thread::scope(|scope| {
-        let all: Vec<_> = (0..8).map(|_| scope.spawn(|| open().fingerprint())).collect();
+        let all: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| open().fingerprint()))
+            .collect();
         all.into_iter().map(|one| one.join().unwrap()).collect()
     });
     assert_eq!(prints.len(), 1);
