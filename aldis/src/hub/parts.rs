@@ -16,6 +16,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use super::unit::Flag;
 use crate::history::FILE;
 
 /// The recorder, and where it finds its broker.
@@ -60,6 +61,43 @@ pub struct Args {
     /// Record nothing
     #[arg(long, conflicts_with_all = ["store", "share"])]
     no_recorder: bool,
+}
+
+impl Args {
+    /// What goes into a unit of the service.
+    pub fn unit_flags(&self, flags: &mut Vec<Flag>) {
+        let of = |name, variable, value: &Option<String>| {
+            value.clone().map(|value| match is_secret(&value) {
+                true => Flag::Secret(variable, value),
+                false => Flag::Value(name, value),
+            })
+        };
+        let file = |name, path: &Option<PathBuf>| path.clone().map(|path| Flag::File(name, path));
+        flags.extend(of("--broker", "ALDIS_HUB_BROKER", &self.broker));
+        flags.extend(of("--username", "ALDIS_USERNAME", &self.username));
+        flags.extend(file("--password-file", &self.password_file));
+        flags.extend(file("--cafile", &self.cafile));
+        flags.extend(of("--store", "ALDIS_HUB_STORE", &self.store));
+        flags.extend(of("--share", "ALDIS_HUB_SHARE", &self.share));
+        flags.extend(self.no_recorder.then_some(Flag::Switch("--no-recorder")));
+        let password = std::env::var("ALDIS_PASSWORD").ok();
+        if self.broker.is_some() && self.password_file.is_none() {
+            let password = password.filter(|password| !password.is_empty());
+            flags.extend(password.map(|password| Flag::Secret("ALDIS_PASSWORD", password)));
+        }
+    }
+}
+
+/// Whether an address has a password in it.
+fn is_secret(address: &str) -> bool {
+    let Some((_, rest)) = address.split_once("://") else {
+        return false;
+    };
+    let place = rest.split(['/', '?']).next().unwrap_or(rest);
+    let has_user = place
+        .rsplit_once('@')
+        .is_some_and(|(user, _)| user.contains(':'));
+    has_user || rest.to_ascii_lowercase().contains("password=")
 }
 
 /// What is to run beside the broker.
@@ -369,6 +407,23 @@ mod tests {
                 .unwrap()
                 .starts_with("aldis-recorder-")
         );
+    }
+
+    /// A password in a unit is read by everybody on the machine.
+    #[test]
+    fn addresses_with_passwords_are_secrets() {
+        for (address, secret) in [
+            ("postgres://a:b@c/d", true),
+            ("postgres://c/d?user=a&PASSWORD=b", true),
+            ("mqtts://me:pw@hub", true),
+            // A `/` in a password is written %2F.
+            ("mqtt://me:p%2Fw@hub:1883", true),
+            ("postgres://a@c/d", false),
+            ("mqtt://hub:1883", false),
+            ("/var/lib/aldis/history.db", false),
+        ] {
+            assert_eq!(is_secret(address), secret, "{address}");
+        }
     }
 
     /// A password that is shown is in the journal.

@@ -83,17 +83,20 @@ pub struct State {
 #[derive(Debug)]
 pub struct Announced {
     state: watch::Receiver<State>,
-    names: watch::Receiver<Vec<String>>,
     stop: Option<oneshot::Sender<()>>,
     task: Option<JoinHandle<()>>,
 }
 
 impl Announced {
-    /// Announces the hub. What the network needs and is away is waited for.
+    /// Announces the hub, and tells the names that clients see, for which the certificate is to
+    /// be. A network that is away is waited for.
     ///
     /// # Errors
     /// If the name cannot be one, or the port of multicast DNS cannot be shared.
-    pub fn start(announcement: Announcement) -> Result<Self, PlaceError> {
+    pub fn start(
+        announcement: Announcement,
+        names: watch::Sender<Vec<String>>,
+    ) -> Result<Self, PlaceError> {
         let name = label(&announcement.name)?;
         let daemon = ServiceDaemon::new().map_err(failed)?;
         daemon
@@ -106,7 +109,6 @@ impl Announced {
             name: format!("{name}.local"),
             names: Vec::new(),
         });
-        let (names, seen_names) = watch::channel(Vec::new());
         let (stop, stopped) = oneshot::channel();
         let announcer = Announcer {
             daemon,
@@ -119,7 +121,6 @@ impl Announced {
         let task = tokio::spawn(announcer.run(events, stopped));
         Ok(Self {
             state: seen,
-            names: seen_names,
             stop: Some(stop),
             task: Some(task),
         })
@@ -128,11 +129,6 @@ impl Announced {
     /// What is announced, and the changes of it.
     pub fn state(&self) -> watch::Receiver<State> {
         self.state.clone()
-    }
-
-    /// The names that clients may see, and that the certificate is to be for.
-    pub fn names(&self) -> watch::Receiver<Vec<String>> {
-        self.names.clone()
     }
 
     /// Says good-bye, within about a second.

@@ -45,6 +45,7 @@ fn write(path: &Path, text: &str, readers: Readers) -> io::Result<()> {
         _ => {}
     }
     let mut file = options(readers).create_new(true).open(&new)?;
+    adopt(&file, path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&new, path)?;
@@ -66,14 +67,35 @@ pub(crate) fn lock(dir: &Path) -> Result<File, PlaceError> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.recursive(true).create(dir).map_err(failed(dir))?;
+    #[cfg(unix)]
+    File::open(dir)
+        .and_then(|folder| adopt(&folder, dir))
+        .map_err(failed(dir))?;
     let path = dir.join("lock");
     let file = options(Readers::User)
         .create(true)
         .truncate(false)
         .open(&path)
         .map_err(failed(&path))?;
+    adopt(&file, &path).map_err(failed(&path))?;
     file.lock().map_err(failed(&path))?;
     Ok(file)
+}
+
+/// Gives a file to the folder's user, where root made it: the hub may be a service with a user of
+/// its own, which has to read it.
+fn adopt(file: &File, path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    if let Some(dir) = path.parent() {
+        use std::os::unix::fs::{MetadataExt, fchown};
+        let (dir, own) = (fs::metadata(dir)?, file.metadata()?);
+        if own.uid() == 0 && dir.uid() != 0 {
+            fchown(file, Some(dir.uid()), Some(dir.gid()))?;
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = (file, path);
+    Ok(())
 }
 
 fn options(readers: Readers) -> OpenOptions {
