@@ -28,6 +28,7 @@ use crate::sessions::{self, Keeper};
 use crate::share::RoundRobin;
 use crate::sizes;
 use crate::store::{Contents, Store};
+use crate::tls::Tls;
 
 /// The longest time that [`RunningHub::shutdown`] takes.
 pub const SHUTDOWN_LIMIT: Duration = Duration::from_secs(2);
@@ -275,16 +276,14 @@ async fn launch(
         addresses.websocket = Some(addr);
         listeners.push((WEBSOCKET, listener));
     }
-    if let Some(tls) = tls {
-        let (addr, listener) = bind("tls", tls.listen, &limits, Some(&tls))?;
-        let listener = listener.tls().map_err(|error| HubError::Tls {
-            cert: tls.cert.clone(),
-            key: tls.key.clone(),
-            reason: format!("{error:#}"),
-        })?;
-        addresses.tls = Some(addr);
-        listeners.push((TLS, listener));
-    }
+    let secure = match tls {
+        Some(config) => {
+            let (tls, addr, listener) = Tls::bind(TLS, config, limits.clone())?;
+            addresses.tls = Some(addr);
+            Some((tls, listener))
+        }
+        None => None,
+    };
 
     // The check would refuse clients whenever anything else on the PC is busy.
     let broker = ServerContext::new().busy_check_enable(false).build().await;
@@ -322,9 +321,18 @@ async fn launch(
     let server = server.build();
     // Clients that connect meanwhile wait in the listeners' backlog.
     sessions::rebuild(&broker, &store, &fallback, contents.sessions).await;
+    let tls_broker = broker.clone();
     let server = tokio::spawn(async move {
-        if let Err(error) = server.run().await {
-            tracing::error!("the broker ended: {error:#}");
+        let plain = async {
+            if let Err(error) = server.run().await {
+                tracing::error!("the broker ended: {error:#}");
+            }
+        };
+        match secure {
+            Some((tls, listener)) => {
+                futures::future::join(plain, tls.serve(tls_broker, listener)).await;
+            }
+            None => plain.await,
         }
     });
 
@@ -358,7 +366,7 @@ fn is_elsewhere(error: &HubError) -> bool {
 }
 
 /// Binds a listener and tells the address it got.
-fn bind(
+pub(crate) fn bind(
     name: &str,
     addr: SocketAddr,
     limits: &Limits,

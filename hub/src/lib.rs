@@ -37,6 +37,7 @@ mod sessions;
 mod share;
 mod sizes;
 mod store;
+mod tls;
 
 pub use access::{Access, Action, Effect, HashError, Rule, User, hash_password};
 pub use config::{

@@ -16,8 +16,11 @@ use aldis_hub::{
 use serde_json::json;
 
 use super::address::{address, lone_port, own_address, usual_host};
+use super::notify::Supervisor;
 use super::parts::web::typed;
 use super::parts::{self, Parts};
+use super::place::{self, OwnTls, Place, RunningPlace, TLS_PORT};
+use super::unit::Flag;
 use super::{Common, hub_file, password};
 use crate::signals::EndSignals;
 use crate::{duration, logging};
@@ -48,7 +51,7 @@ pub struct Args {
     /// Speak MQTT over TLS there as well
     #[arg(long, value_name = "ADDR", env = "ALDIS_HUB_TLS")]
     tls: Option<String>,
-    /// The certificate chain for TLS, in PEM
+    /// The certificate chain for TLS, in PEM [default: one that the hub makes itself]
     #[arg(long, value_name = "FILE", env = "ALDIS_HUB_CERT")]
     cert: Option<PathBuf>,
     /// The private key for TLS, in PEM
@@ -64,6 +67,8 @@ pub struct Args {
     #[arg(long, exclusive = true)]
     hash_password: bool,
     #[command(flatten)]
+    place: place::Args,
+    #[command(flatten)]
     parts: parts::Args,
 }
 
@@ -73,6 +78,48 @@ impl Args {
         let lan = self.lan && env::var_os("ALDIS_HUB_LAN").is_none();
         lan || self.no_anonymous || self.lifetime.is_some() || self.hash_password
     }
+
+    /// What goes into a unit of the service.
+    pub fn unit_flags(&self) -> Result<UnitFlags, String> {
+        if self.lifetime.is_some() || self.hash_password {
+            return Err("`--for` and `--hash-password` are not for a service".to_owned());
+        }
+        let mut flags = Vec::new();
+        let value =
+            |name, value: &Option<String>| value.clone().map(|value| Flag::Value(name, value));
+        let file = |name, path: &Option<PathBuf>| path.clone().map(|path| Flag::File(name, path));
+        let switch = |name, on: bool| on.then_some(Flag::Switch(name));
+        flags.extend(switch("--lan", self.lan));
+        flags.extend(switch("--no-anonymous", self.no_anonymous));
+        flags.extend(value("--listen", &self.listen));
+        flags.extend(value("--ws", &self.ws));
+        flags.extend(value("--tls", &self.tls));
+        flags.extend(file("--config", &self.config));
+        flags.extend(file("--cert", &self.cert));
+        flags.extend(file("--key", &self.key));
+        flags.extend((0..self.verbose).map(|_| Flag::Switch("-v")));
+        self.place.unit_flags(&mut flags);
+        self.parts.unit_flags(&mut flags);
+        let addresses = [
+            ("--listen", &self.listen, PORT),
+            ("--ws", &self.ws, 8083),
+            ("--tls", &self.tls, TLS_PORT),
+        ];
+        let mut low_port = false;
+        for (flag, text, usual) in addresses {
+            if let Some(text) = text {
+                low_port |= (1..1024).contains(&address(flag, text, usual, self.lan)?.port());
+            }
+        }
+        Ok(UnitFlags { flags, low_port })
+    }
+}
+
+/// What goes into a unit of the service.
+pub struct UnitFlags {
+    pub flags: Vec<Flag>,
+    /// Whether a port below 1024 is among them.
+    pub low_port: bool,
 }
 
 /// Runs the hub until a signal or the end of its time.
@@ -102,6 +149,7 @@ struct Plan {
     data: PathBuf,
     keys: Keyring,
     parts: parts::Plan,
+    place: place::Plan,
 }
 
 async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
@@ -110,16 +158,31 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
         Ok(end) => end,
         Err(error) => return crate::fail(format_args!("cannot listen to signals: {error}")),
     };
+    let mut supervisor = Supervisor::from_env();
     let Plan {
-        config,
+        mut config,
         data,
         keys,
-        parts: beside,
+        parts: mut beside,
+        place,
     } = plan;
     if let Some(broker) = beside.broker.clone() {
         let scene = parts::Scene { broker, data, keys };
-        return serve_elsewhere(args, common, &beside, scene, end).await;
+        let elsewhere = Elsewhere {
+            scene,
+            end,
+            supervisor,
+        };
+        return serve_elsewhere(args, common, &beside, elsewhere).await;
     }
+    let place = match Place::prepare(place, &data).await {
+        Ok(place) => place,
+        Err(what) => return crate::fail(what),
+    };
+    if config.tls.is_none() {
+        config.tls = place.tls();
+    }
+    beside.secure(&place);
     let anonymous = config.access.allows_anonymous();
     let hub = match Hub::start(config).await {
         Ok(hub) => hub,
@@ -156,8 +219,17 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
         }
     };
     keys.refresh();
+    let web = [
+        ("_http._tcp", running.dashboard),
+        ("_https._tcp", running.secure_dashboard),
+    ];
+    let web = web
+        .into_iter()
+        .filter_map(|(kind, addr)| Some(place::service(kind, addr?)));
+    let place = place.announce(&hub, web.collect());
     let scene = Announcement {
         hub: &hub,
+        place: &place,
         data: &data,
         store: running.store.as_deref(),
         dashboard: running.dashboard,
@@ -175,14 +247,25 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
         .write_all(text.as_bytes())
         .and_then(|()| io::stdout().flush());
     drop(text);
+    let at = SocketAddr::new(reachable(hub.mqtt_addr()), hub.mqtt_addr().port());
+    supervisor.ready(&format!("MQTT on {}", hub.mqtt_addr()), Some(at));
 
     tokio::select! {
         () = end.wait() => {}
         () = duration::over(args.lifetime) => {}
     }
-    running.shutdown().await;
+    supervisor.stopping();
+    // Whoever reads the farewell and asks again is answered no more.
+    tokio::join!(place.shutdown(), running.shutdown());
     hub.shutdown().await;
     stopped(common)
+}
+
+/// A broker that is another program, and who wants to hear of the hub.
+struct Elsewhere {
+    scene: parts::Scene,
+    end: EndSignals,
+    supervisor: Supervisor,
 }
 
 /// The parts beside a broker that is another program.
@@ -190,9 +273,13 @@ async fn serve_elsewhere(
     args: &Args,
     common: &Common,
     plan: &parts::Plan,
-    scene: parts::Scene,
-    end: EndSignals,
+    elsewhere: Elsewhere,
 ) -> ExitCode {
+    let Elsewhere {
+        scene,
+        end,
+        mut supervisor,
+    } = elsewhere;
     let _reserved = match parts::reserve(&scene.data) {
         Ok(reserved) => reserved,
         Err(what) => return crate::fail(what),
@@ -246,10 +333,12 @@ async fn serve_elsewhere(
     let _ = io::stdout()
         .write_all(text.as_bytes())
         .and_then(|()| io::stdout().flush());
+    supervisor.ready(&format!("at the broker {url}"), None);
     tokio::select! {
         () = end.wait() => {}
         () = duration::over(args.lifetime) => {}
     }
+    supervisor.stopping();
     running.shutdown().await;
     stopped(common)
 }
@@ -317,6 +406,7 @@ fn plan(args: &Args, common: &Common) -> Result<Plan, String> {
     };
     let section = file.tls.as_ref();
     let found = section.and_then(|section| section.listen.as_ref());
+    let mut own_tls = None;
     let tls = match either("--tls", &args.tls, "[tls] listen =", found) {
         Some((said, text)) => {
             let cert = args
@@ -327,14 +417,28 @@ fn plan(args: &Args, common: &Common) -> Result<Plan, String> {
                 .key
                 .as_ref()
                 .or(section.and_then(|section| section.key.as_ref()));
-            let (Some(cert), Some(key)) = (cert, key) else {
-                return Err("TLS needs a certificate and its key: `--cert FILE --key FILE`".into());
-            };
-            Some(TlsConfig {
-                listen: address(said, &text, 8883, lan)?,
-                cert: cert.clone(),
-                key: key.clone(),
-            })
+            let listen = address(said, &text, TLS_PORT, lan)?;
+            match (cert, key) {
+                (Some(cert), Some(key)) => Some(TlsConfig {
+                    listen,
+                    cert: cert.clone(),
+                    key: key.clone(),
+                }),
+                (None, None) => {
+                    own_tls = Some(OwnTls {
+                        listen,
+                        asked: true,
+                    });
+                    None
+                }
+                _ => {
+                    return Err(
+                        "a certificate needs its key: `--cert FILE --key FILE`, or neither of \
+                         them, and the hub makes its own"
+                            .into(),
+                    );
+                }
+            }
         }
         None if args.cert.is_some() || args.key.is_some() || section.is_some() => {
             return Err(
@@ -342,6 +446,15 @@ fn plan(args: &Args, common: &Common) -> Result<Plan, String> {
                  `listen` in [tls]"
                     .into(),
             );
+        }
+        // With others in, the way that nobody can listen to is open to them.
+        None if lan && listen.ip().is_unspecified() => {
+            let port = if listen.port() == 0 { 0 } else { TLS_PORT };
+            own_tls = Some(OwnTls {
+                listen: SocketAddr::new(listen.ip(), port),
+                asked: false,
+            });
+            None
         }
         None => None,
     };
@@ -360,17 +473,20 @@ fn plan(args: &Args, common: &Common) -> Result<Plan, String> {
         limits: file.limits(),
     };
     let parts = parts::Plan::new(&args.parts, &file, &data, lan)?;
+    let place = place::Plan::new(&args.place, own_tls)?;
     Ok(Plan {
         config,
         data,
         keys,
         parts,
+        place,
     })
 }
 
 /// What is said of a hub that runs.
 struct Announcement<'a> {
     hub: &'a RunningHub,
+    place: &'a RunningPlace,
     data: &'a Path,
     /// Where it is recorded.
     store: Option<&'a str>,
@@ -409,6 +525,9 @@ impl Announcement<'_> {
         }
         if let Some(addr) = hub.tls_addr() {
             let _ = writeln!(text, "TLS on {addr}");
+        }
+        if let Some(name) = &self.place.name {
+            let _ = writeln!(text, "In the network {name}");
         }
         let _ = writeln!(text, "Data in {}", self.data.display());
         if let Some(store) = self.store {
@@ -472,6 +591,8 @@ impl Announcement<'_> {
             "mqtt_also": hub.mqtt_addr_also().map(text),
             "websocket": hub.websocket_addr().map(text),
             "tls": hub.tls_addr().map(text),
+            "ca": self.place.ca,
+            "name": self.place.name,
             "data": self.data,
             "store": self.store,
             "dashboard": self.dashboard.map(text),

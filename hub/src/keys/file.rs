@@ -97,6 +97,7 @@ impl KeysFile {
         let lock = self.dir.join(LOCK);
         let lock = private(OpenOptions::new().write(true).create(true).truncate(false))
             .open(&lock)
+            .and_then(|file| adopt(&file, &self.dir).map(|()| file))
             .and_then(|file| file.lock().map(|()| file))
             .map_err(failed(lock))?;
         let mut keys = self.read()?;
@@ -124,6 +125,7 @@ impl KeysFile {
             _ => {}
         }
         let mut file = private(OpenOptions::new().write(true).create_new(true)).open(&new)?;
+        adopt(&file, &self.dir)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&new, &path)?;
@@ -164,6 +166,22 @@ pub(crate) fn create_dir(dir: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.recursive(true).create(dir)
+}
+
+/// Gives a file to the directory's user, where root made it: the hub may be a service with a user
+/// of its own, which has to read it.
+fn adopt(file: &File, dir: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt, fchown};
+        let (dir, own) = (fs::metadata(dir)?, file.metadata()?);
+        if own.uid() == 0 && dir.uid() != 0 {
+            fchown(file, Some(dir.uid()), Some(dir.gid()))?;
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = (file, dir);
+    Ok(())
 }
 
 /// A file that is its user's alone.

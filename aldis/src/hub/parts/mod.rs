@@ -23,6 +23,8 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::address::{address, usual_host};
+use super::place::Place;
+use super::unit::Flag;
 use crate::history::FILE;
 use web::Web;
 
@@ -78,6 +80,53 @@ pub struct Args {
     /// Announce no devices to Home Assistant, and take back what was announced
     #[arg(long)]
     no_homeassistant: bool,
+}
+
+impl Args {
+    /// What goes into a unit of the service.
+    pub fn unit_flags(&self, flags: &mut Vec<Flag>) {
+        let of = |name, variable, value: &Option<String>| {
+            value.clone().map(|value| match is_secret(&value) {
+                true => Flag::Secret(variable, value),
+                false => Flag::Value(name, value),
+            })
+        };
+        let file = |name, path: &Option<PathBuf>| path.clone().map(|path| Flag::File(name, path));
+        flags.extend(of("--broker", "ALDIS_HUB_BROKER", &self.broker));
+        flags.extend(of("--username", "ALDIS_USERNAME", &self.username));
+        flags.extend(file("--password-file", &self.password_file));
+        flags.extend(file("--cafile", &self.cafile));
+        flags.extend(of("--store", "ALDIS_HUB_STORE", &self.store));
+        flags.extend(of("--share", "ALDIS_HUB_SHARE", &self.share));
+        flags.extend(of("--dashboard", "ALDIS_HUB_DASHBOARD", &self.dashboard));
+        let switches = [
+            (self.no_recorder, "--no-recorder"),
+            (self.no_dashboard, "--no-dashboard"),
+            (self.no_homeassistant, "--no-homeassistant"),
+        ];
+        flags.extend(
+            switches
+                .into_iter()
+                .filter_map(|(given, name)| given.then_some(Flag::Switch(name))),
+        );
+        let password = std::env::var("ALDIS_PASSWORD").ok();
+        if self.broker.is_some() && self.password_file.is_none() {
+            let password = password.filter(|password| !password.is_empty());
+            flags.extend(password.map(|password| Flag::Secret("ALDIS_PASSWORD", password)));
+        }
+    }
+}
+
+/// Whether an address has a password in it.
+fn is_secret(address: &str) -> bool {
+    let Some((_, rest)) = address.split_once("://") else {
+        return false;
+    };
+    let place = rest.split(['/', '?']).next().unwrap_or(rest);
+    let has_user = place
+        .rsplit_once('@')
+        .is_some_and(|(user, _)| user.contains(':'));
+    has_user || rest.to_ascii_lowercase().contains("password=")
 }
 
 /// What is to run beside the broker.
@@ -197,6 +246,18 @@ impl Plan {
             web,
             announcing,
         })
+    }
+}
+
+impl Plan {
+    /// The dashboard speaks HTTPS as well, if the hub has a certificate and others reach it.
+    pub fn secure(&mut self, place: &Place) {
+        if let Some(web) = &mut self.web
+            && !web.listen.ip().is_loopback()
+        {
+            let listen = SocketAddr::new(web.listen.ip(), web::SECURE_PORT);
+            web.secure = place.https(listen);
+        }
     }
 }
 
@@ -546,6 +607,23 @@ mod tests {
                 .unwrap()
                 .starts_with("aldis-recorder-")
         );
+    }
+
+    /// A password in a unit is read by everybody on the machine.
+    #[test]
+    fn addresses_with_passwords_are_secrets() {
+        for (address, secret) in [
+            ("postgres://a:b@c/d", true),
+            ("postgres://c/d?user=a&PASSWORD=b", true),
+            ("mqtts://me:pw@hub", true),
+            // A `/` in a password is written %2F.
+            ("mqtt://me:p%2Fw@hub:1883", true),
+            ("postgres://a@c/d", false),
+            ("mqtt://hub:1883", false),
+            ("/var/lib/aldis/history.db", false),
+        ] {
+            assert_eq!(is_secret(address), secret, "{address}");
+        }
     }
 
     /// A password that is shown is in the journal.

@@ -17,6 +17,9 @@ use aldis_recorder::Figures;
 /// The port of the dashboard, unless it is taken.
 pub const PORT: u16 = 8080;
 
+/// The port of the dashboard over HTTPS, unless it is taken.
+pub const SECURE_PORT: u16 = 8443;
+
 /// Where the dashboard is to be.
 #[derive(Clone, Debug)]
 pub struct Web {
@@ -99,12 +102,16 @@ impl Web {
     ) -> Result<RunningDashboard, String> {
         let mut listen = self.listen;
         // Whoever did not ask for this port gets another when it is taken.
-        if !self.asked && TcpListener::bind(listen).is_err() {
-            listen.set_port(0);
+        if !self.asked {
+            listen = free(listen);
+        }
+        let mut secure = self.secure.clone();
+        if let Some(secure) = &mut secure {
+            secure.files.listen = free(secure.files.listen);
         }
         let options = DashboardOptions {
             listen,
-            tls: self.secure.as_ref().map(|secure| secure.files.clone()),
+            tls: secure.as_ref().map(|secure| secure.files.clone()),
             name: self.name.clone(),
             broker,
             prefixes: vec![DEFAULT_PREFIX.to_owned()],
@@ -114,8 +121,8 @@ impl Web {
                 process: Process::new(data),
                 figures,
             }),
-            ca_pem: self.secure.as_ref().map(|secure| secure.ca_pem.clone()),
-            urls: self.urls(listen),
+            ca_pem: secure.as_ref().map(|secure| secure.ca_pem.clone()),
+            urls: urls(secure.as_ref(), listen),
             sessions: Some(data.join("sessions.json")),
             now: system_clock(),
         };
@@ -123,24 +130,36 @@ impl Web {
             .await
             .map_err(|error| error.to_string())
     }
+}
 
-    /// Under which addresses a phone finds it.
-    fn urls(&self, listen: SocketAddr) -> Vec<String> {
-        match &self.secure {
-            Some(secure) => {
-                let port = secure.files.listen.port();
-                let host = |name: &String| match name.parse::<IpAddr>() {
-                    Ok(IpAddr::V6(ip)) => format!("[{ip}]"),
-                    _ => name.clone(),
-                };
-                let names = secure.names.iter();
-                names
-                    .map(|name| format!("https://{}:{port}", host(name)))
-                    .collect()
-            }
-            None if listen.ip().is_loopback() || listen.ip().is_unspecified() => Vec::new(),
-            None => vec![format!("http://{listen}")],
+/// The address, with a port of the system's choice if its own is taken.
+fn free(listen: SocketAddr) -> SocketAddr {
+    match TcpListener::bind(listen) {
+        Ok(_) => listen,
+        // The port is kept for the moment that it takes to start: it is in the addresses that
+        // the dashboard is told.
+        Err(_) => TcpListener::bind(SocketAddr::new(listen.ip(), 0))
+            .and_then(|listener| listener.local_addr())
+            .unwrap_or(SocketAddr::new(listen.ip(), 0)),
+    }
+}
+
+/// Under which addresses a phone finds it.
+fn urls(secure: Option<&Secure>, listen: SocketAddr) -> Vec<String> {
+    match secure {
+        Some(secure) => {
+            let port = secure.files.listen.port();
+            let host = |name: &String| match name.parse::<IpAddr>() {
+                Ok(IpAddr::V6(ip)) => format!("[{ip}]"),
+                _ => name.clone(),
+            };
+            let names = secure.names.iter();
+            names
+                .map(|name| format!("https://{}:{port}", host(name)))
+                .collect()
         }
+        None if listen.ip().is_loopback() || listen.ip().is_unspecified() => Vec::new(),
+        None => vec![format!("http://{listen}")],
     }
 }
 
