@@ -338,7 +338,10 @@ fn topics_are_configurable() {
     assert_eq!(rig.retained("home/lab/k1/status"), "online");
     assert!(rig.log.iter().all(|p| p.topic.starts_with("home/lab/k1/")));
     let subscriptions = rig.broker.session("k1").unwrap().subscriptions.len();
-    assert_eq!(subscriptions, 5, "lamp, messages, Morse, restart, its start");
+    assert_eq!(
+        subscriptions, 5,
+        "lamp, messages, Morse, restart, its start"
+    );
 
     let settings = Settings {
         readout_topic: Some("a/b"),
