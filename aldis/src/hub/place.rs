@@ -155,6 +155,7 @@ impl Place {
             let announcement = Announcement {
                 name: self.machine.name,
                 services,
+                look: Announcement::LOOK,
             };
             match Announced::start(announcement, self.names) {
                 Ok(announced) => Some(announced),
