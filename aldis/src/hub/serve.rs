@@ -16,7 +16,7 @@ use aldis_hub::{
 use serde_json::json;
 
 use super::address::{address, lone_port, own_address, usual_host};
-use super::notify::Supervisor;
+use super::notify::{Greeting, Supervisor};
 use super::parts::{self, Parts};
 use super::place::{self, OwnTls, Place, RunningPlace, TLS_PORT};
 use super::unit::Flag;
@@ -195,13 +195,12 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
     };
     keys.refresh();
     let (username, password) = hub.inner();
+    let at = SocketAddr::new(reachable(hub.mqtt_addr()), hub.mqtt_addr().port());
+    let greeting = Greeting::new(at, hub.inner());
     let broker = Broker {
         username: Some(username),
         password: Some(password),
-        ..Broker::new(
-            reachable(hub.mqtt_addr()).to_string(),
-            hub.mqtt_addr().port(),
-        )
+        ..Broker::new(at.ip().to_string(), at.port())
     };
     let running = match Parts::start(&beside, broker).await {
         Ok(running) => running,
@@ -229,8 +228,7 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
         .write_all(text.as_bytes())
         .and_then(|()| io::stdout().flush());
     drop(text);
-    let at = SocketAddr::new(reachable(hub.mqtt_addr()), hub.mqtt_addr().port());
-    supervisor.ready(&format!("MQTT on {}", hub.mqtt_addr()), Some(at));
+    supervisor.ready(&format!("MQTT on {}", hub.mqtt_addr()), Some(greeting));
 
     tokio::select! {
         () = end.wait() => {}

@@ -228,8 +228,9 @@ impl Trust {
             Some(url) => {
                 let _ = write!(
                     text,
-                    "A phone gets it at {url} until you type Ctrl-C. Compare the fingerprint there \
-                     with the one above.\n\n{}\n",
+                    "A phone gets it at {url} until you type Ctrl-C. Once it is installed, compare \
+                     the fingerprint in its details there with the one above: on the way it could \
+                     have been replaced.\n\n{}\n",
                     qr::picture(url)?
                 );
             }
@@ -282,11 +283,11 @@ impl Trust {
              a.get{{display:block;padding:.8rem;border:2px solid;border-radius:.5rem;\
              text-align:center}}</style></head><body><h1>Trust {host}</h1>\
              <p><a class=\"get\" href=\"/aldis-ca.crt\">Get the certificate</a></p>\
-             <p>Compare this with what <code>aldis hub trust</code> shows on the hub itself; if it \
-             differs, somebody is in between.</p><p><code>{fingerprint}</code></p>\
+             <p>Once it is installed, compare the SHA-256 fingerprint in its details with what \
+             <code>aldis hub trust</code> shows on the hub itself. If it differs, remove it: \
+             somebody is in between.</p>\
              <p>For programs: <a href=\"/ca.pem\">ca.pem</a></p>{systems}{dashboard}</body></html>",
             host = escaped(&self.machine.local_name()),
-            fingerprint = self.authority.fingerprint(),
         )
         .into_bytes()
     }
@@ -414,7 +415,8 @@ mod tests {
             assert!(!String::from_utf8_lossy(&body).contains("PRIVATE"));
         }
         let page = String::from_utf8(site.page.clone()).unwrap();
-        assert!(page.contains(&trust.authority.fingerprint()));
+        // Whoever replaces the certificate replaces what the page says of it as well.
+        assert!(!page.contains(&trust.authority.fingerprint()));
         assert!(page.contains("Certificate Trust Settings") && page.contains("&amp;"));
     }
 
