@@ -47,7 +47,7 @@ pub struct Args {
     /// Print the certificate and nothing else
     #[arg(long, conflicts_with_all = ["lan", "json"])]
     pem: bool,
-    /// The hub's name, if it is not this machine's
+    /// The hub's name, if it is not this machine's [default: the one it had last]
     #[arg(long, value_name = "NAME", env = "ALDIS_HUB_NAME")]
     name: Option<String>,
 }
@@ -113,7 +113,8 @@ const SYSTEMS: [System; 7] = [
 /// What is to be trusted, and where it is found.
 struct Trust {
     authority: Authority,
-    machine: Machine,
+    /// The hub's name in the network.
+    host: String,
     /// The address of this machine in the network.
     ip: Option<IpAddr>,
     /// Whether the dashboard speaks HTTPS on this machine.
@@ -131,9 +132,10 @@ pub fn run(args: &Args, common: &Common) -> Result<(), String> {
             .write_all(authority.pem().as_bytes())
             .map_err(|error| format!("cannot write: {error}"));
     }
+    let host = authority.host().filter(|_| args.name.is_none());
     let trust = Trust {
+        host: host.unwrap_or_else(|| machine.local_name()),
         authority,
-        machine,
         ip: own_address().filter(|ip| !ip.is_loopback()),
         dashboard: answers(DASHBOARD),
     };
@@ -210,7 +212,7 @@ impl Trust {
             "ends": self.authority.ends(),
             "url": url,
             "dashboard": self.dashboard(),
-            "host": self.machine.local_name(),
+            "host": self.host,
         })
     }
 
@@ -248,7 +250,7 @@ impl Trust {
         let _ = write!(
             text,
             "\nFor MQTT: aldis sub -h {} -p 8883 --cafile ca.pem -u NAME -P PASSWORD -t '#'\n",
-            self.machine.local_name()
+            self.host
         );
         if let Some(dashboard) = self.dashboard() {
             let _ = write!(
@@ -287,7 +289,7 @@ impl Trust {
              <code>aldis hub trust</code> shows on the hub itself. If it differs, remove it: \
              somebody is in between.</p>\
              <p>For programs: <a href=\"/ca.pem\">ca.pem</a></p>{systems}{dashboard}</body></html>",
-            host = escaped(&self.machine.local_name()),
+            host = escaped(&self.host),
         )
         .into_bytes()
     }
@@ -376,7 +378,7 @@ mod tests {
         let machine = Machine::look(Some("kitchen")).unwrap();
         Trust {
             authority: Authority::open(dir, &machine, SystemTime::now()).unwrap(),
-            machine,
+            host: machine.local_name(),
             ip: Some([192, 0, 2, 7].into()),
             dashboard: true,
         }
