@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rmqtt::context::ServerContext;
@@ -208,18 +209,22 @@ fn check(config: &HubConfig) -> Result<(), HubError> {
 
 /// Takes up keys that are changed while the hub runs, for ever.
 async fn follow(keys: Keyring, gate: Gate) {
-    let mut before = keys.current();
+    // Also those who were nobody before the start.
+    let mut before = None;
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         look.tick().await;
         let ring = keys.clone();
         let _ = tokio::task::spawn_blocking(move || ring.refresh()).await;
-        // Somebody else may have refreshed it meanwhile.
+        // Others refresh it as well.
         let now = keys.current();
-        if !std::sync::Arc::ptr_eq(&before, &now) {
-            gate.put_out(&before, &now).await;
-            before = now;
+        if before
+            .as_ref()
+            .is_none_or(|before| !Arc::ptr_eq(before, &now))
+        {
+            gate.put_out(&now).await;
+            before = Some(now);
         }
     }
 }
@@ -293,6 +298,7 @@ async fn launch(
     let hooks = broker.extends.hook_mgr().register();
     let gate = Gate::new(
         broker.clone(),
+        store.clone(),
         access,
         keys.clone(),
         secret,

@@ -5,10 +5,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use aldis_dashboard::TlsFiles;
 use aldis_hub::{RunningHub, TlsConfig};
 use aldis_place::{Announced, Announcement, Certified, CertifiedOptions, Machine, Service};
 use tokio::sync::watch;
 
+use super::parts::web::Secure;
 use super::unit::Flag;
 
 /// The port of MQTT over TLS.
@@ -91,23 +93,17 @@ impl Place {
         let Some(tls) = plan.tls else {
             return Ok(place);
         };
-        let without = |what: String| match tls.asked {
-            true => Err(what),
-            // Who asked for other machines, not for TLS, has a hub without TLS.
-            false => {
-                tracing::error!("{what}. The hub runs without TLS until then");
-                Ok(())
-            }
-        };
-        if !tls.asked
-            && let Err(error) = TcpListener::bind(tls.listen)
-            && error.kind() == io::ErrorKind::AddrInUse
-        {
-            without(format!(
-                "the port {} for TLS is taken by another program; name another with `--tls`",
+        let is_taken = !tls.asked
+            && TcpListener::bind(tls.listen)
+                .is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse);
+        if is_taken {
+            tracing::error!(
+                "the port {} for TLS is taken by another program; name another with `--tls`. The \
+                 hub runs without TLS until then",
                 tls.listen.port()
-            ))?;
-            return Ok(place);
+            );
+        } else {
+            place.tls = Some(tls.listen);
         }
         let options = CertifiedOptions {
             data: data.to_owned(),
@@ -116,11 +112,10 @@ impl Place {
             now: SystemTime::now,
         };
         match Certified::start(options).await {
-            Ok(certified) => {
-                place.certified = Some(certified);
-                place.tls = Some(tls.listen);
-            }
-            Err(error) => without(error.to_string())?,
+            Ok(certified) => place.certified = Some(certified),
+            Err(error) if tls.asked => return Err(error.to_string()),
+            // Who asked for other machines, not for TLS, has a hub without TLS.
+            Err(error) => tracing::error!("{error}. The hub runs without TLS until then"),
         }
         Ok(place)
     }
@@ -132,6 +127,21 @@ impl Place {
             listen: self.tls?,
             cert: certified.certificate(),
             key: certified.key(),
+        })
+    }
+
+    /// HTTPS there with the hub's own certificate, if it has one.
+    pub fn https(&self, listen: SocketAddr) -> Option<Secure> {
+        let certified = self.certified.as_ref()?;
+        let addresses = self.machine.addresses.iter().map(ToString::to_string);
+        Some(Secure {
+            files: TlsFiles {
+                listen,
+                cert: certified.certificate(),
+                key: certified.key(),
+            },
+            ca_pem: certified.ca(),
+            names: std::iter::once(self.name()).chain(addresses).collect(),
         })
     }
 

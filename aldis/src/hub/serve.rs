@@ -17,6 +17,7 @@ use serde_json::json;
 
 use super::address::{address, lone_port, own_address, usual_host};
 use super::notify::{Greeting, Supervisor};
+use super::parts::web::typed;
 use super::parts::{self, Parts};
 use super::place::{self, OwnTls, Place, RunningPlace, TLS_PORT};
 use super::unit::Flag;
@@ -162,16 +163,17 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
         mut config,
         data,
         keys,
-        parts: beside,
+        parts: mut beside,
         place,
     } = plan;
     if let Some(broker) = beside.broker.clone() {
+        let scene = parts::Scene { broker, data, keys };
         let elsewhere = Elsewhere {
-            broker,
+            scene,
             end,
             supervisor,
         };
-        return serve_elsewhere(args, common, &data, &beside, elsewhere).await;
+        return serve_elsewhere(args, common, &beside, elsewhere).await;
     }
     let place = match Place::prepare(place, &data).await {
         Ok(place) => place,
@@ -180,20 +182,12 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
     if config.tls.is_none() {
         config.tls = place.tls();
     }
+    beside.secure(&place);
     let anonymous = config.access.allows_anonymous();
     let hub = match Hub::start(config).await {
         Ok(hub) => hub,
         Err(error) => return crate::fail(error),
     };
-    // Only a hub that runs is told a password: one that is lost with an error opens nothing.
-    let owner = match first_owner(&data) {
-        Ok(owner) => owner,
-        Err(what) => {
-            hub.shutdown().await;
-            return crate::fail(what);
-        }
-    };
-    keys.refresh();
     let (username, password) = hub.inner();
     let at = SocketAddr::new(reachable(hub.mqtt_addr()), hub.mqtt_addr().port());
     let greeting = Greeting::new(at, hub.inner());
@@ -202,19 +196,43 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
         password: Some(password),
         ..Broker::new(at.ip().to_string(), at.port())
     };
-    let running = match Parts::start(&beside, broker).await {
+    let scene = parts::Scene {
+        broker,
+        data: data.clone(),
+        keys: keys.clone(),
+    };
+    let running = match Parts::start(&beside, scene).await {
         Ok(running) => running,
         Err(what) => {
             hub.shutdown().await;
             return crate::fail(what);
         }
     };
-    let place = place.announce(&hub, Vec::new());
+    // Last, as nothing may go wrong between its being kept and its being told.
+    let owner = match first_owner(&data) {
+        Ok(owner) => owner,
+        Err(what) => {
+            running.shutdown().await;
+            hub.shutdown().await;
+            return crate::fail(what);
+        }
+    };
+    keys.refresh();
+    let web = [
+        ("_http._tcp", running.dashboard),
+        ("_https._tcp", running.secure_dashboard),
+    ];
+    let web = web
+        .into_iter()
+        .filter_map(|(kind, addr)| Some(place::service(kind, addr?)));
+    let place = place.announce(&hub, web.collect());
     let scene = Announcement {
         hub: &hub,
         place: &place,
         data: &data,
         store: running.store.as_deref(),
+        dashboard: running.dashboard,
+        secure_dashboard: running.secure_dashboard,
         keys: &keys.current(),
         owner: owner.as_ref().map(OwnerPassword::expose),
         anonymous,
@@ -243,7 +261,7 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
 
 /// A broker that is another program, and who wants to hear of the hub.
 struct Elsewhere {
-    broker: Broker,
+    scene: parts::Scene,
     end: EndSignals,
     supervisor: Supervisor,
 }
@@ -252,34 +270,64 @@ struct Elsewhere {
 async fn serve_elsewhere(
     args: &Args,
     common: &Common,
-    data: &Path,
     plan: &parts::Plan,
     elsewhere: Elsewhere,
 ) -> ExitCode {
     let Elsewhere {
-        broker,
+        scene,
         end,
         mut supervisor,
     } = elsewhere;
-    let _reserved = match parts::reserve(data) {
+    let _reserved = match parts::reserve(&scene.data) {
         Ok(reserved) => reserved,
         Err(what) => return crate::fail(what),
     };
-    let url = broker.url();
-    let running = match Parts::start(plan, broker).await {
+    let (url, data, keys) = (scene.broker.url(), scene.data.clone(), scene.keys.clone());
+    let running = match Parts::start(plan, scene).await {
         Ok(running) => running,
         Err(what) => return crate::fail(what),
     };
-    let text = match (common.json, &running.store) {
-        (true, store) => {
-            let line = json!({"event": "working", "broker": url, "data": data, "store": store});
-            format!("{line}\n")
+    let owner = match first_owner(&data) {
+        Ok(owner) => owner,
+        Err(what) => {
+            running.shutdown().await;
+            return crate::fail(what);
         }
-        (false, Some(store)) => {
-            format!("At the broker {url}\nRecording in {store}\n\nCtrl-C ends the hub.\n")
-        }
-        (false, None) => format!("At the broker {url}\nNothing is recorded.\n"),
     };
+    keys.refresh();
+    let mut text = String::new();
+    let owner = owner.as_ref().map(OwnerPassword::expose);
+    if common.json {
+        let line = json!({
+            "event": "working",
+            "broker": url,
+            "data": data,
+            "store": running.store,
+            "dashboard": running.dashboard.map(|addr| addr.to_string()),
+        });
+        let _ = writeln!(text, "{line}");
+        if let Some(password) = owner {
+            let line = json!({"event": "owner", "user": OWNER, "password": password});
+            let _ = writeln!(text, "{line}");
+        }
+    } else {
+        let _ = writeln!(text, "At the broker {url}");
+        let _ = match &running.store {
+            Some(store) => writeln!(text, "Recording in {store}"),
+            None => writeln!(text, "Nothing is recorded."),
+        };
+        if let Some(addr) = running.dashboard {
+            let _ = writeln!(text, "Dashboard on http://{}", typed(addr));
+        }
+        if let Some(password) = owner {
+            let _ = write!(
+                text,
+                "\nThe owner's password for the dashboard, shown this once:\n\n  {password}\n\n\
+                 `aldis hub password` sets another.\n"
+            );
+        }
+        text.push_str("\nCtrl-C ends the hub.\n");
+    }
     let _ = io::stdout()
         .write_all(text.as_bytes())
         .and_then(|()| io::stdout().flush());
@@ -422,7 +470,7 @@ fn plan(args: &Args, common: &Common) -> Result<Plan, String> {
         keys: Some(keys.clone()),
         limits: file.limits(),
     };
-    let parts = parts::Plan::new(&args.parts, &file, &data)?;
+    let parts = parts::Plan::new(&args.parts, &file, &data, lan)?;
     let place = place::Plan::new(&args.place, own_tls)?;
     Ok(Plan {
         config,
@@ -440,6 +488,9 @@ struct Announcement<'a> {
     data: &'a Path,
     /// Where it is recorded.
     store: Option<&'a str>,
+    /// Where the dashboard is.
+    dashboard: Option<SocketAddr>,
+    secure_dashboard: Option<SocketAddr>,
     keys: &'a Keys,
     /// The owner's password, if it was just made.
     owner: Option<&'a str>,
@@ -480,6 +531,12 @@ impl Announcement<'_> {
         if let Some(store) = self.store {
             let _ = writeln!(text, "Recording in {store}");
         }
+        if let Some(addr) = self.secure_dashboard {
+            let _ = writeln!(text, "Dashboard on https://{}", typed(addr));
+        }
+        if let Some(addr) = self.dashboard {
+            let _ = writeln!(text, "Dashboard on http://{}", typed(addr));
+        }
         text.push_str(match self.is_open() {
             true => {
                 "Other machines come in by name and password: `aldis hub pair` adds a device.\n"
@@ -493,7 +550,7 @@ impl Announcement<'_> {
                 let _ = write!(
                     text,
                     "\nThe owner's password, shown this once:\n\n  {password}\n\n\
-                     With it the user `{OWNER}` may do everything. Keep it in a safe place; \
+                     With it the user `{OWNER}` may do everything, and signs in to the dashboard. Keep it in a safe place; \
                      `aldis hub password` sets another.\n"
                 );
             }
@@ -536,6 +593,8 @@ impl Announcement<'_> {
             "name": self.place.name,
             "data": self.data,
             "store": self.store,
+            "dashboard": self.dashboard.map(text),
+            "secure_dashboard": self.secure_dashboard.map(text),
             "anonymous": self.anonymous(),
         });
         let mut lines = format!("{line}\n");

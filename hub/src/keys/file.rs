@@ -104,15 +104,19 @@ impl KeysFile {
         let before = keys.clone();
         let result = change(&mut keys).map_err(KeysError::Refused)?;
         if keys != before || !self.path().exists() {
-            self.write(&keys).map_err(failed(self.path()))?;
+            // What would not be read again is not written.
+            let text = keys
+                .text()
+                .map_err(|error| KeysError::Refused(error.to_string()))?;
+            Keys::parse(&text).map_err(KeysError::Refused)?;
+            self.write(&text).map_err(failed(self.path()))?;
         }
         drop(lock);
         Ok(result)
     }
 
     /// Replaces the file: what is read is the old one or the new one, also after a power cut.
-    fn write(&self, keys: &Keys) -> io::Result<()> {
-        let text = keys.text().map_err(io::Error::other)?;
+    fn write(&self, text: &str) -> io::Result<()> {
         let path = self.path();
         let new = self.dir.join(format!("{NAME}.new"));
         // One that a kill left behind could have another mode.
@@ -244,6 +248,33 @@ mod tests {
         fs::write(file.path(), b"\xff\xfe").unwrap();
         assert!(file.read().unwrap_err().to_string().contains("UTF-8"));
         assert_eq!(fs::read(file.path()).unwrap(), b"\xff\xfe");
+    }
+
+    /// A hub that does not start any more, because of what one of its commands wrote.
+    #[test]
+    fn what_would_not_be_read_is_not_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = KeysFile::of(dir.path());
+        let hash = DevicePassword::generate().hash().unwrap();
+        for device in [
+            Device::new("no hash".to_owned()),
+            Device {
+                readout: Some("aldis/attic/led/set".to_owned()),
+                ..Device::new(hash.clone())
+            },
+            Device {
+                peers: vec!["#".to_owned()],
+                ..Device::new(hash)
+            },
+        ] {
+            assert!(device.check("kitchen").is_err());
+            let refused = file.update(|keys| {
+                keys.devices.insert("kitchen".to_owned(), device);
+                Ok(())
+            });
+            assert!(matches!(refused, Err(KeysError::Refused(_))));
+            assert!(!file.path().exists());
+        }
     }
 
     /// Of two that pair at once, one device is forgotten.

@@ -16,7 +16,7 @@ pub const TARGETS: [&str; 2] = [
 ];
 
 /// Programs that tests start, and Debian's packages with them.
-const PROGRAMS: [(&str, &str); 14] = [
+const PROGRAMS: [(&str, &str); 16] = [
     ("mosquitto", "mosquitto"),
     ("mosquitto_passwd", "mosquitto"),
     ("mosquitto_pub", "mosquitto-clients"),
@@ -31,11 +31,15 @@ const PROGRAMS: [(&str, &str); 14] = [
     ("conntrack", "conntrack"),
     ("dnsmasq", "dnsmasq-base"),
     ("avahi-daemon", "avahi-daemon"),
+    // Debian keeps the server itself where only this program looks.
+    ("pg_ctlcluster", "postgresql"),
+    ("chromium", "chromium"),
 ];
 
 /// The packages with a service, and what systemd calls it.
-const SERVICES: [(&str, &[&str]); 2] = [
+const SERVICES: [(&str, &[&str]); 3] = [
     ("mosquitto", &["mosquitto.service"]),
+    ("postgresql", &["postgresql.service"]),
     // The socket would start the service again.
     (
         "avahi-daemon",
@@ -211,12 +215,13 @@ mod tests {
             "ss",
             "conntrack",
             "avahi-daemon",
+            "pg_ctlcluster",
         ] {
             std::fs::write(folder.join(program), "").unwrap();
         }
         let found = missing(std::slice::from_ref(&folder));
         std::fs::remove_dir_all(&folder).unwrap();
-        let expected = ["dnsmasq-base", "mosquitto-clients", "nftables"];
+        let expected = ["chromium", "dnsmasq-base", "mosquitto-clients", "nftables"];
         assert_eq!(found, BTreeSet::from(expected));
     }
 }
