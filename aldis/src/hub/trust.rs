@@ -14,13 +14,12 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::address::own_address;
+use super::parts::web::{PORT, SECURE_PORT};
 use super::{Common, qr, say};
 use crate::signals::interrupted;
 
-/// Where the page is, if nobody else is there.
-const PORT: u16 = 8088;
-/// Where the dashboard speaks HTTPS.
-const DASHBOARD: u16 = 8443;
+/// Where the page of this command is, if nobody else is there.
+const OWN_PORT: u16 = 8088;
 /// How long a phone may take to ask, and to read.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How many may be served at once.
@@ -117,7 +116,7 @@ struct Trust {
     host: String,
     /// The address of this machine in the network.
     ip: Option<IpAddr>,
-    /// Whether the dashboard speaks HTTPS on this machine.
+    /// Whether the dashboard speaks HTTPS to others.
     dashboard: bool,
 }
 
@@ -132,12 +131,13 @@ pub fn run(args: &Args, common: &Common) -> Result<(), String> {
             .write_all(authority.pem().as_bytes())
             .map_err(|error| format!("cannot write: {error}"));
     }
+    let ip = own_address().filter(|ip| !ip.is_loopback());
     let host = authority.host().filter(|_| args.name.is_none());
     let trust = Trust {
         host: host.unwrap_or_else(|| machine.local_name()),
         authority,
-        ip: own_address().filter(|ip| !ip.is_loopback()),
-        dashboard: answers(DASHBOARD),
+        dashboard: ip.is_some_and(|ip| answers(ip, SECURE_PORT)),
+        ip,
     };
     if !args.lan {
         return match common.json {
@@ -175,17 +175,16 @@ fn say_text(text: String) -> Result<(), String> {
     say(text.trim_end())
 }
 
-/// Whether something listens there on this machine.
-fn answers(port: u16) -> bool {
-    let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    TcpStream::connect_timeout(&addr, Duration::from_millis(200)).is_ok()
+/// Whether something listens there.
+fn answers(ip: IpAddr, port: u16) -> bool {
+    TcpStream::connect_timeout(&(ip, port).into(), Duration::from_millis(200)).is_ok()
 }
 
 async fn listen(port: Option<u16>) -> Result<TcpListener, String> {
     let all = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
     let bound = match port {
         Some(port) => TcpListener::bind(all(port)).await,
-        None => match TcpListener::bind(all(PORT)).await {
+        None => match TcpListener::bind(all(OWN_PORT)).await {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 TcpListener::bind(all(0)).await
             }
@@ -193,7 +192,7 @@ async fn listen(port: Option<u16>) -> Result<TcpListener, String> {
         },
     };
     bound.map_err(|error| {
-        let port = port.unwrap_or(PORT);
+        let port = port.unwrap_or(OWN_PORT);
         format!("cannot listen on port {port}: {error}; choose another with `--port`")
     })
 }
@@ -201,7 +200,13 @@ async fn listen(port: Option<u16>) -> Result<TcpListener, String> {
 impl Trust {
     fn dashboard(&self) -> Option<String> {
         let ip = self.ip.filter(|_| self.dashboard)?;
-        Some(format!("https://{}", SocketAddr::new(ip, DASHBOARD)))
+        Some(format!("https://{}", SocketAddr::new(ip, SECURE_PORT)))
+    }
+
+    /// The page on which the dashboard shows the certificate, over HTTP.
+    fn shown(&self) -> Option<String> {
+        let ip = self.ip.filter(|ip| self.dashboard && answers(*ip, PORT))?;
+        Some(format!("http://{}/trust", SocketAddr::new(ip, PORT)))
     }
 
     fn json(&self, url: Option<&str>) -> serde_json::Value {
@@ -236,10 +241,15 @@ impl Trust {
                     qr::picture(url)?
                 );
             }
-            None => text.push_str(
-                "`aldis hub trust --lan` lets a phone get it, with a QR code; \
-                 `aldis hub trust --pem > ca.pem` writes it into a file.\n\n",
-            ),
+            None => {
+                if let Some(url) = self.shown() {
+                    let _ = writeln!(text, "A phone gets it from the dashboard, {url}");
+                }
+                text.push_str(
+                    "`aldis hub trust --lan` lets a phone get it, with a QR code; \
+                     `aldis hub trust --pem > ca.pem` writes it into a file.\n\n",
+                );
+            }
         }
         for system in &SYSTEMS {
             let _ = writeln!(text, "{}", system.name);
