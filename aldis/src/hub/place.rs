@@ -30,6 +30,11 @@ pub struct Args {
 }
 
 impl Args {
+    /// Whether a flag was typed that means nothing to a command.
+    pub fn is_given(&self) -> bool {
+        self.no_announce || (self.name.is_some() && std::env::var_os("ALDIS_HUB_NAME").is_none())
+    }
+
     /// What goes into a unit of the service.
     pub fn unit_flags(&self, flags: &mut Vec<Flag>) {
         flags.extend(self.name.clone().map(|name| Flag::Value("--name", name)));

@@ -76,7 +76,10 @@ impl Args {
     /// Whether a flag was typed that means nothing to a command.
     pub fn is_given(&self) -> bool {
         let lan = self.lan && env::var_os("ALDIS_HUB_LAN").is_none();
-        lan || self.no_anonymous || self.lifetime.is_some() || self.hash_password
+        lan || self.place.is_given()
+            || self.no_anonymous
+            || self.lifetime.is_some()
+            || self.hash_password
     }
 
     /// What goes into a unit of the service.

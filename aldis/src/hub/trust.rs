@@ -131,7 +131,10 @@ pub fn run(args: &Args, common: &Common) -> Result<(), String> {
             .write_all(authority.pem().as_bytes())
             .map_err(|error| format!("cannot write: {error}"));
     }
+    // A network without a way out has addresses as well.
+    let others = machine.addresses.iter().find(|ip| ip.is_ipv4());
     let ip = own_address().filter(|ip| !ip.is_loopback());
+    let ip = ip.or(others.copied());
     let host = authority.host().filter(|_| args.name.is_none());
     let trust = Trust {
         host: host.unwrap_or_else(|| machine.local_name()),
