@@ -21,6 +21,7 @@
 //! ```
 
 mod access;
+mod cluster;
 mod config;
 mod error;
 mod filter;
@@ -31,6 +32,7 @@ mod limiter;
 mod passwords;
 mod peers;
 mod port;
+mod reach;
 mod received;
 mod retained;
 mod sessions;
@@ -39,6 +41,7 @@ mod sizes;
 mod store;
 
 pub use access::{Access, Action, Effect, HashError, Rule, User, hash_password};
+pub use cluster::{ClusterConfig, ClusterNode, ClusterSection};
 pub use config::{HubConfig, HubFile, Limits, RecorderSection, TlsConfig, TlsSection};
 pub use error::HubError;
 pub use hub::{Hub, RunningHub, SHUTDOWN_LIMIT};

@@ -1,6 +1,12 @@
 //! Retained messages: in memory to be found, in the store to outlive the process.
+//!
+//! In a cluster each node has all of them. The newest counts, by the clock of the node that it
+//! was published at; so that one that was taken away does not come back from a node that was
+//! not there, it is remembered for some weeks that it was.
 
+use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -10,10 +16,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::{Change, Store};
 
+/// How long it is remembered that a message was taken away.
+const REMEMBERED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 /// The retained messages of a hub.
 pub struct Retained {
     memory: DefaultRetainStorage,
     store: Store,
+    /// In a cluster: when those were published that took others away.
+    gone: Option<Mutex<HashMap<TopicName, Retain>>>,
+    /// One is compared and set at a time.
+    turn: tokio::sync::Mutex<()>,
 }
 
 /// A retained message as it is stored.
@@ -26,8 +39,9 @@ struct Stored {
 
 impl Retained {
     /// The retained messages that were stored, without those that have expired since.
-    pub async fn load(store: Store, stored: Vec<(String, Vec<u8>)>) -> Self {
+    pub async fn load(store: Store, stored: Vec<(String, Vec<u8>)>, in_cluster: bool) -> Self {
         let memory = DefaultRetainStorage::new();
+        let mut gone = HashMap::new();
         for (topic, body) in stored {
             let message = match postcard::from_bytes::<Stored>(&body) {
                 Ok(stored) => stored,
@@ -48,12 +62,60 @@ impl Retained {
                 None => None,
             };
             let name = TopicName::from(topic);
+            if message.message.publish.payload.is_empty() {
+                gone.insert(name, message.message);
+                continue;
+            }
             if let Err(error) = memory.set_with_timeout(&name, message.message, left).await {
                 tracing::error!(topic = %name, "a retained message is lost: {error}");
             }
         }
-        Self { memory, store }
+        Self {
+            memory,
+            store,
+            gone: in_cluster.then(|| Mutex::new(gone)),
+            turn: tokio::sync::Mutex::default(),
+        }
     }
+
+    fn gone(&self) -> Option<MutexGuard<'_, HashMap<TopicName, Retain>>> {
+        let gone = self.gone.as_ref()?;
+        Some(gone.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether something newer is known of the topic, or the same.
+    async fn is_outdated(&self, topic: &TopicName, retain: &Retain) -> rmqtt::Result<bool> {
+        let gone = self.gone().and_then(|gone| gone.get(topic).cloned());
+        let known = self.memory.get_message(topic).await?;
+        let known = known.into_iter().map(|(_, known)| known).chain(gone);
+        Ok(known.into_iter().any(|known| {
+            let (there, here) = (published(&known), published(retain));
+            there > here || (there == here && known.publish.payload == retain.publish.payload)
+        }))
+    }
+
+    /// Remembers that there is nothing any more, or forgets it.
+    fn remember(&self, topic: &TopicName, retain: &Retain) {
+        let Some(mut gone) = self.gone() else {
+            return;
+        };
+        if !retain.publish.payload.is_empty() {
+            gone.remove(topic);
+            return;
+        }
+        gone.insert(topic.clone(), retain.clone());
+        let oldest = now().saturating_sub(millis(REMEMBERED));
+        gone.retain(|_, retain| published(retain) > oldest);
+    }
+}
+
+/// When a message was published.
+fn published(retain: &Retain) -> i64 {
+    retain.publish.create_time.unwrap_or_default()
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[async_trait]
@@ -63,7 +125,7 @@ impl RetainStorage for Retained {
     }
 
     fn need_sync(&self) -> bool {
-        false
+        self.gone.is_some()
     }
 
     /// Returns when the message is stored, so that only then the publisher gets its PUBACK.
@@ -76,23 +138,39 @@ impl RetainStorage for Retained {
         retain: Retain,
         _default_expiry: Option<Duration>,
     ) -> rmqtt::Result<()> {
-        let expiry = retain
+        let _turn = match self.gone {
+            Some(_) => Some(self.turn.lock().await),
+            None => None,
+        };
+        let mut expiry = retain
             .publish
             .properties
             .as_ref()
             .and_then(|properties| properties.message_expiry_interval)
             .map(|seconds| Duration::from_secs(seconds.get().into()));
+        if self.gone.is_some() {
+            if self.is_outdated(topic, &retain).await? {
+                return Ok(());
+            }
+            // It may be from another node, and of long ago.
+            let age = now().saturating_sub(published(&retain));
+            let age = Duration::from_millis(u64::try_from(age).unwrap_or(0));
+            expiry = expiry.map(|expiry| expiry.saturating_sub(age).max(Duration::from_millis(1)));
+            self.remember(topic, &retain);
+        }
         self.memory
             .set_with_timeout(topic, retain.clone(), expiry)
             .await?;
-        let change = if retain.publish.payload.is_empty() {
+        let gone = retain.publish.payload.is_empty();
+        if gone && self.gone.is_some() {
+            expiry = Some(REMEMBERED);
+        }
+        let change = if gone && self.gone.is_none() {
             Change::Unretain {
                 topic: topic.to_string(),
             }
         } else {
-            let expires = expiry.map(|expiry| {
-                now().saturating_add(i64::try_from(expiry.as_millis()).unwrap_or(i64::MAX))
-            });
+            let expires = expiry.map(|expiry| now().saturating_add(millis(expiry)));
             let body = postcard::to_stdvec(&Stored {
                 message: retain,
                 expires,
@@ -125,6 +203,22 @@ impl RetainStorage for Retained {
             }
         }
         Ok(found)
+    }
+
+    /// With those that took others away, which have no payload.
+    async fn get_all_paginated(
+        &self,
+        offset: usize,
+        limit: usize,
+    ) -> rmqtt::Result<(Vec<(TopicName, Retain, Option<Duration>)>, bool)> {
+        let (mut all, _) = self.memory.get_all_paginated(0, usize::MAX).await?;
+        if let Some(gone) = self.gone() {
+            let gone = gone.iter();
+            all.extend(gone.map(|(topic, retain)| (topic.clone(), retain.clone(), None)));
+        }
+        all.sort_by(|(one, ..), (other, ..)| one.cmp(other));
+        let more = all.len() > offset.saturating_add(limit);
+        Ok((all.into_iter().skip(offset).take(limit).collect(), more))
     }
 
     async fn count(&self) -> isize {

@@ -5,13 +5,14 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use aldis_client::Broker;
 use aldis_hub::{
-    Hub, HubConfig, Keyring, Keys, KeysFile, OWNER, OwnerPassword, RunningHub, TlsConfig,
-    hash_password,
+    ClusterConfig, Hub, HubConfig, Keyring, Keys, KeysFile, OWNER, OwnerPassword, RunningHub,
+    TlsConfig, hash_password,
 };
 use serde_json::json;
 
@@ -53,6 +54,9 @@ pub struct Args {
     /// The private key for TLS, in PEM
     #[arg(long, value_name = "FILE", env = "ALDIS_HUB_KEY")]
     key: Option<PathBuf>,
+    /// Which node of the cluster in the configuration file this hub is
+    #[arg(long, value_name = "NUMBER", env = "ALDIS_HUB_NODE")]
+    node: Option<u64>,
     /// End after this time: 30s, 5m, 2h, 30d
     #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
     lifetime: Option<Duration>,
@@ -119,7 +123,15 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
         return serve_elsewhere(args, common, &data, &beside, broker, end).await;
     }
     let anonymous = config.access.allows_anonymous();
-    let hub = match Hub::start(config).await {
+    let part = config.cluster.clone();
+    let mut end = pin!(end.wait());
+    // Until a cluster is there it may take for ever.
+    let started = tokio::select! {
+        started = Hub::start(config) => started,
+        () = &mut end => return stopped(common),
+        () = duration::over(args.lifetime) => return stopped(common),
+    };
+    let hub = match started {
         Ok(hub) => hub,
         Err(error) => return crate::fail(error),
     };
@@ -155,6 +167,7 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
         keys: &keys.current(),
         owner: owner.as_ref().map(OwnerPassword::expose),
         anonymous,
+        part: part.as_ref(),
     };
     let text = match common.json {
         true => scene.json(),
@@ -166,13 +179,17 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
         .and_then(|()| io::stdout().flush());
     drop(text);
 
-    tokio::select! {
-        () = end.wait() => {}
-        () = duration::over(args.lifetime) => {}
-    }
+    let failed = tokio::select! {
+        () = &mut end => None,
+        () = duration::over(args.lifetime) => None,
+        error = hub.ended() => Some(error),
+    };
     running.shutdown().await;
     hub.shutdown().await;
-    stopped(common)
+    match failed {
+        Some(error) => crate::fail(error),
+        None => stopped(common),
+    }
 }
 
 /// The parts beside a broker that is another program.
@@ -309,6 +326,23 @@ fn plan(args: &Args, common: &Common) -> Result<Plan, String> {
     if args.no_anonymous {
         access.anonymous = Some(false);
     }
+    let cluster = match (args.node, file.cluster.clone()) {
+        (node, Some(section)) => Some(ClusterConfig {
+            node: node.or(section.node).ok_or(
+                "[cluster]: which of its nodes is this hub? Say it with `node = 1` there, or with \
+                 `--node 1`",
+            )?,
+            nodes: section.nodes,
+        }),
+        (Some(_), None) => {
+            return Err(
+                "`--node` is for a cluster: list its nodes in hub.toml, each as \
+                 `[[cluster.nodes]]` with `id`, `grpc` and `raft`"
+                    .into(),
+            );
+        }
+        (None, None) => None,
+    };
     let config = HubConfig {
         listen,
         listen_also,
@@ -318,6 +352,7 @@ fn plan(args: &Args, common: &Common) -> Result<Plan, String> {
         access,
         keys: Some(keys.clone()),
         limits: file.limits(),
+        cluster,
     };
     let parts = parts::Plan::new(&args.parts, &file, &data)?;
     Ok(Plan {
@@ -339,6 +374,8 @@ struct Announcement<'a> {
     owner: Option<&'a str>,
     /// Whether the files and flags let clients of this machine in without a name.
     anonymous: bool,
+    /// The cluster that it is a part of.
+    part: Option<&'a ClusterConfig>,
 }
 
 impl Announcement<'_> {
@@ -366,6 +403,10 @@ impl Announcement<'_> {
         }
         if let Some(addr) = hub.tls_addr() {
             let _ = writeln!(text, "TLS on {addr}");
+        }
+        if let Some(part) = self.part {
+            let all = part.nodes.len();
+            let _ = writeln!(text, "Node {} of a cluster of {all}", part.node);
         }
         let _ = writeln!(text, "Data in {}", self.data.display());
         if let Some(store) = self.store {
@@ -426,6 +467,7 @@ impl Announcement<'_> {
             "data": self.data,
             "store": self.store,
             "anonymous": self.anonymous(),
+            "node": self.part.map(|part| part.node),
         });
         let mut lines = format!("{line}\n");
         if let Some(password) = self.owner {
