@@ -124,8 +124,9 @@ impl RetainStorage for Retained {
         true
     }
 
+    /// The cluster's watch sees to it.
     fn need_sync(&self) -> bool {
-        self.gone.is_some()
+        false
     }
 
     /// Returns when the message is stored, so that only then the publisher gets its PUBACK.

@@ -114,6 +114,9 @@ fn rmqtt_config(config: &ClusterConfig, leader: u64) -> String {
     text.push_str(
         "worker_threads = 2\n\
          try_lock_timeout = \"5s\"\n\
+         [health]\n\
+         # It would be told every two seconds; the watch tells it.\n\
+         unavailable_check_interval = \"1d\"\n\
          [raft]\n\
          grpc_timeout = \"2s\"\n\
          heartbeat = \"100ms\"\n\
