@@ -98,7 +98,7 @@ impl ClusterConfig {
                 let port = address.rsplit_once(':').and_then(|(host, port)| {
                     (!host.is_empty()).then(|| port.parse::<u16>().ok())?
                 });
-                if !port.is_some_and(|port| port > 0) {
+                if port.unwrap_or(0) == 0 {
                     return wrong(format!(
                         "`{key} = \"{address}\"` of node {} should be HOST:PORT, as the others \
                          reach it",

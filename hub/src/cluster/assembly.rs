@@ -6,6 +6,7 @@
 //! them, wait as well and let it; each lets one begin at a time. Of those that wait it is the
 //! one with the lowest number.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
@@ -58,6 +59,8 @@ pub struct Question {
 pub struct Word {
     pub list: u64,
     pub phase: Phase,
+    /// The leader, as it is known there; 0 for none.
+    pub leader: NodeId,
     /// Whether the one who asked may begin.
     granted: bool,
 }
@@ -85,6 +88,7 @@ impl Cluster {
         Word {
             list: self.list,
             phase: state.phase,
+            leader: self.leader.load(Ordering::Acquire),
             granted: same && question.begin && state.grant(question.node, Instant::now()),
         }
     }
@@ -128,6 +132,13 @@ pub async fn assemble(cluster: &Cluster) -> Result<(), HubError> {
             .map(|(node, _)| *node)
             .collect();
         if words.len() > waiting.len() {
+            // rmqtt ends the process when it cannot reach the leader that it was told: this node
+            // may have been it.
+            if !leads(&words) {
+                tell = cluster.tell(began.elapsed(), tell, &words);
+                sleep(ROUND).await;
+                continue;
+            }
             match start(cluster, JOIN).await {
                 Ok(()) => return Ok(()),
                 Err(error) => tracing::debug!("joining: {error:#}"),
@@ -138,12 +149,21 @@ pub async fn assemble(cluster: &Cluster) -> Result<(), HubError> {
                 HubError::Cluster(format!("the cluster cannot be begun: {error:#}"))
             });
         }
-        if began.elapsed() >= tell {
-            tell = tell.saturating_add(AGAIN);
-            tracing::warn!("{}", cluster.missing(&words));
-        }
+        tell = cluster.tell(began.elapsed(), tell, &words);
         sleep(ROUND).await;
     }
+}
+
+/// Whether a node that answers leads, as all members say.
+fn leads(words: &[(NodeId, Word)]) -> bool {
+    let mut members = words.iter().filter(|(_, word)| word.phase == Phase::Member);
+    let Some((_, first)) = members.next() else {
+        return false;
+    };
+    let agreed = members.all(|(_, word)| word.leader == first.leader);
+    let is_leader =
+        |(node, word): &(NodeId, Word)| *node == first.leader && word.phase == Phase::Member;
+    agreed && words.iter().any(is_leader)
 }
 
 async fn start(cluster: &Cluster, name: &'static str) -> rmqtt::Result<()> {
@@ -166,6 +186,15 @@ async fn may_begin(cluster: &Cluster, waiting: &[NodeId]) -> bool {
 }
 
 impl Cluster {
+    /// Tells what is waited for, if it is time; gives when it is time again.
+    fn tell(&self, waited: Duration, at: Duration, words: &[(NodeId, Word)]) -> Duration {
+        if waited < at {
+            return at;
+        }
+        tracing::warn!("{}", self.missing(words));
+        at.saturating_add(AGAIN)
+    }
+
     /// What a node that waits is waiting for.
     fn missing(&self, words: &[(NodeId, Word)]) -> String {
         let here = words.len() + 1;
@@ -205,7 +234,33 @@ impl Cluster {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::{GRANT, Phase, State};
+    use super::{GRANT, Phase, State, Word, leads};
+
+    fn word(node: u64, phase: Phase, leader: u64) -> (u64, Word) {
+        let granted = false;
+        let list = 1;
+        let word = Word {
+            list,
+            phase,
+            leader,
+            granted,
+        };
+        (node, word)
+    }
+
+    /// A node that joins by a leader that is gone ends its process.
+    #[test]
+    fn a_leader_is_one_that_answers() {
+        let (member, waiting) = (Phase::Member, Phase::Waiting);
+        assert!(leads(&[word(2, member, 2), word(3, member, 2)]));
+        assert!(leads(&[word(2, member, 2), word(3, waiting, 0)]));
+        // This node was it.
+        assert!(!leads(&[word(2, member, 1), word(3, member, 1)]));
+        assert!(!leads(&[word(2, member, 2), word(3, member, 1)]));
+        assert!(!leads(&[word(2, waiting, 2), word(3, member, 2)]));
+        assert!(!leads(&[word(2, member, 0), word(3, member, 0)]));
+        assert!(!leads(&[]));
+    }
 
     /// Two nodes that were both let begin are two clusters for ever.
     #[test]

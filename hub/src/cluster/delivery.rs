@@ -87,21 +87,17 @@ impl Held {
         }
     }
 
-    /// Holds a message, unless there are too many.
+    /// Holds a message; gives it back if there are too many.
     fn keep(
         &self,
         relation: SubRelation,
         from: From,
         publish: Publish,
-    ) -> Result<(), (To, From, Publish, Reason)> {
+    ) -> Option<(To, From, Publish, Reason)> {
         let mut clients = self.clients();
         if self.count.load(Ordering::Acquire) >= MOST {
-            return Err(lost(
-                relation,
-                from,
-                publish,
-                "too much waits for nodes that are away",
-            ));
+            let why = "too much waits for nodes that are away";
+            return Some(lost(relation, from, publish, why));
         }
         self.count.fetch_add(1, Ordering::AcqRel);
         let queue = clients.entry(client_of(&relation).clone()).or_default();
@@ -111,7 +107,7 @@ impl Held {
             publish,
             since: Instant::now(),
         });
-        Ok(())
+        None
     }
 
     /// Whether something is held for a client, so that what comes now has to wait behind it.
@@ -204,7 +200,7 @@ impl Cluster {
         *relations = free;
         for relation in behind {
             let kept = self.held.keep(relation, from.clone(), publish.clone());
-            undelivered.extend(kept.err());
+            undelivered.extend(kept);
         }
         undelivered
     }
@@ -229,7 +225,7 @@ impl Cluster {
                         && self.node_of(client_of(relation)).await.is_some() =>
                 {
                     let kept = self.held.keep(relation.clone(), from, publish.clone());
-                    undelivered.extend(kept.err());
+                    undelivered.extend(kept);
                 }
                 _ => undelivered.push((to, from, publish_to, reason)),
             }
@@ -275,7 +271,7 @@ impl Cluster {
                 None => relation,
             };
             let kept = self.held.keep(relation, from.clone(), publish.clone());
-            undelivered.extend(kept.err());
+            undelivered.extend(kept);
         }
         undelivered
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -50,6 +51,8 @@ pub struct Cluster {
     pub list: u64,
     pub reach: Reach,
     pub store: Store,
+    /// The leader, as it was known last; 0 for none.
+    pub leader: AtomicU64,
     pub assembly: Mutex<assembly::State>,
     pub held: Held,
     notary: OnceLock<Box<dyn Shared>>,
@@ -166,6 +169,7 @@ pub async fn join(
         list: hash.finish(),
         reach,
         store,
+        leader: AtomicU64::new(0),
         assembly: Mutex::default(),
         held: Held::default(),
         notary: OnceLock::new(),

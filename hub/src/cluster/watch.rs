@@ -1,6 +1,7 @@
 //! Who answers, whether there is a majority, and retained messages that were missed.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rmqtt::grpc::{Message, MessageReply};
@@ -62,9 +63,12 @@ impl Cluster {
             let Some(notary) = self.notary() else {
                 continue;
             };
-            let leads = notary.health_status().await;
-            if leads.is_ok_and(|health| health.running && health.leader_id.is_some_and(|id| id > 0))
-            {
+            let leader = match notary.health_status().await {
+                Ok(health) if health.running => health.leader_id.unwrap_or(0),
+                _ => 0,
+            };
+            self.leader.store(leader, Ordering::Release);
+            if leader > 0 {
                 leaderless = None;
                 if told.take().is_some() {
                     tracing::warn!("the cluster has a majority again");
