@@ -234,6 +234,12 @@ impl Words {
                 text.clone(),
                 json!({"event": "warning", "message": text}),
             ),
+            Report::Restarting => (
+                "device",
+                Mood::Calm,
+                "restarting, as it was told".to_owned(),
+                json!({"event": "restarting"}),
+            ),
             Report::Stopped { waiting } => (
                 "device",
                 Mood::Calm,
@@ -386,6 +392,7 @@ mod tests {
                 },
                 "given up: reading 8: superseded",
             ),
+            (Report::Restarting, "device: restarting, as it was told"),
             (Report::Stopped { waiting: 0 }, "device: stopped"),
             (
                 Report::Stopped { waiting: 3 },

@@ -187,6 +187,76 @@ fn messages_wait_for_a_device_that_is_switched_off() {
     }
 }
 
+/// Home Assistant's button, or a person, restarts the device: it does not, or again and again; or
+/// it forgets by it what it had.
+#[test]
+fn a_device_restarts_when_it_is_told() {
+    for kind in [Kind::Mosquitto, Kind::Hub] {
+        let broker = Broker::start(kind);
+        let folder = Folder::new();
+        let config = folder.file("device.toml", BRISK);
+        let topic = "aldis/dev/#";
+        let mut heard = Tools::Mosquitto.sub(broker.port, &["-t", topic, "-v"]);
+        let mut dev = Program::start(device(&broker.url(), folder.path(), &config).arg("-v"));
+        dev.wait_for_line("device: dev, start 1");
+        heard.wait_for_line("aldis/dev/status online");
+        let on = ["-t", "output", "-m", "on", "-q", "1"];
+        Tools::Aldis.publish(broker.port, &on);
+        dev.wait_for_line("lamp: on");
+        dev.wait_for_text("delivered: ");
+        let mut start = 1;
+        for (payload, qos) in [
+            ("restart", "0"),
+            ("restart", "1"),
+            ("restart", "2"),
+            (r#"{"id":"7","command":"restart"}"#, "1"),
+            (r#"{"id":"8","command":"restart"}"#, "2"),
+        ] {
+            let restart = ["-t", "aldis/dev/restart", "-m", payload, "-q", qos];
+            Tools::Aldis.publish(broker.port, &restart);
+            dev.wait_for_line("device: restarting, as it was told");
+            start += 1;
+            dev.wait_for_line(&format!("device: dev, start {start}"));
+            if payload != "restart" {
+                let id = &payload[7..8];
+                heard.wait_for_line(&format!(r#"aldis/dev/answer {{"id":"{id}","done":true}}"#));
+            }
+            heard.wait_for_line("aldis/dev/status offline");
+            heard.wait_for_line("aldis/dev/status online");
+            heard.wait_for_line("aldis/dev/led on");
+            let diag = heard.wait_for_text("aldis/dev/diag ");
+            let begins = format!(r#""boot":{start},"reset":"software""#);
+            assert!(diag.contains(&begins), "{diag}");
+            // A command with an id that is given again is answered, and not done again.
+            if payload != "restart" {
+                Tools::Aldis.publish(broker.port, &restart);
+                heard.wait_for_text(r#""done":true"#);
+            }
+        }
+        // The numbers go on, and it goes on living.
+        dev.wait_for_text("delivered: ");
+        dev.stop();
+        heard.wait_for_line("aldis/dev/status offline");
+        let readings = heard
+            .said()
+            .iter()
+            .filter(|line| line.contains("/climate {"));
+        let seqs: Vec<u32> = readings
+            .map(|line| {
+                let seq = line.split("\"seq\":").nth(1).unwrap();
+                seq.split(',').next().unwrap().parse().unwrap()
+            })
+            .collect();
+        let mut once = seqs.clone();
+        once.dedup();
+        assert_eq!(
+            once,
+            (1..=once.len() as u32).collect::<Vec<_>>(),
+            "{seqs:?}"
+        );
+    }
+}
+
 /// A program that reads the lines stumbles over one that is no JSON.
 #[test]
 fn json_is_one_object_a_line() {

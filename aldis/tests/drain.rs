@@ -26,6 +26,7 @@ impl Board for Bare {
     fn measure(&mut self) {}
     fn light(&mut self, _: Lamp) {}
     fn save(&mut self, _: &Saved) {}
+    fn restart(&mut self) {}
     fn vitals(&mut self) -> Vitals {
         Vitals::default()
     }

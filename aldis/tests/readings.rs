@@ -287,6 +287,138 @@ fn another_sensor_does_not_change_what_was_kept() {
     }
 }
 
+/// A reading that waited in the broker seems to be as new as one that came at once: a recorder
+/// that was away has all of them at the moment of its return.
+#[test]
+fn a_recorder_learns_how_long_the_broker_let_it_wait() {
+    for kind in [Kind::Mosquitto, Kind::Hub] {
+        for restarts in [false, true] {
+            let persistent = |folder: &Folder| {
+                let place = folder.path().display();
+                format!("allow_anonymous true\npersistence true\npersistence_location {place}/\n")
+            };
+            let mut broker = Broker::start_with(kind, persistent, |_| String::new());
+            let what = format!("{kind:?}, restarts: {restarts}");
+            // It subscribes, and goes.
+            let heard = Listener::start(broker.port, "away");
+            heard.stop();
+            let here = Listener::start(broker.port, "here");
+            let folder = Folder::new();
+            let config = folder.file("device.toml", BRISK);
+            let mut dev = Program::start(device(&broker.url(), folder.path(), &config).arg("-v"));
+            for _ in 0..3 {
+                dev.wait_for_text("delivered: ");
+            }
+            dev.stop();
+            let at_once = here.wait_for(3);
+            here.stop();
+            thread::sleep(Duration::from_secs(3));
+            if restarts {
+                broker.stop();
+                thread::sleep(Duration::from_secs(1));
+                broker.restart();
+            }
+            thread::sleep(Duration::from_secs(3));
+            let away = Listener::start(broker.port, "away");
+            let late = away.wait_for(3);
+            away.stop();
+            for (seq, (came, left)) in at_once {
+                let (late_at, late_left) = late[&seq];
+                let waited = |left| Climate::waited_s(left).unwrap_or_else(|| panic!("{what}"));
+                assert!(waited(left) <= 1, "{what}: {left:?}");
+                let truly = late_at.duration_since(came).as_secs_f64();
+                let said = f64::from(waited(late_left));
+                assert!(truly > 5.9, "{what}: {truly}");
+                assert!((said - truly).abs() <= 1.2, "{what}: {said} for {truly}");
+            }
+        }
+    }
+}
+
+/// Somebody whose session the broker keeps.
+struct Listener {
+    heard: Arc<Mutex<BTreeMap<u32, (Instant, Option<u32>)>>>,
+    client: aldis_client::Client,
+    connected: Arc<std::sync::atomic::AtomicBool>,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Listener {
+    /// It is subscribed afterwards.
+    fn start(port: u16, name: &str) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let mut options = Options::new(aldis_client::Broker::new("127.0.0.1", port), name)
+            .subscribe("aldis/+/climate", QoS::AtLeastOnce);
+        options.keep = Some(Duration::from_secs(600));
+        let heard = Arc::new(Mutex::new(BTreeMap::new()));
+        let connected = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let (theirs, subscribed) = (heard.clone(), connected.clone());
+        let guard = runtime.enter();
+        let (client, mut events) = aldis_client::start(options).unwrap();
+        drop(guard);
+        let (publisher, name) = (client.clone(), name.to_owned());
+        runtime.spawn(async move {
+            while let Some(event) = events.next().await {
+                match event {
+                    Event::Connected { .. } => {
+                        // Acknowledged behind the subscription, which goes out first.
+                        let (publisher, subscribed) = (publisher.clone(), subscribed.clone());
+                        let probe = Publish::new(format!("probe/{name}"), "");
+                        tokio::spawn(async move {
+                            publisher.publish(probe).await.unwrap();
+                            subscribed.store(true, std::sync::atomic::Ordering::Relaxed);
+                        });
+                    }
+                    Event::Message(message) => {
+                        let climate = Climate::decode(&message.payload).unwrap();
+                        let now = (Instant::now(), message.expiry_s);
+                        theirs.lock().unwrap().entry(climate.seq).or_insert(now);
+                        publisher.acknowledge(message.token.into_iter().collect());
+                    }
+                    _ => {}
+                }
+            }
+        });
+        let listener = Self {
+            heard,
+            client,
+            connected,
+            runtime,
+        };
+        let is_there = || {
+            let connected = &listener.connected;
+            connected.load(std::sync::atomic::Ordering::Relaxed)
+        };
+        let until = Instant::now() + PATIENCE;
+        while !is_there() {
+            assert!(Instant::now() < until, "it does not connect");
+            thread::sleep(Duration::from_millis(10));
+        }
+        listener
+    }
+
+    /// Waits for so many readings: by their numbers, when each came and what was left.
+    fn wait_for(&self, count: usize) -> BTreeMap<u32, (Instant, Option<u32>)> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let heard = self.heard.lock().unwrap().clone();
+            if heard.len() >= count {
+                return heard;
+            }
+            assert!(Instant::now() < until, "{heard:?}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn stop(self) {
+        self.runtime.block_on(self.client.stop());
+    }
+}
+
 /// The disk becomes full: the numbers of that time are given again after a kill, or its readings
 /// are gone. Or it is told again and again.
 #[test]

@@ -75,6 +75,10 @@ pub trait Board {
         let _ = number;
     }
 
+    /// Starts the device again, as somebody told it to: everything that had to be told
+    /// and kept before is. If it returns, the device is not run any more.
+    fn restart(&mut self);
+
     /// How the board is.
     fn vitals(&mut self) -> Vitals;
 
@@ -220,6 +224,11 @@ pub enum Notice<'a> {
         topic: &'a str,
         /// What it says.
         command: LampCommand,
+    },
+    /// Somebody told the device to start again: it will.
+    Restart {
+        /// What the command is called, if it has a name.
+        id: Option<&'a str>,
     },
     /// A message for the person at the device came.
     Message {

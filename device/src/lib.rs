@@ -18,6 +18,7 @@
 //!     fn measure(&mut self) {} // start the sensor; its pulses go to Device::measured
 //!     fn light(&mut self, _lamp: Lamp) {}
 //!     fn save(&mut self, _saved: &Saved) {}
+//!     fn restart(&mut self) {}
 //!     fn vitals(&mut self) -> Vitals {
 //!         Vitals::default()
 //!     }

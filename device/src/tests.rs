@@ -8,6 +8,7 @@ mod messages;
 mod outages;
 mod past;
 mod readings;
+mod reboot;
 mod restart;
 mod rig;
 mod soak;

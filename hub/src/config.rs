@@ -109,12 +109,41 @@ pub struct HubFile {
     pub recorder: Option<RecorderSection>,
     /// The cluster that the hub is a part of.
     pub cluster: Option<ClusterSection>,
+    /// What a browser sees.
+    pub dashboard: Option<DashboardSection>,
+    /// What Home Assistant is told.
+    pub homeassistant: Option<HomeAssistantSection>,
     /// The users that may connect.
     #[serde(default)]
     pub user: Vec<User>,
     /// The access rules, in order.
     #[serde(default)]
     pub rule: Vec<Rule>,
+}
+
+/// The section `[dashboard]` of `hub.toml`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DashboardSection {
+    /// Show none.
+    #[serde(default)]
+    pub off: bool,
+    /// Where it listens, as for the flag `--dashboard`.
+    pub listen: Option<String>,
+    /// What people call the hub; the machine's name otherwise.
+    pub name: Option<String>,
+}
+
+/// The section `[homeassistant]` of `hub.toml`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HomeAssistantSection {
+    /// Whether devices are announced, which they are otherwise; `false` takes back what was.
+    pub enabled: Option<bool>,
+    /// Where Home Assistant looks for devices; `homeassistant` otherwise.
+    pub discovery_prefix: Option<String>,
+    /// Where Home Assistant says that it has started; `homeassistant/status` otherwise.
+    pub birth_topic: Option<String>,
 }
 
 /// The section `[recorder]` of `hub.toml`. Of days, 0 is for ever.
@@ -255,6 +284,7 @@ mod tests {
         let file = HubFile::parse(
             r##"
             listen = "0.0.0.0:1883"
+            lan = true
             ws = ":8083"
             anonymous = true
             queue = 5
@@ -280,6 +310,7 @@ mod tests {
         )
         .unwrap();
         let access = file.access();
+        assert_eq!(file.lan, Some(true));
         assert_eq!(access.anonymous, Some(true));
         assert_eq!(access.users[0].name, "kitchen");
         assert_eq!(access.rules[0].action, Some(Action::Subscribe));

@@ -10,15 +10,15 @@ use async_trait::async_trait;
 use rmqtt::codec::v5::SubscribeAckReason;
 use rmqtt::context::ServerContext;
 use rmqtt::hook::{Handler, HookResult, Parameter, Register, ReturnType, Type};
-use rmqtt::session::Session;
 use rmqtt::types::{
-    AuthResult, ConnectInfo, DashMap, Id, LastWill, ListenerId, Message, PublishAclResult, Reason,
-    SubscribeReturn,
+    AuthResult, ClientId, ConnectInfo, DashMap, Id, LastWill, ListenerId, Message,
+    PublishAclResult, Reason, SubscribeReturn,
 };
 
 use crate::access::{Access, Action, Subject};
 use crate::keys::{INNER, Keyring, Keys, OWNER};
 use crate::passwords::{Passwords, Verdict, same};
+use crate::store::{Change, Store};
 
 /// The gate of a hub.
 #[derive(Clone)]
@@ -28,6 +28,7 @@ pub struct Gate {
 
 struct Inner {
     broker: ServerContext,
+    store: Store,
     access: Access,
     keys: Option<Keyring>,
     /// The password of the hub's own parts.
@@ -35,8 +36,8 @@ struct Inner {
     /// The listeners that speak WebSocket.
     websockets: Vec<ListenerId>,
     passwords: Passwords,
-    /// By which hash those came in who are not connected yet.
-    entering: DashMap<Id, String>,
+    /// By which hash each client came in, for the newest connection of each client id.
+    entered: DashMap<ClientId, (Id, String)>,
 }
 
 /// Who a client is.
@@ -58,6 +59,7 @@ impl Gate {
     /// A gate that lets in whom `access` and `keys` name, and the hub's own parts.
     pub fn new(
         broker: ServerContext,
+        store: Store,
         access: Access,
         keys: Option<Keyring>,
         secret: String,
@@ -66,12 +68,13 @@ impl Gate {
         Self {
             inner: Arc::new(Inner {
                 broker,
+                store,
                 access,
                 keys,
                 secret,
                 websockets,
                 passwords: Passwords::default(),
-                entering: DashMap::default(),
+                entered: DashMap::default(),
             }),
         }
     }
@@ -81,6 +84,7 @@ impl Gate {
         for point in [
             Type::ClientAuthenticate,
             Type::ClientConnected,
+            Type::ClientDisconnected,
             Type::ClientSubscribeCheckAcl,
             Type::MessagePublishCheckAcl,
             Type::MessageExpiryCheck,
@@ -119,7 +123,8 @@ impl Gate {
             return AuthResult::NotAuthorized;
         }
         if let Some(hash) = entered {
-            self.inner.entering.insert(id.clone(), hash);
+            let entered = (id.clone(), hash);
+            self.inner.entered.insert(id.client_id.clone(), entered);
         }
         AuthResult::Allow(false, None)
     }
@@ -274,35 +279,9 @@ impl Gate {
         }
     }
 
-    /// Closes the connection of a client whose key was changed while it came in: the pass
-    /// over the connected ones may have missed it.
-    async fn connected(&self, session: &Session) {
-        let entered = self
-            .inner
-            .entering
-            .remove(&session.id)
-            .map(|(_, hash)| hash);
-        let keys = self.keys();
-        let stays = match (session.id.username.as_deref(), entered) {
-            (Some(INNER), _) => true,
-            (Some(user), Some(hash)) => self.hash_of(&keys, user) == Some(hash.as_str()),
-            _ => self.anonymous_may(&keys),
-        };
-        if !stays {
-            self.close(&session.id).await;
-        }
-    }
-
-    async fn close(&self, id: &Id) {
-        let entry = self.inner.broker.extends.shared().await.entry(id.clone());
-        if let Some(mailbox) = entry.tx() {
-            let _ = mailbox.unbounded_send(Message::Closed(Reason::ConnectKicked(true)));
-        }
-    }
-
     /// Sees to it that nobody stays by a key that is not there any more: closes connections
     /// by old passwords, and ends the sessions of those who are nobody now.
-    pub async fn put_out(&self, before: &Keys, now: &Keys) {
+    pub async fn put_out(&self, keys: &Keys) {
         let sessions: Vec<Id> = {
             let shared = self.inner.broker.extends.shared().await;
             shared
@@ -311,34 +290,60 @@ impl Gate {
                 .collect()
         };
         for id in sessions {
-            let (user, client) = (id.username.as_deref(), &id.client_id);
-            if user == Some(INNER) {
-                continue;
-            }
-            let old = user.and_then(|user| self.hash_of(before, user));
-            let new = user.and_then(|user| self.hash_of(now, user));
-            match (old, new) {
-                (Some(_), None) => {
+            self.put_one_out(&id, keys).await;
+        }
+    }
+
+    async fn put_one_out(&self, id: &Id, keys: &Keys) {
+        let (client, user) = (&id.client_id, id.username.as_deref());
+        match user {
+            Some(INNER) => {}
+            Some(name) if self.checks(name) => match self.hash_of(keys, name) {
+                None => {
                     tracing::info!(%client, user, "its key was taken away");
-                    let entry = self.inner.broker.extends.shared().await.entry(id.clone());
-                    match entry.try_lock().await {
-                        Ok(mut entry) => {
-                            let _ = entry.kick(true, true, true).await;
-                        }
-                        // Somebody takes its place at this moment.
-                        Err(_) => self.close(&id).await,
-                    }
+                    self.end(id).await;
                 }
-                (Some(old), Some(new)) if old != new => {
+                Some(hash) if !self.came_in_by(id, hash) => {
                     tracing::info!(%client, user, "its password was changed");
-                    self.close(&id).await;
+                    self.close(id).await;
                 }
-                (None, None) if !self.anonymous_may(now) => {
-                    tracing::info!(%client, "anonymous clients were switched off");
-                    self.close(&id).await;
-                }
-                _ => {}
+                Some(_) => {}
+            },
+            _ if !self.anonymous_may(keys) => {
+                tracing::info!(%client, "anonymous clients were switched off");
+                self.close(id).await;
             }
+            _ => {}
+        }
+    }
+
+    fn came_in_by(&self, id: &Id, hash: &str) -> bool {
+        let entered = self.inner.entered.get(&id.client_id);
+        entered.is_some_and(|entered| entered.0 == *id && entered.1 == hash)
+    }
+
+    /// Closes the connection, if there is one; the session stays.
+    async fn close(&self, id: &Id) {
+        let entry = self.inner.broker.extends.shared().await.entry(id.clone());
+        if let Some(mailbox) = entry.tx() {
+            let _ = mailbox.unbounded_send(Message::Closed(Reason::ConnectKicked(true)));
+        }
+    }
+
+    async fn end(&self, id: &Id) {
+        let entry = self.inner.broker.extends.shared().await.entry(id.clone());
+        match entry.try_lock().await {
+            Ok(mut entry) => {
+                let _ = entry.kick(true, true, true).await;
+                // The broker tells of no end where it expects another client.
+                let change = Change::Terminate {
+                    client: id.client_id.to_string(),
+                    owner: id.to_string(),
+                };
+                self.inner.store.post(change).await;
+            }
+            // Somebody takes its place at this moment.
+            Err(_) => self.close(id).await,
         }
     }
 
@@ -427,7 +432,14 @@ impl Handler for Gate {
                 (false, Some(HookResult::AuthResult(result)))
             }
             Parameter::ClientConnected(session) => {
-                self.connected(session).await;
+                // Its key may have been changed while it came in, and not yet been seen then.
+                self.put_one_out(&session.id, &self.keys()).await;
+                (true, acc)
+            }
+            Parameter::ClientDisconnected(session, _) => {
+                let id = &session.id;
+                let entered = &self.inner.entered;
+                entered.remove_if(&id.client_id, |_, entered| entered.0 == *id);
                 (true, acc)
             }
             Parameter::ClientSubscribeCheckAcl(session, subscribe) => {

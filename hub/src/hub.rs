@@ -30,6 +30,7 @@ use crate::sessions::{Again, Keeper};
 use crate::share::RoundRobin;
 use crate::sizes;
 use crate::store::{Contents, Store};
+use crate::tls::Tls;
 
 /// The longest time that [`RunningHub::shutdown`] takes.
 pub const SHUTDOWN_LIMIT: Duration = Duration::from_secs(2);
@@ -252,18 +253,22 @@ fn check(config: &HubConfig) -> Result<(), HubError> {
 
 /// Takes up keys that are changed while the hub runs, for ever.
 async fn follow(keys: Keyring, gate: Gate) {
-    let mut before = keys.current();
+    // Also those who were nobody before the start.
+    let mut before = None;
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         look.tick().await;
         let ring = keys.clone();
         let _ = tokio::task::spawn_blocking(move || ring.refresh()).await;
-        // Somebody else may have refreshed it meanwhile.
+        // Others refresh it as well.
         let now = keys.current();
-        if !std::sync::Arc::ptr_eq(&before, &now) {
-            gate.put_out(&before, &now).await;
-            before = now;
+        if before
+            .as_ref()
+            .is_none_or(|before| !Arc::ptr_eq(before, &now))
+        {
+            gate.put_out(&now).await;
+            before = Some(now);
         }
     }
 }
@@ -296,6 +301,7 @@ async fn launch(
     let hooks = broker.extends.hook_mgr().register();
     let gate = Gate::new(
         broker.clone(),
+        store.clone(),
         config.access.clone(),
         config.keys.clone(),
         secret,
@@ -322,6 +328,7 @@ async fn launch(
         addresses,
         fallback,
         listeners,
+        secure,
     } = match listeners {
         Some(listeners) => listeners,
         None => listen(&config)?,
@@ -339,9 +346,18 @@ async fn launch(
         cluster: cluster.as_deref(),
     };
     again.rebuild(contents.sessions).await;
+    let tls_broker = broker.clone();
     let server = tokio::spawn(async move {
-        if let Err(error) = server.run().await {
-            tracing::error!("the broker ended: {error:#}");
+        let plain = async {
+            if let Err(error) = server.run().await {
+                tracing::error!("the broker ended: {error:#}");
+            }
+        };
+        match secure {
+            Some((tls, listener)) => {
+                futures::future::join(plain, tls.serve(tls_broker, listener)).await;
+            }
+            None => plain.await,
         }
     });
 
@@ -373,6 +389,8 @@ struct Listeners {
     /// The configuration of the first, for sessions of one that is not there any more.
     fallback: ListenerConfig,
     listeners: Vec<(ListenerId, Listener)>,
+    /// The one for TLS, which comes and goes with its certificate.
+    secure: Option<(Tls, Listener)>,
 }
 
 fn listen(config: &HubConfig) -> Result<Listeners, HubError> {
@@ -407,20 +425,19 @@ fn listen(config: &HubConfig) -> Result<Listeners, HubError> {
         addresses.websocket = Some(addr);
         listeners.push((WEBSOCKET, listener));
     }
-    if let Some(tls) = &config.tls {
-        let (addr, listener) = bind("tls", tls.listen, limits, Some(tls))?;
-        let listener = listener.tls().map_err(|error| HubError::Tls {
-            cert: tls.cert.clone(),
-            key: tls.key.clone(),
-            reason: format!("{error:#}"),
-        })?;
-        addresses.tls = Some(addr);
-        listeners.push((TLS, listener));
-    }
+    let secure = match &config.tls {
+        Some(config) => {
+            let (tls, addr, listener) = Tls::bind(TLS, config.clone(), limits.clone())?;
+            addresses.tls = Some(addr);
+            Some((tls, listener))
+        }
+        None => None,
+    };
     Ok(Listeners {
         addresses,
         fallback,
         listeners,
+        secure,
     })
 }
 
@@ -437,7 +454,7 @@ fn is_elsewhere(error: &HubError) -> bool {
 }
 
 /// Binds a listener and tells the address it got.
-fn bind(
+pub(crate) fn bind(
     name: &str,
     addr: SocketAddr,
     limits: &Limits,

@@ -39,10 +39,14 @@ mod sessions;
 mod share;
 mod sizes;
 mod store;
+mod tls;
 
 pub use access::{Access, Action, Effect, HashError, Rule, User, hash_password};
 pub use cluster::{ClusterConfig, ClusterNode, ClusterSection};
-pub use config::{HubConfig, HubFile, Limits, RecorderSection, TlsConfig, TlsSection};
+pub use config::{
+    DashboardSection, HomeAssistantSection, HubConfig, HubFile, Limits, RecorderSection, TlsConfig,
+    TlsSection,
+};
 pub use error::HubError;
 pub use hub::{Hub, RunningHub, SHUTDOWN_LIMIT};
 pub use keys::{

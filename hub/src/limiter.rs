@@ -1,24 +1,30 @@
-//! How many wrong passwords an address may try.
+//! How many wrong passwords of a user an address may try.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-/// How many wrong passwords an address has at once.
+/// How many wrong passwords of a user an address has at once.
 pub const BURST: u32 = 10;
 /// How long it takes until it has one more.
 pub const REFILL: Duration = Duration::from_secs(6);
-/// How many addresses are remembered. Beyond it the one that is nearest to being forgiven
+/// How much is remembered. Beyond it the one that is nearest to being forgiven
 /// is forgotten.
 const MOST: usize = 4096;
 
-/// What each address has left. Time is an argument: how long ago something fixed was.
+/// What each address has left for each user. Time is an argument: how long ago something fixed
+/// was.
+///
+/// A program with an old password, or for a user who is not there any more, must not keep others
+/// at its address from coming in; so each known user counts alone, and all unknown ones together.
 #[derive(Debug, Default)]
 pub struct Limiter {
-    /// When the address will have all its tries again; earlier by [`REFILL`] for each that
-    /// it has now.
-    forgiven: HashMap<IpAddr, Duration>,
+    /// When all tries will be there again; earlier by [`REFILL`] for each that is there now.
+    forgiven: HashMap<Key, Duration>,
 }
+
+/// Where from, and whose password, if there is such a user.
+type Key = (IpAddr, Option<String>);
 
 /// What a wrong password means for the address it came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,19 +36,19 @@ pub enum Wrong {
 }
 
 impl Limiter {
-    /// Whether the address may try a password.
-    pub fn allows(&self, now: Duration, address: IpAddr) -> bool {
-        self.spent(now, network(address)) < BURST
+    /// Whether the address may try a password of this user, or of one who is unknown.
+    pub fn allows(&self, now: Duration, address: IpAddr, user: Option<&str>) -> bool {
+        self.spent(now, &key(address, user)) < BURST
     }
 
     /// Counts a wrong password.
-    pub fn wrong(&mut self, now: Duration, address: IpAddr) -> Wrong {
-        let network = network(address);
-        if self.forgiven.len() >= MOST && !self.forgiven.contains_key(&network) {
+    pub fn wrong(&mut self, now: Duration, address: IpAddr, user: Option<&str>) -> Wrong {
+        let key = key(address, user);
+        if self.forgiven.len() >= MOST && !self.forgiven.contains_key(&key) {
             self.forget(now);
         }
-        let spent = self.spent(now, network);
-        let forgiven = self.forgiven.entry(network).or_insert(now);
+        let spent = self.spent(now, &key);
+        let forgiven = self.forgiven.entry(key).or_insert(now);
         // Tries that were let in together do not add up for ever.
         let most = now.saturating_add(REFILL.saturating_mul(BURST));
         *forgiven = (*forgiven).max(now).saturating_add(REFILL).min(most);
@@ -52,10 +58,10 @@ impl Limiter {
         }
     }
 
-    fn spent(&self, now: Duration, network: IpAddr) -> u32 {
+    fn spent(&self, now: Duration, key: &Key) -> u32 {
         let left = self
             .forgiven
-            .get(&network)
+            .get(key)
             .map_or(Duration::ZERO, |forgiven| forgiven.saturating_sub(now));
         let spent = left.as_millis().div_ceil(REFILL.as_millis());
         u32::try_from(spent).unwrap_or(BURST)
@@ -65,11 +71,15 @@ impl Limiter {
         self.forgiven.retain(|_, forgiven| *forgiven > now);
         if self.forgiven.len() >= MOST {
             let nearest = self.forgiven.iter().min_by_key(|(_, forgiven)| **forgiven);
-            if let Some((network, _)) = nearest.map(|(network, at)| (*network, *at)) {
-                self.forgiven.remove(&network);
+            if let Some(key) = nearest.map(|(key, _)| key.clone()) {
+                self.forgiven.remove(&key);
             }
         }
     }
+}
+
+fn key(address: IpAddr, user: Option<&str>) -> Key {
+    (network(address), user.map(str::to_owned))
 }
 
 /// Those who are one: an IPv6 network of 64 bits belongs to one, who has all its addresses.
@@ -91,6 +101,7 @@ mod tests {
     use super::{BURST, Limiter, MOST, REFILL, Wrong};
 
     const START: Duration = Duration::from_secs(1);
+    const ANN: Option<&str> = Some("ann");
 
     fn address(text: &str) -> IpAddr {
         text.parse().unwrap()
@@ -103,27 +114,27 @@ mod tests {
         let mut limiter = Limiter::default();
         let guesser = address("192.168.1.9");
         for number in 1..=BURST {
-            assert!(limiter.allows(START, guesser));
+            assert!(limiter.allows(START, guesser, ANN));
             let expected = if number == BURST {
                 Wrong::WasTheLast
             } else {
                 Wrong::Counted
             };
-            assert_eq!(limiter.wrong(START, guesser), expected);
+            assert_eq!(limiter.wrong(START, guesser, ANN), expected);
         }
-        assert!(!limiter.allows(START, guesser));
-        assert!(limiter.allows(START, address("192.168.1.8")));
+        assert!(!limiter.allows(START, guesser, ANN));
+        assert!(limiter.allows(START, address("192.168.1.8"), ANN));
         let before = START + REFILL - Duration::from_millis(1);
-        assert!(!limiter.allows(before, guesser));
+        assert!(!limiter.allows(before, guesser, ANN));
         let later = START + REFILL;
-        assert!(limiter.allows(later, guesser));
-        assert_eq!(limiter.wrong(later, guesser), Wrong::WasTheLast);
-        assert!(!limiter.allows(later, guesser));
+        assert!(limiter.allows(later, guesser, ANN));
+        assert_eq!(limiter.wrong(later, guesser, ANN), Wrong::WasTheLast);
+        assert!(!limiter.allows(later, guesser, ANN));
         // However many were under way when it ran out.
         for _ in 0..1000 {
-            limiter.wrong(later, guesser);
+            limiter.wrong(later, guesser, ANN);
         }
-        assert!(limiter.allows(later + REFILL * BURST, guesser));
+        assert!(limiter.allows(later + REFILL * BURST, guesser, ANN));
     }
 
     /// In an hour of guessing without a pause more passwords are tried than it should be.
@@ -133,8 +144,8 @@ mod tests {
         let (guesser, mut tries) = (address("10.0.0.1"), 0);
         for millisecond in (0..3_600_000).step_by(50) {
             let now = START + Duration::from_millis(millisecond);
-            if limiter.allows(now, guesser) {
-                limiter.wrong(now, guesser);
+            if limiter.allows(now, guesser, ANN) {
+                limiter.wrong(now, guesser, ANN);
                 tries += 1;
             }
         }
@@ -146,14 +157,31 @@ mod tests {
     fn addresses_of_one_machine_count_together() {
         let mut limiter = Limiter::default();
         for number in 0..BURST {
-            limiter.wrong(START, address(&format!("2001:db8::{number:x}")));
-            limiter.wrong(START, address("::ffff:10.0.0.1"));
+            limiter.wrong(START, address(&format!("2001:db8::{number:x}")), ANN);
+            limiter.wrong(START, address("::ffff:10.0.0.1"), ANN);
         }
-        assert!(!limiter.allows(START, address("2001:db8::ffff:0:0:1")));
-        assert!(limiter.allows(START, address("2001:db8:0:1::1")));
-        assert!(!limiter.allows(START, address("10.0.0.1")));
+        assert!(!limiter.allows(START, address("2001:db8::ffff:0:0:1"), ANN));
+        assert!(limiter.allows(START, address("2001:db8:0:1::1"), ANN));
+        assert!(!limiter.allows(START, address("10.0.0.1"), ANN));
         // Not those of the network `::/64`, in which nobody is.
-        assert!(limiter.allows(START, address("::1")));
+        assert!(limiter.allows(START, address("::1"), ANN));
+    }
+
+    /// A program with an old password, or for a user who is gone, locks out others beside it.
+    #[test]
+    fn each_known_user_counts_alone_and_the_unknown_together() {
+        let mut limiter = Limiter::default();
+        let here = address("127.0.0.1");
+        for _ in 0..BURST {
+            limiter.wrong(START, here, None);
+        }
+        assert!(!limiter.allows(START, here, None));
+        assert!(limiter.allows(START, here, ANN));
+        for _ in 0..BURST {
+            limiter.wrong(START, here, ANN);
+        }
+        assert!(!limiter.allows(START, here, ANN));
+        assert!(limiter.allows(START, here, Some("bob")));
     }
 
     /// A guesser with many addresses fills the memory, or buys itself free with them.
@@ -162,12 +190,16 @@ mod tests {
         let mut limiter = Limiter::default();
         let guesser = address("10.255.0.1");
         for _ in 0..BURST {
-            limiter.wrong(START, guesser);
+            limiter.wrong(START, guesser, ANN);
         }
         for number in 0..20_000_u32 {
-            limiter.wrong(START, IpAddr::V4(Ipv4Addr::from_bits(0x0B00_0000 + number)));
+            limiter.wrong(
+                START,
+                IpAddr::V4(Ipv4Addr::from_bits(0x0B00_0000 + number)),
+                ANN,
+            );
         }
         assert_eq!(limiter.forgiven.len(), MOST);
-        assert!(!limiter.allows(START, guesser));
+        assert!(!limiter.allows(START, guesser, ANN));
     }
 }

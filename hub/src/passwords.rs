@@ -79,17 +79,18 @@ impl Passwords {
         hash: Option<&str>,
         password: &[u8],
     ) -> Verdict {
-        let code = self.code(hash.unwrap_or(NOBODY), password);
         // What the hub made itself cannot be guessed, so nobody is kept from trying.
         if let Some(hash) = hash.filter(|hash| is_light(hash)) {
-            if self.remembers(user, &code) {
-                return Verdict::Right;
-            }
-            return self.judge(from, user, code, fits(hash, password));
+            return match fits(hash, password) {
+                true => Verdict::Right,
+                false => Verdict::Wrong,
+            };
         }
-        if !lock(&self.limiter).allows(self.begin.elapsed(), from) {
+        let known = hash.map(|_| user);
+        if !lock(&self.limiter).allows(self.begin.elapsed(), from, known) {
             return Verdict::TooMany;
         }
+        let code = self.code(hash.unwrap_or(NOBODY), password);
         if hash.is_some() && self.remembers(user, &code) {
             return Verdict::Right;
         }
@@ -100,25 +101,21 @@ impl Passwords {
             return Verdict::Busy;
         };
         // Those before it may have used up what the address had.
-        if !lock(&self.limiter).allows(self.begin.elapsed(), from) {
+        if !lock(&self.limiter).allows(self.begin.elapsed(), from, known) {
             return Verdict::TooMany;
         }
         // It takes as long for an unknown user.
         let (stored, given) = (hash.unwrap_or(NOBODY).to_owned(), password.to_vec());
         let checked = tokio::task::spawn_blocking(move || fits(&stored, &given)).await;
-        let right = checked.unwrap_or(false) && hash.is_some();
-        self.judge(from, user, code, right)
-    }
-
-    fn judge(&self, from: IpAddr, user: &str, code: Code, right: bool) -> Verdict {
-        if right {
+        if checked.unwrap_or(false) && hash.is_some() {
             let code = code.finalize().into_bytes().into();
             lock(&self.right).insert(user.to_owned(), code);
             return Verdict::Right;
         }
-        if lock(&self.limiter).wrong(self.begin.elapsed(), from) == Wrong::WasTheLast {
+        if lock(&self.limiter).wrong(self.begin.elapsed(), from, known) == Wrong::WasTheLast {
+            let whose = known.unwrap_or("unknown users");
             tracing::warn!(
-                "too many wrong passwords from {from}: for a while none from there is looked at"
+                "too many wrong passwords of {whose} from {from}: for a while none is looked at"
             );
         }
         Verdict::Wrong

@@ -242,6 +242,7 @@ async fn a_session_ends_when_its_expiry_says() {
         clean: false,
         v5_expiry: Some(1),
         will: Some(("end", 600)),
+        ..Connect::default()
     };
     let (client, present) = Raw::connect(addr, connect);
     assert!(!present);

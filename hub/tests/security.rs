@@ -5,6 +5,7 @@ mod common;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::Output;
+use std::time::{Duration, Instant};
 
 use aldis_hub::{Access, Action, Effect, Hub, HubConfig, HubError, Rule, TlsConfig};
 use common::raw::{self, Connect};
@@ -283,6 +284,56 @@ async fn tls_with_a_private_ca_is_verified_by_mosquitto() {
         let refused = secure(&stranger.ca);
         assert!(!refused.status.success(), "{refused:?}");
     }
+    hub.shutdown().await;
+}
+
+/// A hub that runs for longer than its certificate is lost to every device that checks it; one that
+/// closes what is open to take up another loses contact for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_certificate_is_taken_up_and_connections_stay() {
+    let (files, others) = (certificates(), certificates());
+    let tls = TlsConfig {
+        listen: LOCAL,
+        cert: files.cert.clone(),
+        key: files.key.clone(),
+    };
+    let hub = Hub::start(HubConfig {
+        tls: Some(tls),
+        ..HubConfig::ephemeral()
+    })
+    .await
+    .expect("the hub starts");
+    let port = hub.tls_addr().expect("a TLS listener").port().to_string();
+    let secure = |program: &str, ca: &PathBuf, rest: &[&str]| {
+        let mut command = mosquitto(program, hub.mqtt_addr(), &[]);
+        command.args(["-h", "localhost", "-p", &port, "--cafile"]);
+        command.arg(ca).args(rest);
+        command
+    };
+    let publish = |ca| finish(&mut secure("mosquitto_pub", ca, &["-t", "a", "-m", "1"]));
+    let arguments = ["-d", "-t", "a", "-F", "got %t %p"];
+    let mut stays = Program::start(&mut secure("mosquitto_sub", &files.ca, &arguments));
+    stays.wait_for("Subscribed (mid");
+    assert!(publish(&files.ca).status.success());
+    assert_eq!(stays.message(), "a 1");
+
+    // Half of it is written, and the old one stays.
+    std::fs::copy(&others.cert, &files.cert).expect("a copy");
+    let until = Instant::now() + Duration::from_millis(2500);
+    while Instant::now() < until {
+        assert!(publish(&files.ca).status.success());
+    }
+    std::fs::copy(&others.key, &files.key).expect("a copy");
+    let deadline = Instant::now() + PATIENCE;
+    while !publish(&others.ca).status.success() {
+        assert!(Instant::now() < deadline, "no new certificate");
+    }
+    assert!(!publish(&files.ca).status.success());
+    let last = ["-t", "a", "-m", "last", "-q", "1"];
+    let last = finish(&mut secure("mosquitto_pub", &others.ca, &last));
+    assert!(last.status.success(), "{last:?}");
+    // The very connection of the beginning.
+    while stays.message() != "a last" {}
     hub.shutdown().await;
 }
 

@@ -26,10 +26,26 @@ pub struct Climate {
 impl Climate {
     /// No payload is longer than this.
     pub const MAX_LEN: usize = 121;
-    /// The message expiry interval with which it is published (MQTT 5). The broker subtracts the
-    /// seconds that it keeps the reading waiting, so what is left of it says how many they were
-    /// [MQTT-3.3.2-6].
-    pub const EXPIRY_S: u32 = 0x7fff_ffff;
+    /// The message expiry interval with which a device publishes it, in seconds (MQTT 5 only).
+    /// A broker passes on what is left of it (MQTT-3.3.2-6), so a receiver knows how long the
+    /// broker let it wait: [`Climate::waited_s`].
+    ///
+    /// 115 days: longer than brokers keep the session of a recorder that is away, so that
+    /// no reading is lost by it, and longer than the device's session counts down by itself
+    /// (2^32 ms). A broker whose clock ends in 2038 can add it until then.
+    pub const EXPIRY_S: u32 = 10_000_000;
+
+    /// How many seconds a broker let a reading wait that came with so much left of
+    /// [`Climate::EXPIRY_S`], to a second or two; nothing, where it came without.
+    ///
+    /// To be added to `age_ms`. A broker that bounds expiry intervals seems to let each wait for
+    /// weeks: compare with one that came at once.
+    pub const fn waited_s(left_s: Option<u32>) -> Option<u32> {
+        match left_s {
+            Some(left_s) => Self::EXPIRY_S.checked_sub(left_s),
+            None => None,
+        }
+    }
 
     /// Writes `{"seq":1,"boot":3,"age_ms":0,"t":24.1,"h":26.5,"life":40123}`, with `"taken":2`
     /// behind `boot` where that is known; gives its length.
@@ -223,6 +239,17 @@ mod tests {
         assert_eq!(decode(r#"{"t":3276.8}"#), DecodeError::Value("t"));
         assert_eq!(decode(r#"{"h":-0.1}"#), DecodeError::Value("h"));
         assert_eq!(decode(r#"{"h":1e999}"#), DecodeError::Value("h"));
+    }
+
+    /// A reading would be as old as the broker's wait is long, or older than that.
+    #[test]
+    fn what_is_left_tells_the_wait() {
+        assert_eq!(Climate::waited_s(Some(Climate::EXPIRY_S)), Some(0));
+        assert_eq!(Climate::waited_s(Some(9_999_940)), Some(60));
+        assert_eq!(Climate::waited_s(Some(0)), Some(10_000_000));
+        assert_eq!(Climate::waited_s(None), None);
+        // Of somebody else.
+        assert_eq!(Climate::waited_s(Some(u32::MAX)), None);
     }
 
     /// A wrong acknowledgement makes the device forget readings that nobody stored.

@@ -1,5 +1,5 @@
 //! Commands that may have an id, and the answers to those: the payloads of `led/set`,
-//! `morse/set` and `answer`, and of `morse/heard`.
+//! `morse/set`, `restart` and `answer`, and of `morse/heard`.
 
 use crate::json::{self, Value};
 use crate::message::{self, Refused};
@@ -13,14 +13,48 @@ pub const MIN_WPM: u8 = 5;
 /// The fastest Morse code, in words a minute.
 pub const MAX_WPM: u8 = 40;
 
+/// What the lamp is told, in the order of [`LampCommand::ALL`].
+const LAMP: [&str; 3] = [
+    LampCommand::On.as_str(),
+    LampCommand::Off.as_str(),
+    LampCommand::Toggle.as_str(),
+];
+const RESTART: [&str; 1] = ["restart"];
+
 /// Reads what the lamp is told, a word or `{"id":"7","command":"on"}`: the id, if there is one
 /// and it could be read, and the command.
 pub fn decode_command<'a>(
     payload: &'a [u8],
     scratch: &'a mut Scratch,
 ) -> (Option<&'a str>, Result<LampCommand, Reason>) {
+    let (id, place) = decode_word(payload, &LAMP, Reason::Command, scratch);
+    let known = |place: usize| LampCommand::ALL.get(place).copied();
+    (
+        id,
+        place.and_then(|place| known(place).ok_or(Reason::Command)),
+    )
+}
+
+/// Reads the command to start again, `restart` or `{"id":"7","command":"restart"}`: the id, if
+/// there is one and it could be read, and whether it is that.
+pub fn decode_restart<'a>(
+    payload: &'a [u8],
+    scratch: &'a mut Scratch,
+) -> (Option<&'a str>, Result<(), Reason>) {
+    let (id, place) = decode_word(payload, &RESTART, Reason::Restart, scratch);
+    (id, place.map(drop))
+}
+
+/// Reads a command: the place of its word among those that are known.
+fn decode_word<'a>(
+    payload: &'a [u8],
+    words: &[&str],
+    otherwise: Reason,
+    scratch: &'a mut Scratch,
+) -> (Option<&'a str>, Result<usize, Reason>) {
     if !message::begins_with_brace(payload) {
-        return (None, LampCommand::decode(payload).ok_or(Reason::Command));
+        let place = words.iter().position(|word| word.as_bytes() == payload);
+        return (None, place.ok_or(otherwise));
     }
     let (mut id, mut command) = (Value::Null, Value::Null);
     let read = message::read(payload, |key, value| match key {
@@ -29,12 +63,11 @@ pub fn decode_command<'a>(
         _ => {}
     });
     let decoded = message::identified(id, &mut scratch.id, read, |id| {
-        let mut known = LampCommand::ALL.iter().copied();
-        let command = known.find(|known| command.is_word(known.as_str()));
-        Ok((id, command.ok_or(Reason::Command)?))
+        let place = words.iter().position(|word| command.is_word(word));
+        Ok((id, place.ok_or(otherwise)?))
     });
     match decoded {
-        Ok((id, command)) => (id, Ok(command)),
+        Ok((id, place)) => (id, Ok(place)),
         Err(Refused { id, reason }) => (id, Err(reason)),
     }
 }
@@ -48,13 +81,26 @@ pub fn encode_command(
     command: LampCommand,
     buffer: &mut [u8],
 ) -> Result<usize, BufferTooSmall> {
+    encode_word(id, command.as_str(), buffer)
+}
+
+/// Writes the command to start again, with an id as JSON; gives its length.
+///
+/// # Errors
+/// If it does not fit.
+pub fn encode_restart(id: Option<&str>, buffer: &mut [u8]) -> Result<usize, BufferTooSmall> {
+    let [word] = RESTART;
+    encode_word(id, word, buffer)
+}
+
+fn encode_word(id: Option<&str>, word: &str, buffer: &mut [u8]) -> Result<usize, BufferTooSmall> {
     let mut writer = Writer::new(buffer);
     if id.is_none() {
-        return writer.str(command.as_str()).finish();
+        return writer.str(word).finish();
     }
     let mut object = Object::new(&mut writer);
     object.text("id", id);
-    object.text("command", Some(command.as_str()));
+    object.text("command", Some(word));
     object.end();
     writer.finish()
 }
@@ -286,6 +332,56 @@ mod tests {
         assert_eq!(&buffer[..len], br#"{"id":"7","command":"on"}"#);
         let len = encode_command(None, On, &mut buffer).unwrap();
         assert_eq!(&buffer[..len], b"on");
+    }
+
+    /// A device that restarts because of something else, or does not when it is told to.
+    #[test]
+    fn a_restart_is_one_word_or_an_object() {
+        let seven = || Some("7".into());
+        let decode = |payload: &[u8]| {
+            let mut scratch = Scratch::new();
+            let (id, decoded) = decode_restart(payload, &mut scratch);
+            (id.map(std::string::String::from), decoded)
+        };
+        assert_eq!(decode(b"restart"), (None, Ok(())));
+        for wrong in [
+            &b""[..],
+            b"restart\n",
+            b"RESTART",
+            b"Restart",
+            b"on",
+            b"1",
+            b"\xff",
+        ] {
+            assert_eq!(decode(wrong), (None, Err(Reason::Restart)), "{wrong:?}");
+        }
+        for (payload, expected) in [
+            (r#"{"id":"7","command":"restart"}"#, (seven(), Ok(()))),
+            (r#"{"command":"restart"}"#, (None, Ok(()))),
+            (
+                r#"{"id":"7","command":"on"}"#,
+                (seven(), Err(Reason::Restart)),
+            ),
+            (r#"{"id":"7"}"#, (seven(), Err(Reason::Restart))),
+            (r#"{"id":7,"command":"restart"}"#, (None, Err(Reason::Id))),
+            (
+                r#"{"id":"7","command":"restart"#,
+                (seven(), Err(Reason::Malformed)),
+            ),
+        ] {
+            assert_eq!(decode(payload.as_bytes()), expected, "{payload}");
+        }
+        let mut buffer = [0; 40];
+        let len = encode_restart(Some("7"), &mut buffer).unwrap();
+        assert_eq!(&buffer[..len], br#"{"id":"7","command":"restart"}"#);
+        let len = encode_restart(None, &mut buffer).unwrap();
+        assert_eq!(&buffer[..len], b"restart");
+        assert!(command(b"restart").1.is_err());
+        // The places of the words are those of the commands.
+        for (word, lamp) in LAMP.iter().zip(LampCommand::ALL) {
+            assert_eq!(*word, lamp.as_str());
+        }
+        assert_eq!(LAMP.len(), LampCommand::ALL.len());
     }
 
     /// A lamp that goes on after it was told to stop, or blinks at a speed that nobody reads.

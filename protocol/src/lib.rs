@@ -48,7 +48,10 @@ mod words;
 mod writer;
 
 pub use climate::{Climate, decode_ack, encode_ack, encode_readout};
-pub use command::{Answer, MAX_WPM, MIN_WPM, MorseHeard, MorseSet, decode_command, encode_command};
+pub use command::{
+    Answer, MAX_WPM, MIN_WPM, MorseHeard, MorseSet, decode_command, decode_restart, encode_command,
+    encode_restart,
+};
 pub use diag::{Diag, Dropped, Reconnects};
 pub use error::{BufferTooSmall, DecodeError};
 pub use message::{Message, MessageReport, Refused};

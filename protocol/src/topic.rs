@@ -45,6 +45,8 @@ pub enum Topic {
     MorseHeard,
     /// What became of commands with an id: [`Answer`](crate::Answer).
     Answer,
+    /// The command to start again.
+    Restart,
     /// A word of the device to itself: what the broker sends before it, it has kept from
     /// before the device's start.
     Start,
@@ -52,7 +54,7 @@ pub enum Topic {
 
 impl Topic {
     /// Every topic of a device.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Climate,
         Self::ClimateAck,
         Self::Sensor,
@@ -65,6 +67,7 @@ impl Topic {
         Self::MorseSet,
         Self::MorseHeard,
         Self::Answer,
+        Self::Restart,
         Self::Start,
     ];
 
@@ -83,6 +86,7 @@ impl Topic {
             Self::MorseSet => "morse/set",
             Self::MorseHeard => "morse/heard",
             Self::Answer => "answer",
+            Self::Restart => "restart",
             Self::Start => "start",
         }
     }
@@ -272,6 +276,8 @@ mod tests {
             (Topic::MorseSet, "aldis/kitchen/morse/set"),
             (Topic::MorseHeard, "aldis/kitchen/morse/heard"),
             (Topic::Answer, "aldis/kitchen/answer"),
+            (Topic::Restart, "aldis/kitchen/restart"),
+            (Topic::Start, "aldis/kitchen/start"),
         ] {
             assert_eq!(topics.write(topic, &mut [0; MAX_LEN]), Ok(name));
             assert_eq!(topics.parse(name), Some(topic));

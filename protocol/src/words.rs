@@ -128,6 +128,8 @@ words! {
         Wpm = "wpm is not a whole number from 5 to 40",
         /// The packet is larger than the device's memory for one.
         TooLarge = "larger than the device can receive",
+        /// The command is not to restart.
+        Restart = "not the word restart",
     }
 
     /// How the device runs, where that is not as usual.

@@ -5,7 +5,8 @@ use aldis_protocol::topic::{self, Topic, Topics};
 use aldis_protocol::{
     Answer, BufferTooSmall, Climate, Diag, Dropped, LampCommand, Message, MessageReport,
     MessageState, Mode, MorseHeard, MorseSet, Priority, Reading, Reason, Reconnects, Refused,
-    ResetReason, Scratch, decode_ack, decode_command, encode_ack, encode_command, encode_readout,
+    ResetReason, Scratch, decode_ack, decode_command, decode_restart, encode_ack, encode_command,
+    encode_readout, encode_restart,
 };
 use proptest::option;
 use proptest::prelude::*;
@@ -117,6 +118,11 @@ fn check_texts(payload: &[u8]) {
         Err(refused) => refused.id,
     };
     assert!(id.is_none_or(valid_message_id));
+    let (id, restarts) = decode_restart(payload, &mut scratch);
+    let (id, restarts) = (id.map(String::from), restarts.is_ok());
+    let (of_lamp, command) = decode_command(payload, &mut scratch);
+    assert_eq!(id.as_deref(), of_lamp);
+    assert!(!restarts || command.is_err());
     let (id, _) = decode_command(payload, &mut scratch);
     assert!(id.is_none_or(|id| id.len() <= MAX_MESSAGE_ID_LEN));
     let _ = MessageReport::decode(payload, &mut scratch);
@@ -279,6 +285,11 @@ proptest! {
         done: bool,
     ) {
         let mut scratch = Scratch::new();
+        let payload = encode(|buffer| encode_restart(Some(&id), buffer));
+        prop_assert_eq!(decode_restart(&payload, &mut scratch), (Some(&*id), Ok(())));
+        for end in 0..payload.len() {
+            prop_assert!(decode_restart(&payload[..end], &mut scratch).1.is_err());
+        }
         let payload = encode(|buffer| encode_command(Some(&id), command, buffer));
         prop_assert_eq!(decode_command(&payload, &mut scratch), (Some(&*id), Ok(command)));
         for end in 0..payload.len() {

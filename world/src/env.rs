@@ -154,6 +154,8 @@ pub(crate) struct Side {
     pub button: Vec<bool>,
     pub stop: bool,
     pub stopped: bool,
+    /// It restarts, as somebody told it to.
+    pub restarts: bool,
     pub safe: bool,
     pub backlog: usize,
 }
@@ -205,6 +207,7 @@ impl Env {
                 button: Vec::new(),
                 stop: false,
                 stopped: false,
+                restarts: false,
                 safe: false,
                 backlog: 0,
             }),
@@ -471,6 +474,10 @@ impl Board for WorldBoard {
         self.tell(|witness, power| witness.forgets_outgoing(number, done, power));
     }
 
+    fn restart(&mut self) {
+        self.env.side.borrow_mut().restarts = true;
+    }
+
     fn vitals(&mut self) -> Vitals {
         let mut side = self.env.side.borrow_mut();
         side.witness.diag_written();
@@ -500,6 +507,7 @@ impl Board for WorldBoard {
                 let channel = if topic == self.own { OWN } else { ALL };
                 witness.understood(channel, command);
             }
+            Notice::Restart { id } => witness.is_to_restart(id),
             Notice::Ignored { why, .. } => {
                 witness.say(What::Ignored(why));
                 if why == "perhaps given before the device was started" {

@@ -133,6 +133,8 @@ faults! {
     Drift = "drift", Home, 600..=7200;
     /// The device is stopped cleanly, and started again.
     CleanStop = "clean-stop", Home, 5..=600;
+    /// Somebody tells the device to restart, perhaps several times.
+    ToldToRestart = "told-to-restart", Home, 5..=60;
     /// The broker restarts, and has its sessions.
     BrokerRestart = "broker-restart", Broker, 1..=60;
     /// The broker restarts, and has forgotten all.

@@ -88,6 +88,8 @@ invariants! {
     GoneIsTold = "gone-is-told";
     /// The chip is reset by the device for a radio that is proven stuck, and for nothing else.
     ResetOnlyWhenStuck = "reset-only-when-stuck";
+    /// A device restarts by command only if it was told to since its start: once for each time at most.
+    RestartsAsTold = "restarts-as-told";
     /// The watchdog is fed while everything gets on, and not while something hangs.
     WatchdogByProgress = "watchdog-by-progress";
     /// A radio that is joined and useless, or does not answer, is helped.

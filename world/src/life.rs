@@ -175,7 +175,11 @@ pub(crate) async fn life(env: Rc<Env>, birth: Birth, flash: SharedFlash) {
                     None => {}
                 }
             }
-            if session.is_stopped() {
+            if env.side.borrow().restarts {
+                return;
+            }
+            // Before a restart it stops as well.
+            if session.is_stopped() && stopping {
                 env.side.borrow_mut().stopped = true;
                 return;
             }

@@ -131,6 +131,7 @@ impl Counts {
             attempts,
             connections,
             restarts,
+            told_restarts,
             measurements,
             turns,
         } = other;
@@ -149,6 +150,7 @@ impl Counts {
         self.attempts += attempts;
         self.connections += connections;
         self.restarts += restarts;
+        self.told_restarts += told_restarts;
         self.measurements += measurements;
         self.turns += turns;
     }

@@ -3,6 +3,7 @@
 //! What is measured, and how, is written beside the programs in `bench/`.
 
 mod build;
+mod hub;
 mod instructions;
 mod limits;
 mod roundtrip;
@@ -38,6 +39,9 @@ pub struct Bench {
     /// Print one JSON object per client instead of a table.
     #[arg(long)]
     json: bool,
+    /// Of the hub, with small loads.
+    #[arg(long)]
+    quick: bool,
     /// Measure our own client only, and fail if it costs more than it may.
     #[arg(long, conflicts_with = "opt_level")]
     check: bool,
@@ -51,13 +55,16 @@ enum Subject {
     Instructions,
     /// Round trips per second through mosquitto.
     Roundtrip,
-    /// Everything.
+    /// What a hub records a second, and 10,000 virtual devices at it: minutes, and asked for by
+    /// name only.
+    Hub,
+    /// Everything about the client.
     All,
 }
 
 impl Subject {
     fn includes(self, other: Self) -> bool {
-        self == other || self == Self::All
+        self == other || (self == Self::All && other != Self::Hub)
     }
 }
 
@@ -142,6 +149,13 @@ struct Figures {
 impl Bench {
     /// Builds, runs and reports.
     pub fn run(self) -> Result<()> {
+        if self.subject == Subject::Hub {
+            let loads = match self.quick {
+                true => hub::Loads::QUICK,
+                false => hub::Loads::WHOLE,
+            };
+            return hub::run(loads, self.json);
+        }
         if self.check && self.subject == Subject::Roundtrip {
             bail!("round trips depend on the machine: check size or instructions");
         }

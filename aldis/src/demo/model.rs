@@ -110,6 +110,7 @@ impl Model {
             | Report::Delivered { .. }
             | Report::GivenUp { .. }
             | Report::Command { .. }
+            | Report::Restarting
             | Report::Stopped { .. } => {}
         }
     }

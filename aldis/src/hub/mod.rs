@@ -4,11 +4,16 @@ mod address;
 mod anonymous;
 mod device_file;
 mod devices;
+mod install;
+mod notify;
 mod pair;
 mod parts;
 mod password;
+mod place;
 mod qr;
 mod serve;
+mod trust;
+mod unit;
 mod unpair;
 
 use std::fmt::Display;
@@ -62,6 +67,9 @@ enum Verb {
     Unpair(unpair::Args),
     Devices(devices::Args),
     Anonymous(anonymous::Args),
+    Trust(trust::Args),
+    Install(Box<install::Args>),
+    Uninstall(install::UninstallArgs),
 }
 
 /// Runs the hub, or one of its commands.
@@ -78,6 +86,9 @@ pub fn run(args: Args) -> ExitCode {
         Some(Verb::Unpair(args)) => ended(unpair::run(&args, &common)),
         Some(Verb::Devices(args)) => ended(devices::run(&args, &common)),
         Some(Verb::Anonymous(args)) => ended(anonymous::run(&args, &common)),
+        Some(Verb::Trust(args)) => ended(trust::run(&args, &common)),
+        Some(Verb::Install(args)) => ended(install::run(&args, &common)),
+        Some(Verb::Uninstall(args)) => ended(install::uninstall(&args, &common)),
     }
 }
 

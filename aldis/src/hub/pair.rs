@@ -30,13 +30,14 @@ pub struct Args {
     /// Let it send messages to this device; may be repeated
     #[arg(long, value_name = "ID")]
     peer: Vec<String>,
-    /// Settings of the device, which its file takes over
+    /// Settings of the device, which its file takes over (with the broker's address, unless --lan or
+    /// --host says another)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where to write the device's file; - is standard output
     #[arg(long, value_name = "FILE", default_value = "device.toml")]
     out: PathBuf,
-    /// Write the file over one that is there
+    /// Write the file over one that is there, and take over its settings
     #[arg(long)]
     force: bool,
     /// Give a device that is paired a new password; the old one ends at once
@@ -80,6 +81,11 @@ pub fn run(args: &Args, common: &Common) -> Result<(), String> {
     let data = common.data()?;
     let template = match &args.config {
         Some(path) => Some(device_file::read(path)?),
+        // The network and the pins of a board are not lost.
+        None if args.force && !is_stdout(&args.out) && args.out.exists() => {
+            let read = device_file::read(&args.out);
+            Some(read.map_err(|what| format!("{what}\nMend the file, or remove it."))?)
+        }
         None => None,
     };
     let config = template.as_ref().map(|(config, _)| config);
@@ -119,7 +125,7 @@ fn pair(
         return Err(format!("`{id}` is not paired yet: leave `--renew` out"));
     }
     let needs_password = is_new || args.renew;
-    if !needs_password && (args.config.is_some() || args.host.is_some() || args.lan) {
+    if !needs_password && (args.force || args.config.is_some() || args.host.is_some() || args.lan) {
         return Err(format!(
             "`{id}` keeps its password, so there is no file to be written: with `--renew` it gets \
              both"
@@ -153,6 +159,7 @@ fn pair(
     let mut file = None;
     if needs_password {
         device.password = password.hash().map_err(|error| error.to_string())?;
+        device.check(id)?;
         let listen = hub.listen.as_deref();
         let url = url(args, listen, config)?;
         let entry = Entry {

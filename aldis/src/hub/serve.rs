@@ -17,7 +17,11 @@ use aldis_hub::{
 use serde_json::json;
 
 use super::address::{address, lone_port, own_address, usual_host};
+use super::notify::Supervisor;
+use super::parts::web::typed;
 use super::parts::{self, Parts};
+use super::place::{self, OwnTls, Place, RunningPlace, TLS_PORT};
+use super::unit::Flag;
 use super::{Common, hub_file, password};
 use crate::signals::EndSignals;
 use crate::{duration, logging};
@@ -48,7 +52,7 @@ pub struct Args {
     /// Speak MQTT over TLS there as well
     #[arg(long, value_name = "ADDR", env = "ALDIS_HUB_TLS")]
     tls: Option<String>,
-    /// The certificate chain for TLS, in PEM
+    /// The certificate chain for TLS, in PEM [default: one that the hub makes itself]
     #[arg(long, value_name = "FILE", env = "ALDIS_HUB_CERT")]
     cert: Option<PathBuf>,
     /// The private key for TLS, in PEM
@@ -67,6 +71,8 @@ pub struct Args {
     #[arg(long, exclusive = true)]
     hash_password: bool,
     #[command(flatten)]
+    place: place::Args,
+    #[command(flatten)]
     parts: parts::Args,
 }
 
@@ -76,6 +82,48 @@ impl Args {
         let lan = self.lan && env::var_os("ALDIS_HUB_LAN").is_none();
         lan || self.no_anonymous || self.lifetime.is_some() || self.hash_password
     }
+
+    /// What goes into a unit of the service.
+    pub fn unit_flags(&self) -> Result<UnitFlags, String> {
+        if self.lifetime.is_some() || self.hash_password {
+            return Err("`--for` and `--hash-password` are not for a service".to_owned());
+        }
+        let mut flags = Vec::new();
+        let value =
+            |name, value: &Option<String>| value.clone().map(|value| Flag::Value(name, value));
+        let file = |name, path: &Option<PathBuf>| path.clone().map(|path| Flag::File(name, path));
+        let switch = |name, on: bool| on.then_some(Flag::Switch(name));
+        flags.extend(switch("--lan", self.lan));
+        flags.extend(switch("--no-anonymous", self.no_anonymous));
+        flags.extend(value("--listen", &self.listen));
+        flags.extend(value("--ws", &self.ws));
+        flags.extend(value("--tls", &self.tls));
+        flags.extend(file("--config", &self.config));
+        flags.extend(file("--cert", &self.cert));
+        flags.extend(file("--key", &self.key));
+        flags.extend((0..self.verbose).map(|_| Flag::Switch("-v")));
+        self.place.unit_flags(&mut flags);
+        self.parts.unit_flags(&mut flags);
+        let addresses = [
+            ("--listen", &self.listen, PORT),
+            ("--ws", &self.ws, 8083),
+            ("--tls", &self.tls, TLS_PORT),
+        ];
+        let mut low_port = false;
+        for (flag, text, usual) in addresses {
+            if let Some(text) = text {
+                low_port |= (1..1024).contains(&address(flag, text, usual, self.lan)?.port());
+            }
+        }
+        Ok(UnitFlags { flags, low_port })
+    }
+}
+
+/// What goes into a unit of the service.
+pub struct UnitFlags {
+    pub flags: Vec<Flag>,
+    /// Whether a port below 1024 is among them.
+    pub low_port: bool,
 }
 
 /// Runs the hub until a signal or the end of its time.
@@ -105,6 +153,7 @@ struct Plan {
     data: PathBuf,
     keys: Keyring,
     parts: parts::Plan,
+    place: place::Plan,
 }
 
 async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
@@ -113,15 +162,31 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
         Ok(end) => end,
         Err(error) => return crate::fail(format_args!("cannot listen to signals: {error}")),
     };
+    let mut supervisor = Supervisor::from_env();
     let Plan {
-        config,
+        mut config,
         data,
         keys,
-        parts: beside,
+        parts: mut beside,
+        place,
     } = plan;
     if let Some(broker) = beside.broker.clone() {
-        return serve_elsewhere(args, common, &data, &beside, broker, end).await;
+        let scene = parts::Scene { broker, data, keys };
+        let elsewhere = Elsewhere {
+            scene,
+            end,
+            supervisor,
+        };
+        return serve_elsewhere(args, common, &beside, elsewhere).await;
     }
+    let place = match Place::prepare(place, &data).await {
+        Ok(place) => place,
+        Err(what) => return crate::fail(what),
+    };
+    if config.tls.is_none() {
+        config.tls = place.tls();
+    }
+    beside.secure(&place);
     let anonymous = config.access.allows_anonymous();
     let part = config.cluster.clone();
     let mut end = pin!(end.wait());
@@ -135,15 +200,6 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
         Ok(hub) => hub,
         Err(error) => return crate::fail(error),
     };
-    // Only a hub that runs is told a password: one that is lost with an error opens nothing.
-    let owner = match first_owner(&data) {
-        Ok(owner) => owner,
-        Err(what) => {
-            hub.shutdown().await;
-            return crate::fail(what);
-        }
-    };
-    keys.refresh();
     let (username, password) = hub.inner();
     let broker = Broker {
         username: Some(username),
@@ -153,17 +209,43 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
             hub.mqtt_addr().port(),
         )
     };
-    let running = match Parts::start(&beside, broker).await {
+    let scene = parts::Scene {
+        broker,
+        data: data.clone(),
+        keys: keys.clone(),
+    };
+    let running = match Parts::start(&beside, scene).await {
         Ok(running) => running,
         Err(what) => {
             hub.shutdown().await;
             return crate::fail(what);
         }
     };
+    // Last, as nothing may go wrong between its being kept and its being told.
+    let owner = match first_owner(&data) {
+        Ok(owner) => owner,
+        Err(what) => {
+            running.shutdown().await;
+            hub.shutdown().await;
+            return crate::fail(what);
+        }
+    };
+    keys.refresh();
+    let web = [
+        ("_http._tcp", running.dashboard),
+        ("_https._tcp", running.secure_dashboard),
+    ];
+    let web = web
+        .into_iter()
+        .filter_map(|(kind, addr)| Some(place::service(kind, addr?)));
+    let place = place.announce(&hub, web.collect());
     let scene = Announcement {
         hub: &hub,
+        place: &place,
         data: &data,
         store: running.store.as_deref(),
+        dashboard: running.dashboard,
+        secure_dashboard: running.secure_dashboard,
         keys: &keys.current(),
         owner: owner.as_ref().map(OwnerPassword::expose),
         anonymous,
@@ -178,13 +260,17 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
         .write_all(text.as_bytes())
         .and_then(|()| io::stdout().flush());
     drop(text);
+    let at = SocketAddr::new(reachable(hub.mqtt_addr()), hub.mqtt_addr().port());
+    supervisor.ready(&format!("MQTT on {}", hub.mqtt_addr()), Some(at));
 
     let failed = tokio::select! {
         () = &mut end => None,
         () = duration::over(args.lifetime) => None,
         error = hub.ended() => Some(error),
     };
-    running.shutdown().await;
+    supervisor.stopping();
+    // Whoever reads the farewell and asks again is answered no more.
+    tokio::join!(place.shutdown(), running.shutdown());
     hub.shutdown().await;
     match failed {
         Some(error) => crate::fail(error),
@@ -192,41 +278,84 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
     }
 }
 
+/// A broker that is another program, and who wants to hear of the hub.
+struct Elsewhere {
+    scene: parts::Scene,
+    end: EndSignals,
+    supervisor: Supervisor,
+}
+
 /// The parts beside a broker that is another program.
 async fn serve_elsewhere(
     args: &Args,
     common: &Common,
-    data: &Path,
     plan: &parts::Plan,
-    broker: Broker,
-    end: EndSignals,
+    elsewhere: Elsewhere,
 ) -> ExitCode {
-    let _reserved = match parts::reserve(data) {
+    let Elsewhere {
+        scene,
+        end,
+        mut supervisor,
+    } = elsewhere;
+    let _reserved = match parts::reserve(&scene.data) {
         Ok(reserved) => reserved,
         Err(what) => return crate::fail(what),
     };
-    let url = broker.url();
-    let running = match Parts::start(plan, broker).await {
+    let (url, data, keys) = (scene.broker.url(), scene.data.clone(), scene.keys.clone());
+    let running = match Parts::start(plan, scene).await {
         Ok(running) => running,
         Err(what) => return crate::fail(what),
     };
-    let text = match (common.json, &running.store) {
-        (true, store) => {
-            let line = json!({"event": "working", "broker": url, "data": data, "store": store});
-            format!("{line}\n")
+    let owner = match first_owner(&data) {
+        Ok(owner) => owner,
+        Err(what) => {
+            running.shutdown().await;
+            return crate::fail(what);
         }
-        (false, Some(store)) => {
-            format!("At the broker {url}\nRecording in {store}\n\nCtrl-C ends the hub.\n")
-        }
-        (false, None) => format!("At the broker {url}\nNothing is recorded.\n"),
     };
+    keys.refresh();
+    let mut text = String::new();
+    let owner = owner.as_ref().map(OwnerPassword::expose);
+    if common.json {
+        let line = json!({
+            "event": "working",
+            "broker": url,
+            "data": data,
+            "store": running.store,
+            "dashboard": running.dashboard.map(|addr| addr.to_string()),
+        });
+        let _ = writeln!(text, "{line}");
+        if let Some(password) = owner {
+            let line = json!({"event": "owner", "user": OWNER, "password": password});
+            let _ = writeln!(text, "{line}");
+        }
+    } else {
+        let _ = writeln!(text, "At the broker {url}");
+        let _ = match &running.store {
+            Some(store) => writeln!(text, "Recording in {store}"),
+            None => writeln!(text, "Nothing is recorded."),
+        };
+        if let Some(addr) = running.dashboard {
+            let _ = writeln!(text, "Dashboard on http://{}", typed(addr));
+        }
+        if let Some(password) = owner {
+            let _ = write!(
+                text,
+                "\nThe owner's password for the dashboard, shown this once:\n\n  {password}\n\n\
+                 `aldis hub password` sets another.\n"
+            );
+        }
+        text.push_str("\nCtrl-C ends the hub.\n");
+    }
     let _ = io::stdout()
         .write_all(text.as_bytes())
         .and_then(|()| io::stdout().flush());
+    supervisor.ready(&format!("at the broker {url}"), None);
     tokio::select! {
         () = end.wait() => {}
         () = duration::over(args.lifetime) => {}
     }
+    supervisor.stopping();
     running.shutdown().await;
     stopped(common)
 }
@@ -294,6 +423,7 @@ fn plan(args: &Args, common: &Common) -> Result<Plan, String> {
     };
     let section = file.tls.as_ref();
     let found = section.and_then(|section| section.listen.as_ref());
+    let mut own_tls = None;
     let tls = match either("--tls", &args.tls, "[tls] listen =", found) {
         Some((said, text)) => {
             let cert = args
@@ -304,14 +434,28 @@ fn plan(args: &Args, common: &Common) -> Result<Plan, String> {
                 .key
                 .as_ref()
                 .or(section.and_then(|section| section.key.as_ref()));
-            let (Some(cert), Some(key)) = (cert, key) else {
-                return Err("TLS needs a certificate and its key: `--cert FILE --key FILE`".into());
-            };
-            Some(TlsConfig {
-                listen: address(said, &text, 8883, lan)?,
-                cert: cert.clone(),
-                key: key.clone(),
-            })
+            let listen = address(said, &text, TLS_PORT, lan)?;
+            match (cert, key) {
+                (Some(cert), Some(key)) => Some(TlsConfig {
+                    listen,
+                    cert: cert.clone(),
+                    key: key.clone(),
+                }),
+                (None, None) => {
+                    own_tls = Some(OwnTls {
+                        listen,
+                        asked: true,
+                    });
+                    None
+                }
+                _ => {
+                    return Err(
+                        "a certificate needs its key: `--cert FILE --key FILE`, or neither of \
+                         them, and the hub makes its own"
+                            .into(),
+                    );
+                }
+            }
         }
         None if args.cert.is_some() || args.key.is_some() || section.is_some() => {
             return Err(
@@ -319,6 +463,15 @@ fn plan(args: &Args, common: &Common) -> Result<Plan, String> {
                  `listen` in [tls]"
                     .into(),
             );
+        }
+        // With others in, the way that nobody can listen to is open to them.
+        None if lan && listen.ip().is_unspecified() => {
+            let port = if listen.port() == 0 { 0 } else { TLS_PORT };
+            own_tls = Some(OwnTls {
+                listen: SocketAddr::new(listen.ip(), port),
+                asked: false,
+            });
+            None
         }
         None => None,
     };
@@ -354,21 +507,27 @@ fn plan(args: &Args, common: &Common) -> Result<Plan, String> {
         limits: file.limits(),
         cluster,
     };
-    let parts = parts::Plan::new(&args.parts, &file, &data)?;
+    let parts = parts::Plan::new(&args.parts, &file, &data, lan)?;
+    let place = place::Plan::new(&args.place, own_tls)?;
     Ok(Plan {
         config,
         data,
         keys,
         parts,
+        place,
     })
 }
 
 /// What is said of a hub that runs.
 struct Announcement<'a> {
     hub: &'a RunningHub,
+    place: &'a RunningPlace,
     data: &'a Path,
     /// Where it is recorded.
     store: Option<&'a str>,
+    /// Where the dashboard is.
+    dashboard: Option<SocketAddr>,
+    secure_dashboard: Option<SocketAddr>,
     keys: &'a Keys,
     /// The owner's password, if it was just made.
     owner: Option<&'a str>,
@@ -408,9 +567,18 @@ impl Announcement<'_> {
             let all = part.nodes.len();
             let _ = writeln!(text, "Node {} of a cluster of {all}", part.node);
         }
+        if let Some(name) = &self.place.name {
+            let _ = writeln!(text, "In the network {name}");
+        }
         let _ = writeln!(text, "Data in {}", self.data.display());
         if let Some(store) = self.store {
             let _ = writeln!(text, "Recording in {store}");
+        }
+        if let Some(addr) = self.secure_dashboard {
+            let _ = writeln!(text, "Dashboard on https://{}", typed(addr));
+        }
+        if let Some(addr) = self.dashboard {
+            let _ = writeln!(text, "Dashboard on http://{}", typed(addr));
         }
         text.push_str(match self.is_open() {
             true => {
@@ -425,7 +593,7 @@ impl Announcement<'_> {
                 let _ = write!(
                     text,
                     "\nThe owner's password, shown this once:\n\n  {password}\n\n\
-                     With it the user `{OWNER}` may do everything. Keep it in a safe place; \
+                     With it the user `{OWNER}` may do everything, and signs in to the dashboard. Keep it in a safe place; \
                      `aldis hub password` sets another.\n"
                 );
             }
@@ -464,8 +632,12 @@ impl Announcement<'_> {
             "mqtt_also": hub.mqtt_addr_also().map(text),
             "websocket": hub.websocket_addr().map(text),
             "tls": hub.tls_addr().map(text),
+            "ca": self.place.ca,
+            "name": self.place.name,
             "data": self.data,
             "store": self.store,
+            "dashboard": self.dashboard.map(text),
+            "secure_dashboard": self.secure_dashboard.map(text),
             "anonymous": self.anonymous(),
             "node": self.part.map(|part| part.node),
         });

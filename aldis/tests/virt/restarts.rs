@@ -100,6 +100,38 @@ fn the_reason_of_a_restart_is_published() {
     }
 }
 
+/// The board does not restart on command, or does so before the broker knows, and then again.
+#[test]
+fn a_restart_on_command_is_done_once() {
+    for kind in [Kind::Mosquitto, Kind::Hub] {
+        let broker = Broker::start(kind);
+        let mut machine = Machine::new(&config(broker.port, ""));
+        machine.start();
+        let mut heard = Tools::Mosquitto.sub(broker.port, &["-t", "aldis/dev/#", "-v"]);
+        let mut start = 1;
+        for (payload, qos) in [
+            ("restart", "1"),
+            ("restart", "2"),
+            (r#"{"id":"7","command":"restart"}"#, "1"),
+        ] {
+            heard.wait_for_line("aldis/dev/status online");
+            let restart = ["-t", "aldis/dev/restart", "-m", payload, "-q", qos];
+            Tools::Mosquitto.publish(broker.port, &restart);
+            heard.wait_for_line("aldis/dev/status offline");
+            start += 1;
+            let begins = format!("boot: aldis 0.1.0 dev start {start} reset software");
+            machine.console().wait_for_line(&begins);
+        }
+        let diag = heard.wait_for_text(r#""reset":"software""#);
+        assert!(diag.starts_with("aldis/dev/diag "), "{diag}");
+        let said = machine.console().listen(Duration::from_secs(5));
+        assert!(
+            !said.iter().any(|line| line.starts_with("boot: ")),
+            "{said:?}"
+        );
+    }
+}
+
 /// A fault that resets the chip again and again must not cost the contact.
 #[test]
 fn a_boot_loop_ends_in_safe_mode() {

@@ -124,6 +124,10 @@ impl<H: Hardware, F: NorFlash> Board for EmbassyBoard<'_, H, F> {
         self.store(|store| store.forget_outgoing(number));
     }
 
+    fn restart(&mut self) {
+        self.hardware.restart();
+    }
+
     fn vitals(&mut self) -> Vitals {
         Vitals {
             dhcp_losses: Some(self.address_losses),
@@ -171,6 +175,7 @@ impl<H: Hardware, F: NorFlash> Board for EmbassyBoard<'_, H, F> {
             // The lamp tells of the command.
             Notice::Lost(_)
             | Notice::Command { .. }
+            | Notice::Restart { .. }
             | Notice::Published { .. }
             | Notice::Delivered { .. }
             | Notice::GivenUp { .. } => {}
@@ -198,6 +203,7 @@ mod tests {
             Radio::default()
         }
         fn order(&mut self, _: Order) {}
+        fn restart(&mut self) {}
         fn print(&mut self, _: Level, _: fmt::Arguments<'_>) {}
     }
 

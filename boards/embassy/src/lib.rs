@@ -60,6 +60,9 @@ pub trait Hardware {
     /// Does what the supervisor wants of the radio.
     fn order(&mut self, order: Order);
 
+    /// Restarts the board, as somebody told it to. It may return before that.
+    fn restart(&mut self);
+
     /// Prints a line on the console, if it is to say that much.
     fn print(&mut self, level: Level, line: fmt::Arguments<'_>);
 }

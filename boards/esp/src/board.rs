@@ -78,6 +78,10 @@ impl Hardware for Board {
         }
     }
 
+    fn restart(&mut self) {
+        reset::order(format_args!("command"))
+    }
+
     fn print(&mut self, level: Level, line: fmt::Arguments<'_>) {
         console::line(level, line);
     }

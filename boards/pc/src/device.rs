@@ -7,8 +7,8 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
-use std::path::PathBuf;
-use std::pin::pin;
+use std::path::{Path, PathBuf};
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ use aldis_mqtt::{
 };
 use aldis_panel::{Shared, Ssd1306};
 use aldis_protocol::topic::InvalidName;
-use aldis_protocol::{Lamp, LampCommand, MessageState, Reading, SensorState};
+use aldis_protocol::{Lamp, LampCommand, MessageState, Reading, ResetReason, SensorState};
 use embassy_futures::poll_once;
 use tokio::time::sleep;
 
@@ -92,6 +92,8 @@ pub enum Report {
     Refused { topic: String, reason: ReasonCode },
     /// Something is not as it should be; the device goes on.
     Warning(String),
+    /// The device was told to start again, and does.
+    Restarting,
     /// The device has ended; so many readings were still to be delivered.
     Stopped { waiting: usize },
 }
@@ -271,75 +273,72 @@ impl VirtualDevice {
         settings.morse_key = self.config.morse.key;
         settings.morse_wpm = self.config.morse.wpm;
 
-        let sensor = self.sensor.open(self.seed).map_err(DeviceError::Sensor)?;
-        let state = match self.state.as_deref().map(StateDir::open).transpose() {
-            // The next save would fail as well, and that is no reason to stop.
-            Err(StateError::Io(path, error)) if is_full(&error) => {
-                report(Report::Warning(format!(
-                    "the state in {} cannot be kept: {error}; a restart would forget lamp, \
-                     messages and readings",
-                    path.display()
-                )));
-                None
-            }
-            state => state.map_err(DeviceError::State)?,
+        let mut sensor = self.sensor.open(self.seed).map_err(DeviceError::Sensor)?;
+        let mut keeps = Keeps::open(self.state.as_deref(), &mut report)?;
+        let tls = match (self.broker.tls, &self.ca_file) {
+            (false, _) => None,
+            (true, Some(file)) => Some(Tls::from_ca_file(file).map_err(DeviceError::Tls)?),
+            (true, None) => Some(Tls::system().map_err(DeviceError::Tls)?),
         };
-        let saved = match &state {
-            Some(state) => {
-                let (saved, warning) = state.load().map_err(DeviceError::State)?;
-                if let Some(warning) = warning {
-                    report(Report::Warning(warning));
-                }
-                saved
-            }
-            None => Saved::default(),
-        };
-        let post = match &state {
-            Some(state) => {
-                let (post, warning) = state.load_post().map_err(DeviceError::State)?;
-                if let Some(warning) = warning {
-                    report(Report::Warning(warning));
-                }
-                post
-            }
-            None => Post::default(),
-        };
-        let mut readings = None;
-        if let Some(state) = &state {
-            let (loaded, warning) = Readings::load(state).map_err(DeviceError::State)?;
-            if let Some(warning) = warning {
-                report(Report::Warning(warning));
-            }
-            readings = Some(loaded);
-        }
-        let (saved, recalled) = match &mut readings {
-            Some(readings) => (readings.numbers(saved), readings.recall(Moment::now())),
-            None => (saved, Vec::new()),
-        };
-        let mut connector = TcpConnector::new(self.broker.host.as_str(), self.broker.port);
-        if self.broker.tls {
-            let tls = match &self.ca_file {
-                Some(file) => Tls::from_ca_file(file),
-                None => Tls::system(),
-            };
-            connector = connector.with_tls(tls.map_err(DeviceError::Tls)?);
-        }
-
         let clock = TokioClock::new();
+        let mut stop = pin!(stop);
+        let mut reset = None;
+        loop {
+            let life = Life {
+                id: &id,
+                settings,
+                clock: clock.clone(),
+                tls: tls.clone(),
+                reset,
+            };
+            let stop = stop.as_mut();
+            let end = self.live(life, &mut keeps, sensor.as_mut(), &mut report, stop);
+            match end.await? {
+                End::Stopped => return Ok(()),
+                End::Restarts => {
+                    report(Report::Restarting);
+                    reset = Some(ResetReason::Software);
+                }
+            }
+        }
+    }
+
+    /// Lives from a start to a restart, or to the end.
+    async fn live<F: FnMut(Report)>(
+        &self,
+        life: Life<'_>,
+        keeps: &mut Keeps,
+        sensor: &mut (dyn PulseSource + Send),
+        report: &mut F,
+        stop: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<End, DeviceError> {
+        let Life {
+            id,
+            settings,
+            clock,
+            tls,
+            reset,
+        } = life;
+        let saved = keeps.readings.numbers(keeps.saved);
+        let recalled = keeps.readings.recall(Moment::now());
+        let post = keeps.post.clone();
+        let boot = saved.boot.wrapping_add(1);
+        let mut connector = TcpConnector::new(self.broker.host.as_str(), self.broker.port);
+        if let Some(tls) = tls {
+            connector = connector.with_tls(tls);
+        }
         let now = clock.now();
         report(Report::Started {
-            id: id.clone(),
+            id: id.to_owned(),
             broker: self.broker.to_string(),
-            boot: saved.boot.wrapping_add(1),
+            boot,
         });
         let mut board = PcBoard {
             report,
-            state,
-            readings,
-            post: post.clone(),
-            life: saved.life,
-            failed: [false; 2],
+            keeps,
             measure: false,
+            restarts: false,
+            reset,
             clock: clock.clone(),
             started: now,
         };
@@ -361,8 +360,12 @@ impl VirtualDevice {
             device.recall_outgoing(outgoing);
         }
         let mut memory = Box::new(Memory::new());
+        // Each start has another chance, also where it is to be repeatable.
+        let seed = self
+            .seed
+            .wrapping_add(u64::from(reset.is_some()) * u64::from(boot));
         let mut session = memory
-            .session(&settings, self.seed, now)
+            .session(&settings, seed, now)
             .map_err(DeviceError::Options)?;
         device.subscribe(&mut session).map_err(DeviceError::Topic)?;
         let mut segment = [0; SEGMENT];
@@ -385,7 +388,7 @@ impl VirtualDevice {
             },
         };
         let button = &self.button;
-        run(
+        let end = run(
             &mut device,
             &mut link,
             &mut board,
@@ -395,9 +398,79 @@ impl VirtualDevice {
             stop,
         )
         .await;
-        let waiting = device.backlog();
-        (board.report)(Report::Stopped { waiting });
-        Ok(())
+        if end == End::Stopped {
+            let waiting = device.backlog();
+            (board.report)(Report::Stopped { waiting });
+        }
+        Ok(end)
+    }
+}
+
+/// What a device starts with, as often as it does.
+struct Life<'l> {
+    id: &'l str,
+    settings: Settings<'l>,
+    clock: TokioClock,
+    tls: Option<Tls>,
+    reset: Option<ResetReason>,
+}
+
+/// How a life ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Stopped,
+    Restarts,
+}
+
+/// What outlives a restart: in memory where there is no folder for it.
+struct Keeps {
+    state: Option<StateDir>,
+    saved: Saved,
+    post: Post,
+    readings: Readings,
+    /// What could not be kept the last time, of state and readings. It is said once.
+    failed: [bool; 2],
+}
+
+/// Which part of the state: a place in [`Keeps::failed`].
+const STATE: usize = 0;
+const READINGS: usize = 1;
+
+impl Keeps {
+    fn open(folder: Option<&Path>, report: &mut impl FnMut(Report)) -> Result<Self, DeviceError> {
+        let mut keeps = Self {
+            state: None,
+            saved: Saved::default(),
+            post: Post::default(),
+            readings: Readings::new(),
+            failed: [false; 2],
+        };
+        let state = match folder.map(StateDir::open).transpose() {
+            // The next save would fail as well, and that is no reason to stop.
+            Err(StateError::Io(path, error)) if is_full(&error) => {
+                report(Report::Warning(format!(
+                    "the state in {} cannot be kept: {error}; a restart would forget lamp, \
+                     messages and readings",
+                    path.display()
+                )));
+                None
+            }
+            state => state.map_err(DeviceError::State)?,
+        };
+        let Some(state) = state else {
+            return Ok(keeps);
+        };
+        let (saved, of_saved) = state.load().map_err(DeviceError::State)?;
+        let (post, of_post) = state.load_post().map_err(DeviceError::State)?;
+        let (readings, of_readings) = Readings::load(&state).map_err(DeviceError::State)?;
+        for warning in [of_saved, of_post, of_readings].into_iter().flatten() {
+            report(Report::Warning(warning));
+        }
+        keeps.state = Some(state);
+        keeps.saved = saved;
+        keeps.post = post;
+        keeps.readings = readings;
+        Ok(keeps)
     }
 }
 
@@ -412,13 +485,12 @@ fn is_full(error: &io::Error) -> bool {
 async fn run<F: FnMut(Report)>(
     device: &mut Device<'_>,
     link: &mut Link<'_, TcpConnector, TokioClock>,
-    board: &mut PcBoard<F>,
-    mut sensor: Box<dyn PulseSource + Send>,
+    board: &mut PcBoard<'_, F>,
+    sensor: &mut (dyn PulseSource + Send),
     display: &mut Display<'_>,
     button: &Button,
-    stop: impl Future<Output = ()>,
-) {
-    let mut stop = pin!(stop);
+    mut stop: Pin<&mut impl Future<Output = ()>>,
+) -> End {
     let mut stopping = false;
     // A broker that takes no more bytes does not take DISCONNECT either.
     let mut stopped_at_last = pin!(sleep(VirtualDevice::STOP_LIMIT));
@@ -431,8 +503,11 @@ async fn run<F: FnMut(Report)>(
             device.measured(pulses, now, board);
             deadline = device.run(session, now, board);
         }
-        if session.is_stopped() {
-            return;
+        match stopping {
+            // It was told to restart, and stopped for that; what it wrote is under way.
+            false if board.restarts => return End::Restarts,
+            true if session.is_stopped() => return End::Stopped,
+            _ => {}
         }
         deadline = deadline.min(display.show(device, now, board));
         let wait = Duration::from_millis(deadline.since(now));
@@ -461,7 +536,7 @@ async fn run<F: FnMut(Report)>(
                 device.react(reaction, session, board);
             }
             pressed = button.next() => device.button(pressed, link.now()),
-            () = &mut stopped_at_last, if stopping => return,
+            () = &mut stopped_at_last, if stopping => return End::Stopped,
             () = sleep(wait) => {}
         }
     }
@@ -485,7 +560,7 @@ impl Display<'_> {
         &mut self,
         device: &mut Device<'_>,
         now: Instant,
-        board: &mut PcBoard<F>,
+        board: &mut PcBoard<'_, F>,
     ) -> Instant {
         if device.has_changed() || self.draw_at <= now {
             self.draw_at = self.screen.draw(&device.view(&self.facts, now), now);
@@ -514,29 +589,23 @@ impl Display<'_> {
 }
 
 /// The board of a virtual device.
-struct PcBoard<F> {
-    report: F,
-    state: Option<StateDir>,
-    readings: Option<Readings>,
-    post: Post,
-    /// Whose numbers the readings have.
-    life: u16,
-    /// What could not be kept the last time, of state and readings. It is said once.
-    failed: [bool; 2],
+struct PcBoard<'k, F> {
+    report: &'k mut F,
+    keeps: &'k mut Keeps,
     measure: bool,
+    /// It is to restart.
+    restarts: bool,
+    /// Why it started, if it did so by itself.
+    reset: Option<ResetReason>,
     clock: TokioClock,
     started: Instant,
 }
 
-/// Which part of the state: a place in [`PcBoard::failed`].
-const STATE: usize = 0;
-const READINGS: usize = 1;
-
-impl<F: FnMut(Report)> PcBoard<F> {
+impl<F: FnMut(Report)> PcBoard<'_, F> {
     /// Says once that something could not be kept. Says whether it was.
     fn stored(&mut self, part: usize, stored: Result<(), io::Error>) -> bool {
-        let known = self.failed.contains(&true);
-        self.failed[part] = stored.is_err();
+        let known = self.keeps.failed.contains(&true);
+        self.keeps.failed[part] = stored.is_err();
         if let Err(error) = &stored
             && !known
         {
@@ -550,25 +619,24 @@ impl<F: FnMut(Report)> PcBoard<F> {
 
     /// Keeps a reading, or that some are done.
     fn log(&mut self, kept: &Kept) {
-        let (Some(state), Some(readings)) = (&self.state, &mut self.readings) else {
-            return;
-        };
         let uptime_ms = self.clock.now().since(self.started);
         let at = Moment::now().before(uptime_ms.saturating_sub(kept.uptime_ms));
-        let stored = readings.append(state, kept, self.life, at);
+        let keeps = &mut *self.keeps;
+        let (state, life) = (keeps.state.as_ref(), keeps.saved.life);
+        let stored = keeps.readings.append(state, kept, life, at);
         self.stored(READINGS, stored);
     }
 
     fn save_post(&mut self) -> bool {
-        let Some(state) = &self.state else {
+        let Some(state) = &self.keeps.state else {
             return false;
         };
-        let stored = state.save_post(&self.post);
+        let stored = state.save_post(&self.keeps.post);
         self.stored(STATE, stored)
     }
 }
 
-impl<F: FnMut(Report)> Board for PcBoard<F> {
+impl<F: FnMut(Report)> Board for PcBoard<'_, F> {
     fn measure(&mut self) {
         self.measure = true;
     }
@@ -578,15 +646,14 @@ impl<F: FnMut(Report)> Board for PcBoard<F> {
     }
 
     fn save(&mut self, saved: &Saved) {
-        self.life = saved.life;
-        if let Some(state) = &self.state {
+        self.keeps.saved = *saved;
+        if let Some(state) = &self.keeps.state {
             let stored = state.save(saved);
             self.stored(STATE, stored);
         }
     }
 
     fn keep(&mut self, kept: &Kept, saved: &Saved) {
-        self.life = saved.life;
         // Before its number is saved: a kill between the two would leave a number that
         // nobody gets.
         self.log(kept);
@@ -597,8 +664,12 @@ impl<F: FnMut(Report)> Board for PcBoard<F> {
         self.log(kept);
     }
 
+    fn restart(&mut self) {
+        self.restarts = true;
+    }
+
     fn keep_letter(&mut self, letter: &Letter) {
-        let letters = &mut self.post.letters;
+        let letters = &mut self.keeps.post.letters;
         letters.insert(letter.number, (letter.clone(), None));
         while letters.len() > Mail::PLACES {
             letters.pop_first();
@@ -607,35 +678,38 @@ impl<F: FnMut(Report)> Board for PcBoard<F> {
     }
 
     fn mark_letter(&mut self, mark: &Mark) {
-        if let Some((_, known)) = self.post.letters.get_mut(&mark.number) {
+        if let Some((_, known)) = self.keeps.post.letters.get_mut(&mark.number) {
             *known = Some(*mark);
             self.save_post();
         }
     }
 
     fn keep_note(&mut self, note: &Note) -> bool {
-        self.post.notes.insert(note.number, note.clone());
+        self.keeps.post.notes.insert(note.number, note.clone());
         self.save_post()
     }
 
     fn forget_note(&mut self, number: u32) {
-        self.post.notes.remove(&number);
+        self.keeps.post.notes.remove(&number);
         self.save_post();
     }
 
     fn keep_outgoing(&mut self, outgoing: &Outgoing) {
         let kept = outgoing.clone();
-        self.post.outgoing.insert(outgoing.number, kept);
+        self.keeps.post.outgoing.insert(outgoing.number, kept);
         self.save_post();
     }
 
     fn forget_outgoing(&mut self, number: u32) {
-        self.post.outgoing.remove(&number);
+        self.keeps.post.outgoing.remove(&number);
         self.save_post();
     }
 
     fn vitals(&mut self) -> Vitals {
-        Vitals::default()
+        Vitals {
+            reset: self.reset,
+            ..Vitals::default()
+        }
     }
 
     fn notice(&mut self, notice: Notice<'_>) {
@@ -677,8 +751,8 @@ impl<F: FnMut(Report)> Board for PcBoard<F> {
                 text: text.to_owned(),
                 wpm,
             },
-            // The loss is reported with the words of the connection.
-            Notice::Lost(_) => return,
+            // The loss is reported with the words of the connection, a restart when it begins.
+            Notice::Lost(_) | Notice::Restart { .. } => return,
         });
     }
 }

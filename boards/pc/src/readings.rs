@@ -142,6 +142,17 @@ pub struct Readings {
 }
 
 impl Readings {
+    /// None yet.
+    pub fn new() -> Self {
+        Self {
+            path: PathBuf::new(),
+            file: None,
+            image: blank(),
+            records: BTreeMap::new(),
+            next: 1,
+        }
+    }
+
     /// Reads what is kept. A damaged file is set aside, what can be read of it is kept, and the
     /// second value says so.
     ///
@@ -164,10 +175,9 @@ impl Readings {
         }
         let mut readings = Self {
             path,
-            file: None,
-            image: blank(),
             next: records.last_key_value().map_or(1, |(last, _)| last + 1),
             records,
+            ..Self::new()
         };
         for (number, record) in &readings.records {
             place(&mut readings.image, *number, record);
@@ -239,7 +249,8 @@ impl Readings {
         recalled.collect()
     }
 
-    /// Keeps a reading, or that some are done, at the moment when it was taken.
+    /// Keeps a reading, or that some are done, at the moment when it was taken; without a
+    /// folder, in memory.
     ///
     /// A reading is on the disk afterwards, as its number is when that is saved. That some are
     /// done a power cut may undo: then they come again.
@@ -248,7 +259,7 @@ impl Readings {
     /// If the operating system refuses. It is kept with the next one that it takes.
     pub fn append(
         &mut self,
-        state: &StateDir,
+        state: Option<&StateDir>,
         kept: &Kept,
         life: u16,
         at: Moment,
@@ -262,6 +273,9 @@ impl Readings {
             self.records.pop_first();
         }
         let range = place(&mut self.image, number, &record);
+        let Some(state) = state else {
+            return Ok(());
+        };
         let Some(file) = &mut self.file else {
             return self.write_all(state);
         };
@@ -283,6 +297,12 @@ impl Readings {
         state.replace(FILE, &self.image)?;
         self.file = Some(OpenOptions::new().write(true).open(&self.path)?);
         Ok(())
+    }
+}
+
+impl Default for Readings {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

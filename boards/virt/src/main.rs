@@ -94,6 +94,10 @@ impl Hardware for Board {
         }
     }
 
+    fn restart(&mut self) {
+        reset::restart(ResetReason::Software)
+    }
+
     fn print(&mut self, level: Level, line: fmt::Arguments<'_>) {
         if level <= self.level {
             console!("{line}");

@@ -35,7 +35,7 @@ pub use obey::Reaction;
 use obey::{Playing, Promise};
 use past::Past;
 use publish::Told;
-use stop::Stopping;
+use stop::{Restart, Stopping};
 
 /// A device: it measures, publishes and obeys. It keeps the newest `BACKLOG`
 /// readings that are not yet delivered.
@@ -78,6 +78,7 @@ pub struct Device<'a, const BACKLOG: usize = 512> {
     /// The broker takes no packets as large as a reading.
     too_large: bool,
     stopping: Stopping,
+    restart: Option<Restart>,
 
     lights: Lights,
     /// When the lamp shows something else by itself.
@@ -189,6 +190,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             window: Self::WINDOW,
             too_large: false,
             stopping: Stopping::No,
+            restart: None,
             lights: Lights::new(saved.lamp),
             lights_at: now,
             playing: None,
@@ -220,7 +222,12 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             session.subscribe(topic, commands, None)?;
         }
         let mut name = [0; MAX_LEN];
-        for topic in [Topic::LedSet, Topic::MessageSet, Topic::MorseSet] {
+        for topic in [
+            Topic::LedSet,
+            Topic::MessageSet,
+            Topic::MorseSet,
+            Topic::Restart,
+        ] {
             session.subscribe(self.topic(topic, &mut name), commands, None)?;
         }
         let once = SubscribeOptions {
@@ -465,6 +472,10 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             self.give_up(seq, why, board);
         }
         let offline = matches!(self.stopping, Stopping::Published(offline, _) if offline == id);
+        if offline {
+            // The broker lets nobody be told, and has read what came before it.
+            self.stopping = Stopping::Told(now.after(Self::STOP_MS));
+        }
         let topic = match self.told(id, false, now, board) {
             Some(topic) => topic,
             None if reading.is_some() => Topic::Climate,
@@ -570,7 +581,8 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
         self.sweep(session, board);
         let done = self.done();
         // A start may end before another reading tells it, again and again.
-        let settled = self.recalled.is_some_and(|last| last <= done);
+        let settled = self.recalled.is_some_and(|last| last <= done)
+            || matches!(self.stopping, Stopping::Leaving(_));
         if settled {
             self.recalled = None;
         }
@@ -579,7 +591,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             board.done(&self.kept(None, now));
             self.known_done = done;
         }
-        self.stop_step(session, now);
+        self.stop_step(session, now, board);
         self.deadline()
     }
 
@@ -638,8 +650,13 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             Stopping::Wanted(until)
             | Stopping::Published(_, until)
             | Stopping::Told(until)
-            | Stopping::Closing(until) => until,
+            | Stopping::Closing(until)
+            | Stopping::Leaving(until) => until,
             Stopping::No | Stopping::Done => Instant::NEVER,
+        };
+        let restart_at = match self.restart {
+            Some(restart) if self.stopping == Stopping::No => restart.until,
+            _ => Instant::NEVER,
         };
         self.measure_at
             .min(self.measuring_until)
@@ -648,6 +665,7 @@ impl<'a, const BACKLOG: usize> Device<'a, BACKLOG> {
             .min(self.stable_at)
             .min(self.past.deadline())
             .min(stop_at)
+            .min(restart_at)
             .min(self.lights_at)
             .min(self.button.deadline())
             .min(self.receiver.deadline())

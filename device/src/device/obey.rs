@@ -14,7 +14,9 @@ use crate::recent::Recent;
 use crate::{Board, GivenUp, Notice};
 
 /// Why a command is not obeyed that the broker had kept.
-const OLD: &str = "perhaps given before the device was started";
+pub(super) const OLD: &str = "perhaps given before the device was started";
+/// Why a command is not obeyed that the broker keeps for whoever comes.
+pub(super) const RETAINED: &str = "a retained command";
 /// Why a text that is played ends before its end.
 const INTERRUPTED: &str = "interrupted";
 /// Why who asks for it as well is not answered at its end.
@@ -83,6 +85,7 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
             Some(Topic::MessageSet) => self.letter(message, now, board),
             Some(Topic::Start) => self.past.heard(self.saved.boot, message.payload),
             Some(Topic::MorseSet) => self.morse(message, now, board),
+            Some(Topic::Restart) => self.restart(message, now, board),
             Some(Topic::LedSet) => {
                 reaction.command = self.command(message, false, now, board);
             }
@@ -117,7 +120,7 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
         let (id, decoded) = decode_command(message.payload, &mut scratch);
         // A command that was kept was meant for another time.
         let command = match decoded {
-            _ if retain => Err("a retained command"),
+            _ if retain => Err(RETAINED),
             Ok(LampCommand::Toggle) if plain => Err("neither on nor off"),
             // One that was done then is answered so.
             Ok(_)
@@ -260,7 +263,7 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
     fn morse(&mut self, message: &Message<'_>, now: Instant, board: &mut impl Board) {
         let topic = message.topic.as_str();
         if message.retain {
-            let why = "a retained command";
+            let why = RETAINED;
             return board.notice(Notice::Ignored { topic, why });
         }
         let mut scratch = Scratch::new();

@@ -177,7 +177,10 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
             };
             let payload = text.get(..len).unwrap_or(&[]);
             let topic = self.topic(Topic::Climate, &mut name);
-            let publication = Publication::new(topic, payload).qos(QoS::AtLeastOnce);
+            // What is left of it when it comes says how long the broker let it wait.
+            let publication = Publication::new(topic, payload)
+                .qos(QoS::AtLeastOnce)
+                .expires(Climate::EXPIRY_S);
             match session.publish(&publication, now) {
                 Ok(published) => self.backlog.published(entry.seq, published.id),
                 Err(PublishError::Full) => return,

@@ -1,7 +1,7 @@
 //! Measuring, and what is published of it.
 
-use aldis_mqtt::Network;
-use aldis_protocol::{Reading, SensorState};
+use aldis_mqtt::{Network, Version, Versions};
+use aldis_protocol::{Climate, Reading, SensorState};
 use aldis_world::broker::Config;
 use aldis_world::broker::codec::Qos;
 
@@ -42,6 +42,74 @@ fn the_readout_is_as_it_always_was() {
             .filter(plain)
             .all(|p| p.qos == Qos::AtMostOnce && !p.retain)
     );
+}
+
+/// A recorder takes the wait of a reading in the broker for none, or the wait for its
+/// acknowledgement for the broker's.
+#[test]
+fn a_reading_says_how_long_it_may_wait() {
+    for version in [Version::V4, Version::V5] {
+        let mut rig: Rig = Rig::off(
+            Settings {
+                versions: Versions::Only(version),
+                ..settings()
+            },
+            Config::default(),
+        );
+        rig.boot();
+        rig.wait(30_000);
+        // One is under way when the contact breaks, and sent anew.
+        rig.cut_down = Some(0);
+        rig.wait(30_000);
+        rig.cut_down = None;
+        rig.begin_outage();
+        rig.wait(3_000_000);
+        rig.end_outage();
+        rig.wait(60_000);
+        rig.assert_ages();
+        let of_readings = rig.log.iter().filter(|p| p.topic.ends_with("/climate"));
+        let left: Vec<_> = of_readings
+            .map(|p| p.properties.message_expiry_interval)
+            .collect();
+        let expected = match version {
+            Version::V4 => None,
+            Version::V5 => Some(Climate::EXPIRY_S),
+        };
+        assert!(left.len() > 80, "{}", left.len());
+        assert!(left.iter().all(|left| *left == expected), "{left:?}");
+        let dropped = rig.diag(|diag| diag.dropped.unwrap().expired);
+        assert_eq!(dropped, Some(0));
+    }
+}
+
+/// The longest topics and numbers: a reading does not fit beside what else is to be told.
+#[test]
+fn the_longest_readings_find_room() {
+    const PREFIX: &str = "pppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppp";
+    const ID: &str = "iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii";
+    let mut rig: Rig = Rig::off(Settings::new(PREFIX, ID).unwrap(), Config::default());
+    rig.board.kept = Some(Vec::new());
+    rig.board.saved.boot = u32::MAX - 3;
+    rig.board.saved.life = u16::MAX;
+    rig.board.saved.seq = u32::MAX - 300;
+    rig.board.sensor = Sensor::Fixed(Reading { t: -400, h: 1_000 });
+    rig.boot();
+    rig.wait(20_000);
+    rig.begin_outage();
+    rig.wait(200_000);
+    rig.boot();
+    rig.end_outage();
+    rig.wait(1_000);
+    let topic = format!("{PREFIX}/{ID}/climate");
+    let seqs = rig.on(&topic).into_iter().map(|(_, text)| {
+        let climate = Climate::decode(text.as_bytes()).unwrap();
+        climate.seq
+    });
+    let seqs: std::collections::BTreeSet<u32> = seqs.collect();
+    let first = u32::MAX - 300;
+    let last = *seqs.last().unwrap();
+    assert!(last > first + 40);
+    assert_eq!(seqs.len() as u32, last - first + 1);
 }
 
 /// Recorders parse this.
@@ -270,7 +338,10 @@ fn topics_are_configurable() {
     assert_eq!(rig.retained("home/lab/k1/status"), "online");
     assert!(rig.log.iter().all(|p| p.topic.starts_with("home/lab/k1/")));
     let subscriptions = rig.broker.session("k1").unwrap().subscriptions.len();
-    assert_eq!(subscriptions, 4, "lamp, messages, Morse, its start");
+    assert_eq!(
+        subscriptions, 5,
+        "lamp, messages, Morse, restart, its start"
+    );
 
     let settings = Settings {
         readout_topic: Some("a/b"),

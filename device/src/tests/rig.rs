@@ -38,6 +38,7 @@ pub enum Act {
     Measure,
     Light(Lamp),
     Save(Saved),
+    Restart,
     Done(u32),
     Reading(Reading),
     Sensor(SensorState),
@@ -195,6 +196,10 @@ impl Board for TestBoard {
         if self.has_power() {
             self.outgoing.remove(&number).unwrap();
         }
+    }
+
+    fn restart(&mut self) {
+        self.act(Act::Restart);
     }
 
     fn vitals(&mut self) -> Vitals {

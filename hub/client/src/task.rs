@@ -22,7 +22,7 @@ use crate::options::{Options, Publish};
 /// The largest packet that can be received: a little more than brokers usually allow.
 const RECEIVE: usize = (1 << 20) + 4_096;
 /// Memory for what is to be published, and for filters.
-const OUTBOX: usize = 4 << 20;
+const OUTBOX: usize = 1 << 20;
 /// How many publications and filters there can be at once.
 const SLOTS: usize = 4_096;
 /// How many bytes of packets are written together.

@@ -20,6 +20,9 @@ pub(crate) const TOPICS: [(Topic, bool); 9] = [
     (Topic::Status, false),
 ];
 
+/// How long nothing waits for a recorder, in seconds: longer than the broker keeps its session.
+const WAITED_S: u32 = 35 * 24 * 60 * 60;
+
 /// What the time of a message means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Came {
@@ -59,10 +62,8 @@ pub(crate) fn arrival(
     let what = match topic {
         Topic::Climate => {
             let climate = Climate::decode(payload).map_err(|_| Passed::Unreadable)?;
-            // The broker subtracts its waiting from what the device gave it.
-            let waited_s = message
-                .expiry_s
-                .and_then(|left| Climate::EXPIRY_S.checked_sub(left));
+            // What seems longer than the session was kept is a broker's bound on expiry.
+            let waited_s = Climate::waited_s(message.expiry_s).filter(|waited| *waited < WAITED_S);
             let waited_ms = u64::from(waited_s.unwrap_or(0)) * 1_000;
             let known = waited_s.is_some() || !(late || message.dup);
             What::Reading(Taken {
@@ -183,7 +184,11 @@ mod tests {
         // Somebody else's expiry says nothing about waiting.
         of.expiry_s = Some(u32::MAX);
         of.dup = false;
-        assert_eq!(reading(&of, true).0, 90_000);
+        assert_eq!(reading(&of, true), (90_000, false));
+        // Nor does what a broker allows at most.
+        of.expiry_s = Some(86_400);
+        assert_eq!(reading(&of, true), (90_000, false));
+        assert_eq!(reading(&of, false), (90_000, true));
         // Nobody knows how long the device was off.
         let off = message(
             "aldis/kitchen/climate",

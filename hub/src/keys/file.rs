@@ -97,21 +97,26 @@ impl KeysFile {
         let lock = self.dir.join(LOCK);
         let lock = private(OpenOptions::new().write(true).create(true).truncate(false))
             .open(&lock)
+            .and_then(|file| adopt(&file, &self.dir).map(|()| file))
             .and_then(|file| file.lock().map(|()| file))
             .map_err(failed(lock))?;
         let mut keys = self.read()?;
         let before = keys.clone();
         let result = change(&mut keys).map_err(KeysError::Refused)?;
         if keys != before || !self.path().exists() {
-            self.write(&keys).map_err(failed(self.path()))?;
+            // What would not be read again is not written.
+            let text = keys
+                .text()
+                .map_err(|error| KeysError::Refused(error.to_string()))?;
+            Keys::parse(&text).map_err(KeysError::Refused)?;
+            self.write(&text).map_err(failed(self.path()))?;
         }
         drop(lock);
         Ok(result)
     }
 
     /// Replaces the file: what is read is the old one or the new one, also after a power cut.
-    fn write(&self, keys: &Keys) -> io::Result<()> {
-        let text = keys.text().map_err(io::Error::other)?;
+    fn write(&self, text: &str) -> io::Result<()> {
         let path = self.path();
         let new = self.dir.join(format!("{NAME}.new"));
         // One that a kill left behind could have another mode.
@@ -120,6 +125,7 @@ impl KeysFile {
             _ => {}
         }
         let mut file = private(OpenOptions::new().write(true).create_new(true)).open(&new)?;
+        adopt(&file, &self.dir)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&new, &path)?;
@@ -160,6 +166,22 @@ pub(crate) fn create_dir(dir: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.recursive(true).create(dir)
+}
+
+/// Gives a file to the directory's user, where root made it: the hub may be a service with a user
+/// of its own, which has to read it.
+fn adopt(file: &File, dir: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt, fchown};
+        let (dir, own) = (fs::metadata(dir)?, file.metadata()?);
+        if own.uid() == 0 && dir.uid() != 0 {
+            fchown(file, Some(dir.uid()), Some(dir.gid()))?;
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = (file, dir);
+    Ok(())
 }
 
 /// A file that is its user's alone.
@@ -226,6 +248,33 @@ mod tests {
         fs::write(file.path(), b"\xff\xfe").unwrap();
         assert!(file.read().unwrap_err().to_string().contains("UTF-8"));
         assert_eq!(fs::read(file.path()).unwrap(), b"\xff\xfe");
+    }
+
+    /// A hub that does not start any more, because of what one of its commands wrote.
+    #[test]
+    fn what_would_not_be_read_is_not_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = KeysFile::of(dir.path());
+        let hash = DevicePassword::generate().hash().unwrap();
+        for device in [
+            Device::new("no hash".to_owned()),
+            Device {
+                readout: Some("aldis/attic/led/set".to_owned()),
+                ..Device::new(hash.clone())
+            },
+            Device {
+                peers: vec!["#".to_owned()],
+                ..Device::new(hash)
+            },
+        ] {
+            assert!(device.check("kitchen").is_err());
+            let refused = file.update(|keys| {
+                keys.devices.insert("kitchen".to_owned(), device);
+                Ok(())
+            });
+            assert!(matches!(refused, Err(KeysError::Refused(_))));
+            assert!(!file.path().exists());
+        }
     }
 
     /// Of two that pair at once, one device is forgotten.

@@ -121,16 +121,23 @@ const fn says(topic: Topic) -> Option<bool> {
         | Topic::MorseHeard
         | Topic::Answer
         | Topic::Start => Some(false),
-        Topic::ClimateAck | Topic::LedSet | Topic::MessageSet | Topic::MorseSet => None,
+        Topic::ClimateAck
+        | Topic::LedSet
+        | Topic::MessageSet
+        | Topic::MorseSet
+        | Topic::Restart => None,
     }
 }
 
 /// Whether a device subscribes to its own topic.
 const fn hears(topic: Topic) -> bool {
     match topic {
-        Topic::ClimateAck | Topic::LedSet | Topic::MessageSet | Topic::MorseSet | Topic::Start => {
-            true
-        }
+        Topic::ClimateAck
+        | Topic::LedSet
+        | Topic::MessageSet
+        | Topic::MorseSet
+        | Topic::Restart
+        | Topic::Start => true,
         Topic::Climate
         | Topic::Sensor
         | Topic::Led
@@ -294,35 +301,12 @@ impl Keys {
 impl DeviceSection {
     /// The device, or the value that is wrong and what would be right.
     fn into_device(self) -> Result<(String, Device), (String, String)> {
-        check_device_id(&self.id).map_err(|what| (self.id.clone(), what))?;
-        check_hash(&self.password).map_err(|what| (self.password.clone(), what))?;
-        check_prefix(&self.prefix).map_err(|error| (self.prefix.clone(), error.to_string()))?;
-        for peer in &self.peers {
-            let wrong = |what: String| (peer.clone(), format!("the peer `{peer}`: {what}"));
-            check_device_id(peer).map_err(wrong)?;
-            if *peer == self.id {
-                return Err(wrong("is the device itself".to_owned()));
-            }
-        }
+        let id = self.id;
         let place = |place: Place, of: &str| match place {
-            Place::At(topic) => {
-                let wrong = |what: String| (topic.clone(), format!("`{of} = \"{topic}\"`: {what}"));
-                check_topic(&topic).map_err(|error| wrong(error.to_string()))?;
-                // It would open what belongs to this or another device.
-                if topic
-                    .strip_prefix(&self.prefix)
-                    .is_some_and(|rest| rest.starts_with('/'))
-                {
-                    return Err(wrong(format!(
-                        "is among the devices' own topics, `{}/...`",
-                        self.prefix
-                    )));
-                }
-                Ok(Some(topic))
-            }
+            Place::At(topic) => Ok(Some(topic)),
             Place::Nowhere(false) => Ok(None),
             Place::Nowhere(true) => Err((
-                self.id.clone(),
+                id.clone(),
                 format!("`{of} = true`: write the topic, or `false`"),
             )),
         };
@@ -334,7 +318,54 @@ impl DeviceSection {
             peers: self.peers,
             created: self.created,
         };
-        Ok((self.id, device))
+        device.fault(&id).map_or(Ok(()), Err)?;
+        Ok((id, device))
+    }
+}
+
+impl Device {
+    /// Checks what it would be granted under this id.
+    ///
+    /// # Errors
+    /// If something is no name, no topic or no hash, or would open what is another's.
+    pub fn check(&self, id: &str) -> Result<(), String> {
+        self.fault(id).map_or(Ok(()), |(_, what)| Err(what))
+    }
+
+    /// A value that is wrong, and what would be right.
+    fn fault(&self, id: &str) -> Option<(String, String)> {
+        let fault = |value: &str, what: String| Some((value.to_owned(), what));
+        if let Err(what) = check_device_id(id) {
+            return fault(id, what);
+        }
+        if let Err(what) = check_hash(&self.password) {
+            return fault(&self.password, what);
+        }
+        if let Err(error) = check_prefix(&self.prefix) {
+            return fault(&self.prefix, error.to_string());
+        }
+        for peer in &self.peers {
+            if let Err(what) = check_device_id(peer) {
+                return fault(peer, format!("the peer `{peer}`: {what}"));
+            }
+            if peer == id {
+                return fault(peer, format!("the peer `{peer}`: is the device itself"));
+            }
+        }
+        let places = [("readout", &self.readout), ("command", &self.command)];
+        for (of, topic) in places {
+            let Some(topic) = topic else { continue };
+            if let Err(error) = check_topic(topic) {
+                return fault(topic, format!("`{of} = \"{topic}\"`: {error}"));
+            }
+            // It would open what belongs to this or another device.
+            let rest = topic.strip_prefix(&self.prefix);
+            if rest.is_some_and(|rest| rest.starts_with('/')) {
+                let own = format!("is among the devices' own topics, `{}/...`", self.prefix);
+                return fault(topic, format!("`{of} = \"{topic}\"`: {own}"));
+            }
+        }
+        None
     }
 }
 

@@ -23,7 +23,7 @@ fn reset_reason(why: &str) -> ResetReason {
         "brownout" => ResetReason::Brownout,
         "panic" => ResetReason::Panic,
         "watchdog" => ResetReason::Watchdog,
-        "order" => ResetReason::Software,
+        "order" | "told" => ResetReason::Software,
         _ => ResetReason::Power,
     }
 }
@@ -56,6 +56,7 @@ impl World {
             side.button.clear();
             side.stop = false;
             side.stopped = false;
+            side.restarts = false;
             side.witness.now = self.now;
             side.witness.local = 0;
             side.witness.starts();
@@ -140,6 +141,7 @@ impl World {
             "panic" => "panic",
             "watchdog" => "watchdog",
             "order" => "order",
+            "told" => "told",
             _ => "power",
         };
         self.boot(index, why);
@@ -255,11 +257,12 @@ impl World {
                 return;
             }
         };
-        let (off, stopped, closes, opens, written, orders, connected);
+        let (off, stopped, restarts, closes, opens, written, orders, connected);
         {
             let side = &mut *node.env.side.borrow_mut();
             off = !side.witness.powered;
             stopped = side.stopped;
+            restarts = side.restarts;
             closes = std::mem::take(&mut side.socket.wants_close);
             opens = std::mem::take(&mut side.socket.wants_open);
             written = !side.socket.written.is_empty();
@@ -282,10 +285,14 @@ impl World {
         if opens {
             self.dial(index);
         }
+        if restarts {
+            self.obeys_and_restarts(index);
+            return;
+        }
         if ended || stopped {
             // After a clean stop, what was written still goes out.
             self.hang_up(index);
-            self.power_off_kept(index);
+            self.power_off_kept(index, "stopped");
             return;
         }
         if orders {
@@ -306,10 +313,23 @@ impl World {
     }
 
     /// It was stopped: what it wrote last goes out by itself.
-    fn power_off_kept(&mut self, index: usize) {
+    fn power_off_kept(&mut self, index: usize, why: &'static str) {
         let leaving = std::mem::take(&mut self.nodes[index].leaving);
-        self.power_off(index, "stopped");
+        self.power_off(index, why);
         self.nodes[index].leaving = leaving;
+    }
+
+    /// It restarts, as somebody told it to, be it in calm.
+    fn obeys_and_restarts(&mut self, index: usize) {
+        self.nodes[index].env.side.borrow_mut().witness.restarts();
+        self.hang_up(index);
+        self.power_off_kept(index, "told");
+        let node = &mut self.nodes[index];
+        let life = node.lives;
+        node.calm_since = u64::MAX;
+        node.causes.insert(FaultKind::ToldToRestart);
+        self.queue.push(self.now + 300, Ev::Power(index, life));
+        self.maybe_calm(index);
     }
 
     /// Power went within a write to the flash.

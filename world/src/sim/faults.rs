@@ -400,6 +400,7 @@ impl World {
                 let lives = node.lives;
                 self.queue.push(now + 5_500, Ev::Stopped(index, lives));
             }
+            FaultKind::ToldToRestart => self.tell_to_restart(index),
             FaultKind::Takeover => {
                 self.queue.push(now, Ev::Rival(index));
             }

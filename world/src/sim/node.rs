@@ -91,6 +91,7 @@ pub(crate) struct TopicNames {
     pub message_state: String,
     pub answer: String,
     pub start: String,
+    pub restart: String,
     /// Where answers go to who wants them there.
     pub response: String,
 }
@@ -191,6 +192,7 @@ impl Node {
                 message_state: topic("message/state"),
                 answer: topic("answer"),
                 start: topic("start"),
+                restart: topic("restart"),
                 response: topic("asked"),
             },
             birth: Birth {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use aldis_device::Mail;
-use aldis_protocol::{LampCommand, Message as Letter, Scratch, encode_command};
+use aldis_protocol::{LampCommand, Message as Letter, Scratch, encode_command, encode_restart};
 
 use crate::broker::codec::{Qos, Version};
 use crate::broker::{DropReason, Dropped, Message, Versions};
@@ -366,6 +366,28 @@ impl World {
         let env = self.nodes[index].env.clone();
         env.side.borrow_mut().witness.command_given(&id);
         self.give_to(index, message);
+        self.pump(index);
+    }
+
+    /// Somebody tells a device to restart: with a name or without, once or again.
+    pub(super) fn tell_to_restart(&mut self, index: usize) {
+        let able = self.host.up && !self.host.dark && !self.host.hangs;
+        let people = &mut self.people;
+        let id = people.rng.percent(50).then(|| people.name('r'));
+        let times = people.rng.of(&[1, 1, 2]);
+        let mut payload = [0; 128];
+        let len = encode_restart(id.as_deref(), &mut payload).unwrap_or(0);
+        for _ in 0..times {
+            let of = [Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce];
+            let qos = self.people.rng.of(&of);
+            let topic = &self.nodes[index].topics.restart;
+            let message = Message::new(topic, &payload[..len], qos);
+            if able {
+                let env = self.nodes[index].env.clone();
+                env.side.borrow_mut().witness.restart_given();
+            }
+            self.give_to(index, message);
+        }
         self.pump(index);
     }
 

@@ -304,7 +304,7 @@ impl Witness {
             ids.done.remove(at);
         }
         ids.maybe.retain(|maybe| *maybe != id);
-        if ids.done.len() == Recent::LEN {
+        while ids.done.len() >= Recent::LEN {
             ids.done.pop_front();
         }
         ids.done.push_back(Done {
@@ -333,9 +333,47 @@ impl Witness {
         }
     }
 
+    /// Somebody tells it to restart.
+    pub fn restart_given(&mut self) {
+        self.told += 1;
+    }
+
+    /// It was told to restart, and will.
+    pub fn is_to_restart(&mut self, id: Option<&str>) {
+        self.say(What::Asked("is to restart", short(id.unwrap_or_default())));
+        if self.told == 0 {
+            let detail = "it was not told to restart since its start".to_owned();
+            self.violate(Invariant::RestartsAsTold, detail);
+        }
+        let Some(id) = id else { return };
+        // It takes a place from another, if the flash took it.
+        let full = self.ids.done.len() >= Recent::LEN;
+        if let Some(oldest) = self.ids.done.front_mut().filter(|_| full) {
+            oldest.doubtful = true;
+        }
+        self.ids.done.push_back(Done {
+            id: id.to_owned(),
+            saved: Some(true),
+            doubtful: true,
+        });
+    }
+
+    /// It restarts because it was told to.
+    pub fn restarts(&mut self) {
+        self.counts.told_restarts += 1;
+        if self.told == 0 {
+            let detail = "it restarts, and nobody told it to since its start".to_owned();
+            self.violate(Invariant::RestartsAsTold, detail);
+        }
+    }
+
     /// The broker has an answer.
     pub fn answered(&mut self, id: &str, done: bool) {
         self.counts.answers += 1;
+        if id.starts_with('r') {
+            // Whether it restarted is seen.
+            return;
+        }
         self.say(What::Asked(
             if done { "is answered" } else { "is refused" },
             short(id),

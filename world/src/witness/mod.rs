@@ -74,6 +74,8 @@ pub struct Counts {
     pub connections: u64,
     /// Starts of devices, but for the first.
     pub restarts: u64,
+    /// Those of them that somebody told a device to do.
+    pub told_restarts: u64,
     /// Measurements.
     pub measurements: u64,
     /// Turns of devices' loops.
@@ -128,6 +130,8 @@ pub(crate) struct Witness {
     executing: VecDeque<Doing>,
     ids: Ids,
     answers: VecDeque<Owed>,
+    /// How often it was told to restart since its start.
+    told: u32,
     messages: Messages,
     pub sensor_state: Option<SensorState>,
     /// When one of the states changed that the broker is told.
@@ -190,6 +194,7 @@ impl Witness {
             executing: VecDeque::new(),
             ids: Ids::default(),
             answers: VecDeque::new(),
+            told: 0,
             messages: Messages::default(),
             sensor_state: None,
             changed_at: 0,
@@ -244,6 +249,7 @@ impl Witness {
         self.given_up = 0;
         self.snapshots.clear();
         self.orders_start();
+        self.told = 0;
         self.doubt_messages();
     }
 

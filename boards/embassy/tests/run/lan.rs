@@ -183,6 +183,10 @@ impl Hardware for Board<'_> {
         self.life.orders.borrow_mut().push((now() / 1_000, order));
     }
 
+    fn restart(&mut self) {
+        self.life.restarts.borrow_mut().push(now());
+    }
+
     fn print(&mut self, level: Level, line: fmt::Arguments<'_>) {
         if level <= Level::Info {
             self.life.said.borrow_mut().push((now(), line.to_string()));
@@ -209,6 +213,8 @@ impl Sensor for Good<'_> {
 /// What happened to a device.
 #[derive(Default)]
 pub struct Life {
+    /// When it was to restart, as somebody told it to.
+    pub restarts: RefCell<Vec<u64>>,
     /// The supervisor's orders, with their second.
     pub orders: RefCell<Vec<(u64, Order)>>,
     /// The lines of the console, with their millisecond.
@@ -273,6 +279,8 @@ pub struct Lan {
     pub hangs_at: u64,
     /// What is published on `output`, and in which second.
     pub commands: Vec<(u64, &'static str)>,
+    /// In which second it is told to restart.
+    pub restarts: Vec<u64>,
     /// The device's address from which second on, or that it has none.
     pub addresses: Vec<(u64, Option<u8>)>,
     /// In which second the broker restarts.
@@ -305,6 +313,7 @@ impl Lan {
             full_from: NEVER,
             hangs_at: NEVER,
             commands: Vec::new(),
+            restarts: Vec::new(),
             addresses: Vec::new(),
             broker_restarts: NEVER,
             saved: Saved::default(),
@@ -416,6 +425,11 @@ impl Lan {
             hub.borrow_mut()[0].full = second >= self.full_from;
             for (_, command) in self.commands.iter().filter(|(at, _)| *at == second) {
                 let message = Message::new("output", command.as_bytes(), Qos::AtLeastOnce);
+                broker.borrow_mut().publish(message, now());
+            }
+            if self.restarts.contains(&second) {
+                let topic = "aldis/dev/restart";
+                let message = Message::new(topic, b"restart", Qos::AtLeastOnce);
                 broker.borrow_mut().publish(message, now());
             }
             for (_, text) in self.messages.iter().filter(|(at, _)| *at == second) {

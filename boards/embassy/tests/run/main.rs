@@ -31,6 +31,21 @@ fn a_slow_name_server_is_heard() {
     }
 }
 
+/// The chip restarts before the broker was told, not at all, or more than once.
+#[test]
+fn a_restart_on_command_comes_last() {
+    let life = Lan {
+        restarts: vec![30],
+        ..Lan::new("broker.test")
+    }
+    .live(120);
+    let restarts = life.restarts.borrow().clone();
+    assert_eq!(restarts.len(), 1, "{restarts:?}");
+    assert!((30_000..31_000).contains(&restarts[0]), "{restarts:?}");
+    assert_eq!(life.on("aldis/dev/status"), ["online", "offline"]);
+    assert_eq!(life.orders(), []);
+}
+
 /// The first of two name servers is off.
 #[test]
 fn a_dead_name_server_is_passed_over() {

@@ -410,6 +410,7 @@ fn reason_code(reason: Reason) -> u8 {
         Reason::Command => 9,
         Reason::Wpm => 10,
         Reason::TooLarge => 11,
+        Reason::Restart => 12,
     }
 }
 

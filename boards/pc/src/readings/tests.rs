@@ -61,7 +61,7 @@ fn at(uptime_ms: u64) -> Moment {
 
 fn keep(state: &StateDir, readings: &mut Readings, kept: &Kept) {
     let at = at(kept.uptime_ms);
-    readings.append(state, kept, 9, at).unwrap();
+    readings.append(Some(state), kept, 9, at).unwrap();
 }
 
 fn seqs(recalled: &[Recalled]) -> Vec<u32> {
@@ -123,7 +123,7 @@ fn numbers_go_on_behind_the_newest() {
     assert!(readings.recall(at(0)).is_empty());
     let mut last = kept(u32::MAX, 0);
     last.uptime_ms = u64::MAX;
-    readings.append(&state, &last, 9, at(0)).unwrap();
+    readings.append(Some(&state), &last, 9, at(0)).unwrap();
     assert_eq!(readings.numbers(saved(1, 1, 9)).seq, u32::MAX);
     assert_eq!(readings.recall(at(0)).len(), 1);
 }
@@ -263,7 +263,7 @@ fn what_has_no_room_is_kept_later() {
     std::os::unix::fs::symlink("/dev/full", &full).unwrap();
     for seq in 1..=3 {
         let kept = kept(seq, 0);
-        let refused = readings.append(&state, &kept, 9, at(kept.uptime_ms));
+        let refused = readings.append(Some(&state), &kept, 9, at(kept.uptime_ms));
         assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::StorageFull);
     }
     assert!(!folder.file().exists());
@@ -280,6 +280,20 @@ fn what_has_no_room_is_kept_later() {
     assert_eq!(seqs(&readings.recall(at(0))), expected);
 }
 
+/// A device without a folder that is told to restart would lose what is not delivered.
+#[test]
+fn without_a_folder_memory_serves() {
+    let mut readings = Readings::new();
+    for seq in 1..=2_000 {
+        let kept = kept(seq, seq.saturating_sub(600));
+        readings.append(None, &kept, 9, at(kept.uptime_ms)).unwrap();
+    }
+    let expected: Vec<u32> = (1_489..=2_000).collect();
+    assert_eq!(seqs(&readings.recall(at(10_000_000))), expected);
+    assert_eq!(readings.numbers(Saved::default()).seq, 2_001);
+    assert!(!readings.path.exists());
+}
+
 /// The ages that a start at `now` gives to readings, each taken in its start at that uptime,
 /// when the machine's clocks said that.
 fn ages(taken: &[(u32, u64, Moment)], now: Moment) -> Vec<u32> {
@@ -291,7 +305,7 @@ fn ages(taken: &[(u32, u64, Moment)], now: Moment) -> Vec<u32> {
             uptime_ms: *uptime_ms,
             ..kept(seq, 0)
         };
-        readings.append(&state, &kept, 9, *at).unwrap();
+        readings.append(Some(&state), &kept, 9, *at).unwrap();
     }
     let recalled = readings.recall(now);
     recalled.iter().map(|recalled| recalled.age_ms).collect()

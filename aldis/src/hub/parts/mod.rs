@@ -1,22 +1,32 @@
-//! What works beside the broker: the recorder.
+//! What works beside the broker: recorder, dashboard, Home Assistant.
+
+mod titles;
+pub mod web;
 
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use aldis_client::Broker;
+use aldis_dashboard::RunningDashboard;
 use aldis_history::{History, HistoryError, Retention};
-use aldis_hub::{HubFile, RecorderSection};
+use aldis_homeassistant::{HomeAssistant, Titles};
+use aldis_hub::{HubFile, Keyring, RecorderSection};
 use aldis_mqtt::link::tokio::Tls;
 use aldis_pc::BrokerUrl;
 use aldis_recorder::{Figures, Recorder, RecorderOptions, RunningRecorder};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use super::address::{address, usual_host};
+use super::place::Place;
+use super::unit::Flag;
 use crate::history::FILE;
+use web::Web;
 
 /// The recorder, and where it finds its broker.
 #[derive(clap::Args)]
@@ -57,17 +67,84 @@ pub struct Args {
     /// Share the recording with the hubs that have the same word here
     #[arg(long, value_name = "WORD", env = "ALDIS_HUB_SHARE")]
     share: Option<String>,
-    /// Record nothing
-    #[arg(long, conflicts_with_all = ["store", "share"])]
+    /// Record nothing; there is no dashboard then, either
+    #[arg(long, conflicts_with_all = ["store", "share", "dashboard"])]
     no_recorder: bool,
+    /// Where the dashboard is [default: port 8080 of this machine alone, with --lan of all
+    /// addresses; another port if that is taken]
+    #[arg(long, value_name = "ADDR", env = "ALDIS_HUB_DASHBOARD")]
+    dashboard: Option<String>,
+    /// Show no dashboard
+    #[arg(long, conflicts_with = "dashboard")]
+    no_dashboard: bool,
+    /// Announce no devices to Home Assistant, and take back what was announced
+    #[arg(long)]
+    no_homeassistant: bool,
+}
+
+impl Args {
+    /// What goes into a unit of the service.
+    pub fn unit_flags(&self, flags: &mut Vec<Flag>) {
+        let of = |name, variable, value: &Option<String>| {
+            value.clone().map(|value| match is_secret(&value) {
+                true => Flag::Secret(variable, value),
+                false => Flag::Value(name, value),
+            })
+        };
+        let file = |name, path: &Option<PathBuf>| path.clone().map(|path| Flag::File(name, path));
+        flags.extend(of("--broker", "ALDIS_HUB_BROKER", &self.broker));
+        flags.extend(of("--username", "ALDIS_USERNAME", &self.username));
+        flags.extend(file("--password-file", &self.password_file));
+        flags.extend(file("--cafile", &self.cafile));
+        flags.extend(of("--store", "ALDIS_HUB_STORE", &self.store));
+        flags.extend(of("--share", "ALDIS_HUB_SHARE", &self.share));
+        flags.extend(of("--dashboard", "ALDIS_HUB_DASHBOARD", &self.dashboard));
+        let switches = [
+            (self.no_recorder, "--no-recorder"),
+            (self.no_dashboard, "--no-dashboard"),
+            (self.no_homeassistant, "--no-homeassistant"),
+        ];
+        flags.extend(
+            switches
+                .into_iter()
+                .filter_map(|(given, name)| given.then_some(Flag::Switch(name))),
+        );
+        let password = std::env::var("ALDIS_PASSWORD").ok();
+        if self.broker.is_some() && self.password_file.is_none() {
+            let password = password.filter(|password| !password.is_empty());
+            flags.extend(password.map(|password| Flag::Secret("ALDIS_PASSWORD", password)));
+        }
+    }
+}
+
+/// Whether an address has a password in it.
+fn is_secret(address: &str) -> bool {
+    let Some((_, rest)) = address.split_once("://") else {
+        return false;
+    };
+    let place = rest.split(['/', '?']).next().unwrap_or(rest);
+    let has_user = place
+        .rsplit_once('@')
+        .is_some_and(|(user, _)| user.contains(':'));
+    has_user || rest.to_ascii_lowercase().contains("password=")
 }
 
 /// What is to run beside the broker.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     /// An external broker.
     pub broker: Option<Broker>,
     recorder: Option<Recording>,
+    web: Option<Web>,
+    announcing: Announcing,
+}
+
+/// What Home Assistant is told.
+#[derive(Clone, Debug)]
+struct Announcing {
+    withdraw: bool,
+    discovery_prefix: Option<String>,
+    birth_topic: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -101,7 +178,7 @@ fn retention(section: &RecorderSection) -> Retention {
 
 impl Plan {
     /// According to flags, variables and the file.
-    pub fn new(args: &Args, file: &HubFile, data: &Path) -> Result<Self, String> {
+    pub fn new(args: &Args, file: &HubFile, data: &Path, lan: bool) -> Result<Self, String> {
         let broker = match args.broker.as_deref().filter(|url| !url.is_empty()) {
             Some(url) => Some(external(args, url)?),
             None => None,
@@ -142,7 +219,51 @@ impl Plan {
                 retention: retention(section),
             })
         };
-        Ok(Self { broker, recorder })
+        let section = file.dashboard.clone().unwrap_or_default();
+        let web = if args.no_dashboard || section.off || recorder.is_none() {
+            None
+        } else {
+            let flag = args.dashboard.as_ref().map(|text| ("--dashboard", text));
+            let key = section
+                .listen
+                .as_ref()
+                .map(|text| ("[dashboard] listen =", text));
+            let asked = flag.or(key);
+            let listen = match asked {
+                Some((said, text)) => address(said, text, web::PORT, lan)?,
+                None => SocketAddr::new(usual_host(lan), web::PORT),
+            };
+            Some(Web {
+                listen,
+                asked: asked.is_some(),
+                name: section.name.unwrap_or_else(host_name),
+                secure: None,
+            })
+        };
+        let section = file.homeassistant.clone().unwrap_or_default();
+        let announcing = Announcing {
+            withdraw: args.no_homeassistant || section.enabled == Some(false),
+            discovery_prefix: section.discovery_prefix,
+            birth_topic: section.birth_topic,
+        };
+        Ok(Self {
+            broker,
+            recorder,
+            web,
+            announcing,
+        })
+    }
+}
+
+impl Plan {
+    /// The dashboard speaks HTTPS as well, if the hub has a certificate and others reach it.
+    pub fn secure(&mut self, place: &Place) {
+        if let Some(web) = &mut self.web
+            && !web.listen.ip().is_loopback()
+        {
+            let listen = SocketAddr::new(web.listen.ip(), web::SECURE_PORT);
+            web.secure = place.https(listen);
+        }
     }
 }
 
@@ -226,41 +347,83 @@ pub fn reserve(data: &Path) -> Result<File, String> {
     }
 }
 
+/// What this machine is called.
+fn host_name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "hub".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
 /// The parts that run.
 pub struct Parts {
     /// Where it is recorded, as it may be shown.
     pub store: Option<String>,
-    recorder: Arc<Mutex<Option<RunningRecorder>>>,
+    /// Where the dashboard is.
+    pub dashboard: Option<SocketAddr>,
+    /// The same, over HTTPS.
+    pub secure_dashboard: Option<SocketAddr>,
+    running: Arc<Mutex<Running>>,
     starting: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Running {
+    recorder: Option<RunningRecorder>,
+    dashboard: Option<RunningDashboard>,
+    following: Option<JoinHandle<()>>,
+}
+
+/// What the parts work with.
+#[derive(Clone)]
+pub struct Scene {
+    /// The broker, and who to be there.
+    pub broker: Broker,
+    /// The hub's data directory.
+    pub data: PathBuf,
+    /// Who may sign in.
+    pub keys: Keyring,
 }
 
 impl Parts {
     /// Starts them. What they need and is away is waited for.
-    pub async fn start(plan: &Plan, broker: Broker) -> Result<Self, String> {
-        let recorder = Arc::new(Mutex::new(None));
+    pub async fn start(plan: &Plan, scene: Scene) -> Result<Self, String> {
         let mut parts = Self {
             store: None,
-            recorder: recorder.clone(),
+            dashboard: None,
+            secure_dashboard: None,
+            running: Arc::default(),
             starting: None,
         };
         let Some(recording) = plan.recorder.clone() else {
             return Ok(parts);
         };
+        parts.store = Some(shown(&recording.store));
+        let plan = plan.clone();
         match History::open(&recording.store).await {
             Ok(history) => {
-                parts.store = Some(shown(&recording.store));
-                let running = record(recording, broker, history)?;
-                *recorder.lock().await = Some(running);
+                let running = Running::start(&plan, recording, &scene, history).await?;
+                parts.dashboard = running.dashboard.as_ref().map(RunningDashboard::addr);
+                parts.secure_dashboard = running
+                    .dashboard
+                    .as_ref()
+                    .and_then(RunningDashboard::https_addr);
+                *parts.running.lock().await = running;
             }
             Err(error) if error.is_transient() => {
-                tracing::error!("{error}. The hub runs without recording until then");
-                parts.store = Some(shown(&recording.store));
+                tracing::error!("{error}. The hub runs without recorder and dashboard until then");
+                let place = parts.running.clone();
                 parts.starting = Some(tokio::spawn(async move {
-                    let history = wait_for(&recording.store, error).await;
-                    match history.and_then(|history| record(recording, broker, history)) {
+                    let started = match wait_for(&recording.store, error).await {
+                        Ok(history) => Running::start(&plan, recording, &scene, history).await,
+                        Err(error) => Err(error),
+                    };
+                    match started {
                         Ok(running) => {
-                            tracing::info!("recording begins");
-                            *recorder.lock().await = Some(running);
+                            let at = running.dashboard.as_ref().map(RunningDashboard::addr);
+                            tracing::info!("recording begins; the dashboard is at {at:?}");
+                            *place.lock().await = running;
                         }
                         Err(error) => tracing::error!("nothing is recorded: {error}"),
                     }
@@ -271,17 +434,92 @@ impl Parts {
         Ok(parts)
     }
 
-    /// Ends them within three seconds.
+    /// Ends them within five seconds.
     pub async fn shutdown(self) {
         if let Some(starting) = self.starting {
             starting.abort();
         }
-        if let Some(recorder) = self.recorder.lock().await.take() {
+        let running = std::mem::take(&mut *self.running.lock().await);
+        if let Some(following) = running.following {
+            following.abort();
+        }
+        if let Some(dashboard) = running.dashboard {
+            dashboard.shutdown().await;
+        }
+        if let Some(recorder) = running.recorder {
             let figures = recorder.figures();
             recorder.shutdown().await;
             tell(&figures);
         }
     }
+}
+
+impl Running {
+    async fn start(
+        plan: &Plan,
+        recording: Recording,
+        scene: &Scene,
+        history: History,
+    ) -> Result<Self, String> {
+        let client_id = recording.client_id.clone();
+        let recorder = record(recording, scene.broker.clone(), history.clone())?;
+        let figures = recorder.figures_later();
+        let dashboard = match &plan.web {
+            None => None,
+            Some(web) => {
+                let (broker, history) = (scene.broker.clone(), history.clone());
+                let figures = move || Some(figures());
+                let started = web
+                    .start(&scene.data, &scene.keys, broker, history, figures)
+                    .await?;
+                Some(started)
+            }
+        };
+        let following = announce(&plan.announcing, &client_id, scene, history)?;
+        Ok(Self {
+            recorder: Some(recorder),
+            dashboard,
+            following: Some(following),
+        })
+    }
+}
+
+/// Announces devices to Home Assistant, and follows their names.
+fn announce(
+    announcing: &Announcing,
+    recorder: &str,
+    scene: &Scene,
+    history: History,
+) -> Result<JoinHandle<()>, String> {
+    let client_id = recorder.replacen("aldis-recorder", "aldis-homeassistant", 1);
+    let (titles, watching) = watch::channel(Titles::new());
+    let mut options = aldis_homeassistant::Options::new(scene.broker.clone());
+    options.client_id.clone_from(&client_id);
+    options.name = Some(client_id);
+    options.withdraw = announcing.withdraw;
+    options.titles = Some(watching);
+    options.seed = fastrand::u64(..);
+    if let Some(prefix) = &announcing.discovery_prefix {
+        options.discovery_prefix.clone_from(prefix);
+    }
+    if let Some(topic) = &announcing.birth_topic {
+        options.birth_topic.clone_from(topic);
+    }
+    let announcer =
+        HomeAssistant::start(options).map_err(|error| format!("[homeassistant] {error}"))?;
+    let withdraw = announcing.withdraw;
+    Ok(tokio::spawn(async move {
+        if withdraw {
+            if let Some(count) = announcer.withdrawn().await
+                && count > 0
+            {
+                tracing::info!("{count} devices were taken back from Home Assistant");
+            }
+            announcer.shutdown().await;
+            return;
+        }
+        titles::follow(history, titles, announcer).await;
+    }))
 }
 
 fn tell(figures: &Figures) {
@@ -375,6 +613,23 @@ mod tests {
                 .unwrap()
                 .starts_with("aldis-recorder-")
         );
+    }
+
+    /// A password in a unit is read by everybody on the machine.
+    #[test]
+    fn addresses_with_passwords_are_secrets() {
+        for (address, secret) in [
+            ("postgres://a:b@c/d", true),
+            ("postgres://c/d?user=a&PASSWORD=b", true),
+            ("mqtts://me:pw@hub", true),
+            // A `/` in a password is written %2F.
+            ("mqtt://me:p%2Fw@hub:1883", true),
+            ("postgres://a@c/d", false),
+            ("mqtt://hub:1883", false),
+            ("/var/lib/aldis/history.db", false),
+        ] {
+            assert_eq!(is_secret(address), secret, "{address}");
+        }
     }
 
     /// A password that is shown is in the journal.

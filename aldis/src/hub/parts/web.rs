@@ -1,0 +1,172 @@
+//! The dashboard: where it listens, who may sign in, what it is told of the hub.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+
+use aldis_client::Broker;
+use aldis_dashboard::{
+    Dashboard, DashboardOptions, Machine, Owner, OwnerHash, Process, Recorder, RunningDashboard,
+    TlsFiles, Vitals, system_clock,
+};
+use aldis_history::History;
+use aldis_hub::Keyring;
+use aldis_protocol::topic::DEFAULT_PREFIX;
+use aldis_recorder::Figures;
+
+/// The port of the dashboard, unless it is taken.
+pub const PORT: u16 = 8080;
+
+/// The port of the dashboard over HTTPS, unless it is taken.
+pub const SECURE_PORT: u16 = 8443;
+
+/// Where the dashboard is to be.
+#[derive(Clone, Debug)]
+pub struct Web {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Whether that was asked for; else another port will do.
+    pub asked: bool,
+    /// What people call the hub.
+    pub name: String,
+    /// HTTPS, and the authority behind it.
+    pub secure: Option<Secure>,
+}
+
+/// HTTPS with a certificate that phones can trust.
+#[derive(Clone, Debug)]
+pub struct Secure {
+    /// Where it is spoken, and with which certificate.
+    pub files: TlsFiles,
+    /// The authority's certificate.
+    pub ca_pem: std::path::PathBuf,
+    /// The names and addresses that the certificate is for.
+    pub names: Vec<String>,
+}
+
+/// The hub's owner, whose password may change while the hub runs.
+struct KeysOwner(Keyring);
+
+impl Owner for KeysOwner {
+    fn verify(&self, password: &str) -> Result<bool, String> {
+        if self.0.current().owner.is_none() {
+            return Err(
+                "the hub has no owner's password yet: `aldis hub password` sets one".to_owned(),
+            );
+        }
+        Ok(self.0.is_owner(password.as_bytes()))
+    }
+
+    fn mark(&self) -> u64 {
+        let keys = self.0.current();
+        OwnerHash::new(keys.owner.clone().unwrap_or_default()).mark()
+    }
+}
+
+/// How this process is, and its recorder.
+struct Hub<F> {
+    process: Process,
+    figures: F,
+}
+
+impl<F: Fn() -> Option<Figures> + Send + Sync + 'static> Vitals for Hub<F> {
+    fn machine(&self) -> Machine {
+        self.process.look()
+    }
+
+    fn recorder(&self) -> Option<Recorder> {
+        let figures = (self.figures)()?;
+        Some(Recorder {
+            running: figures.connected && figures.store_trouble.is_none(),
+            stored: figures.stored,
+            repeated: figures.repeated,
+            waiting: figures.waiting as u64,
+            last_commit_ms: figures.last_commit_ms,
+            commit_p99_ms: figures
+                .last_commit_ms
+                .map(|_| figures.commit_p99.as_secs_f64() * 1e3),
+            error: figures.store_trouble.or(figures.trouble),
+        })
+    }
+}
+
+impl Web {
+    /// Starts the dashboard.
+    pub async fn start(
+        &self,
+        data: &Path,
+        keys: &Keyring,
+        broker: Broker,
+        history: History,
+        figures: impl Fn() -> Option<Figures> + Send + Sync + 'static,
+    ) -> Result<RunningDashboard, String> {
+        let mut listen = self.listen;
+        // Whoever did not ask for this port gets another when it is taken.
+        if !self.asked {
+            listen = free(listen);
+        }
+        let mut secure = self.secure.clone();
+        if let Some(secure) = &mut secure {
+            secure.files.listen = free(secure.files.listen);
+        }
+        let options = DashboardOptions {
+            listen,
+            tls: secure.as_ref().map(|secure| secure.files.clone()),
+            name: self.name.clone(),
+            broker,
+            prefixes: vec![DEFAULT_PREFIX.to_owned()],
+            history,
+            owner: Arc::new(KeysOwner(keys.clone())),
+            vitals: Arc::new(Hub {
+                process: Process::new(data),
+                figures,
+            }),
+            ca_pem: secure.as_ref().map(|secure| secure.ca_pem.clone()),
+            urls: urls(secure.as_ref(), listen),
+            sessions: Some(data.join("sessions.json")),
+            now: system_clock(),
+        };
+        Dashboard::start(options)
+            .await
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// The address, with a port of the system's choice if its own is taken.
+fn free(listen: SocketAddr) -> SocketAddr {
+    match TcpListener::bind(listen) {
+        Ok(_) => listen,
+        // The port is kept for the moment that it takes to start: it is in the addresses that
+        // the dashboard is told.
+        Err(_) => TcpListener::bind(SocketAddr::new(listen.ip(), 0))
+            .and_then(|listener| listener.local_addr())
+            .unwrap_or(SocketAddr::new(listen.ip(), 0)),
+    }
+}
+
+/// Under which addresses a phone finds it.
+fn urls(secure: Option<&Secure>, listen: SocketAddr) -> Vec<String> {
+    match secure {
+        Some(secure) => {
+            let port = secure.files.listen.port();
+            let host = |name: &String| match name.parse::<IpAddr>() {
+                Ok(IpAddr::V6(ip)) => format!("[{ip}]"),
+                _ => name.clone(),
+            };
+            let names = secure.names.iter();
+            names
+                .map(|name| format!("https://{}:{port}", host(name)))
+                .collect()
+        }
+        None if listen.ip().is_loopback() || listen.ip().is_unspecified() => Vec::new(),
+        None => vec![format!("http://{listen}")],
+    }
+}
+
+/// The address as it is typed into a browser on this machine.
+pub fn typed(addr: SocketAddr) -> SocketAddr {
+    match addr.ip() {
+        ip if ip.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), addr.port()),
+        _ => addr,
+    }
+}

@@ -1,0 +1,125 @@
+import axe from 'axe-core';
+import { describe, expect, test } from 'vitest';
+import { KITCHEN, on, PHONE, stage, until, VIEWS, withBrowser, type Stage } from './harness';
+
+withBrowser();
+
+/** What axe finds: it measures contrast, names, roles and structure. */
+async function violations({ page }: Stage): Promise<string[]> {
+  // By the debugger, which the policy of the page does not stop.
+  await page.evaluate(axe.source);
+  return page.evaluate(async () => {
+    const { violations: found } = await (window as any).axe.run(document, { resultTypes: ['violations'] });
+    return found.flatMap(({ id, nodes }: any) => nodes.map((node: any) => `${id}: ${node.html.slice(0, 160)} ${node.any[0]?.message ?? ''}`));
+  });
+}
+
+const PAGES: [string, string, (page: Stage['page']) => Promise<unknown>][] = [
+  ['devices', '/', (page) => page.locator('.spark path').first().waitFor()],
+  ['device', KITCHEN, (page) => page.getByText('the access point was lost').waitFor()],
+  ['offline device', '/device?key=aldis/cellar', (page) => page.locator('table').getByText(/still/).waitFor()],
+  ['topics', '/topics', (page) => page.locator('.topic .leaf').first().click()],
+  ['hub', '/hub', (page) => page.getByText('SQLite, 231 MB').waitFor()],
+  ['missing', '/nothing', (page) => page.getByText('There is no such page.').waitFor()],
+];
+
+describe.each(VIEWS)('on a %s', (_name, view) => {
+  describe.each(['light', 'dark'] as const)('in %s', (colorScheme) => {
+    test.each(PAGES)('%s has nothing that axe finds', async (_page, path, ready) => {
+      await on({ view: { ...view, colorScheme }, furnished: true, path }, async (set) => {
+        await ready(set.page);
+        expect(await violations(set)).toEqual([]);
+      })();
+    });
+
+    test('sign-in, the question before removing, and outcomes', async () => {
+      const out = await stage({ view: { ...view, colorScheme }, signIn: false, expected: /401/ });
+      await out.page.getByLabel('Password', { exact: true }).fill('wrong');
+      await out.page.keyboard.press('Enter');
+      await out.page.getByText('This is not the password.').waitFor();
+      expect(await violations(out)).toEqual([]);
+      await out.end();
+      const set = await stage({ view: { ...view, colorScheme }, path: '/device?key=aldis/attic', furnished: true });
+      await set.page.getByRole('switch', { name: 'Lamp' }).click();
+      await set.page.getByText('Refused by the device').waitFor();
+      expect(await violations(set)).toEqual([]);
+      await set.page.getByRole('button', { name: 'Remove' }).click();
+      await set.page.getByRole('dialog').waitFor();
+      expect(await violations(set)).toEqual([]);
+      await set.end();
+    });
+  });
+});
+
+// Whoever has no mouse could not reach something, or not see where they are.
+test('by keyboard alone', on({ path: '/' }, async ({ page, device }) => {
+  await page.locator('.card').first().waitFor();
+  await page.keyboard.press('Tab');
+  expect(await page.evaluate(() => document.activeElement?.textContent)).toBe('To the content');
+  const outlined = (): Promise<boolean> => page.evaluate(() => {
+    const style = getComputedStyle(document.activeElement!);
+    return style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2;
+  });
+  const passed: string[] = [];
+  for (let n = 0; n < 30; n += 1) {
+    await page.keyboard.press('Tab');
+    const key = await page.evaluate(() => (document.activeElement as HTMLElement).dataset['key']);
+    passed.push(await page.evaluate(() => document.activeElement!.outerHTML.slice(0, 60)));
+    expect(await outlined(), passed.at(-1)!).toBe(true);
+    if (key === 'aldis/kitchen') break;
+  }
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { level: 1, name: 'Kitchen' }).waitFor();
+  // The focus is at the page's beginning, not lost in a page that is gone.
+  await until(() => page.evaluate(() => document.activeElement?.tagName), (tag) => tag === 'H1');
+  for (let n = 0; n < 6; n += 1) {
+    await page.keyboard.press('Tab');
+    if ((await page.evaluate(() => document.activeElement?.getAttribute('role'))) === 'switch') break;
+  }
+  await page.keyboard.press('Space');
+  await until(() => device('kitchen').lamp, (lamp) => lamp === 'off');
+  await page.getByText('Done: the device says it is off.').waitFor();
+  expect(await page.evaluate(() => document.activeElement?.getAttribute('role'))).toBe('switch');
+  await page.goBack();
+  await page.getByRole('heading', { level: 1, name: 'Devices' }).waitFor();
+}));
+
+// Going back from a device would lead to the top of a list of a thousand.
+test('going back leads to where one was', on({ view: PHONE, devices: 300 }, async ({ page }) => {
+  await page.locator('.card').first().waitFor();
+  await page.evaluate(() => scrollTo(0, 20_000));
+  const card = page.locator('.card').nth(6);
+  const key = await until(() => card.getAttribute('data-key'), (name) => Number(/\d+$/.exec(name ?? '')?.[0] ?? 0) > 100);
+  await page.locator(`[data-key="${key}"]`).click();
+  await page.getByRole('heading', { level: 1, name: key!.split('/')[1]! }).waitFor();
+  expect(await page.evaluate(() => scrollY)).toBe(0);
+  await page.goBack();
+  await page.locator(`[data-key="${key}"]`).waitFor();
+  await until(() => page.evaluate(() => scrollY), (y) => Math.abs(y - 20_000) < 600);
+}));
+
+test('nothing moves for whoever wants that', on({ view: { ...PHONE, reducedMotion: 'reduce' }, path: KITCHEN }, async ({ page, mock }) => {
+  mock.slowMs = 1000;
+  await page.getByRole('switch', { name: 'Lamp' }).click();
+  await page.locator('.switch.pending').waitFor();
+  expect(await page.locator('.switch .thumb').evaluate((thumb) => [getComputedStyle(thumb).animationName, getComputedStyle(thumb).transitionDuration])).toEqual(['none', '0s']);
+  mock.slowMs = 0;
+  await page.getByText('Done: the device says it is off.').waitFor();
+}));
+
+// A language that the browser asks for, and nothing wider than the narrowest phone.
+test.each(['/', KITCHEN, '/topics', '/hub'])('Lithuanian at 320 points: %s', async (path) => {
+  const set = await stage({ view: { ...PHONE, viewport: { width: 320, height: 640 }, locale: 'lt-LT' }, furnished: true, signIn: false, path });
+  set.mock.sessions.set('test', 'csrf-of-test');
+  await set.context.addCookies([{ name: 'aldis', value: 'test', url: set.mock.url }]);
+  await set.page.reload();
+  await set.page.getByText('Tiesiogiai', { exact: true }).waitFor();
+  await set.page.waitForLoadState('load');
+  if (path === KITCHEN) await set.page.getByText('dingo ryšys su prieigos tašku').waitFor();
+  const wide = await set.page.evaluate(() => [...document.querySelectorAll('body *')]
+    .filter((element) => element.getBoundingClientRect().right > 321 && !element.closest('.sr, .u-wrap'))
+    .map((element) => `${element.tagName} ${element.getAttribute('class')} ${element.textContent?.slice(0, 40)}`));
+  expect(wide).toEqual([]);
+  expect(await violations(set)).toEqual([]);
+  await set.end();
+});
