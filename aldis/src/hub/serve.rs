@@ -189,6 +189,10 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
     beside.secure(&place);
     let anonymous = config.access.allows_anonymous();
     let part = config.cluster.clone();
+    if part.is_some() {
+        // It may have to wait longer than any start may take.
+        supervisor.ready("waiting for the cluster", None);
+    }
     let mut end = pin!(end.wait());
     // Until a cluster is there it may take for ever.
     let started = tokio::select! {

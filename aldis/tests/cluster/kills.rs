@@ -72,6 +72,7 @@ impl House {
         let recorders = (1..=RECORDERS).map(|number| {
             let mut command = aldis("hub");
             command.args(["--broker", &url, "--share", "all", "--store", &store]);
+            command.arg("--no-dashboard");
             command
                 .arg("--data")
                 .arg(folder.path().join(format!("recorder{number}")));

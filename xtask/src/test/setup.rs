@@ -16,7 +16,7 @@ pub const TARGETS: [&str; 2] = [
 ];
 
 /// Programs that tests start, and Debian's packages with them.
-const PROGRAMS: [(&str, &str); 14] = [
+const PROGRAMS: [(&str, &str); 16] = [
     ("mosquitto", "mosquitto"),
     ("mosquitto_passwd", "mosquitto"),
     ("mosquitto_pub", "mosquitto-clients"),
@@ -31,16 +31,19 @@ const PROGRAMS: [(&str, &str); 14] = [
     ("conntrack", "conntrack"),
     ("dnsmasq", "dnsmasq-base"),
     ("avahi-daemon", "avahi-daemon"),
+    ("initdb", "postgresql"),
+    ("protoc", "protobuf-compiler"),
 ];
 
 /// The packages with a service, and what systemd calls it.
-const SERVICES: [(&str, &[&str]); 2] = [
+const SERVICES: [(&str, &[&str]); 3] = [
     ("mosquitto", &["mosquitto.service"]),
     // The socket would start the service again.
     (
         "avahi-daemon",
         &["avahi-daemon.socket", "avahi-daemon.service"],
     ),
+    ("postgresql", &["postgresql.service"]),
 ];
 
 /// Installs what is missing, or says what to type.
@@ -54,6 +57,12 @@ pub fn run() -> Result<()> {
 pub fn search_path() -> Vec<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let servers = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
+    // PostgreSQL has a folder for each of its versions.
+    let versions = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten();
+    let versions = versions.flatten().map(|version| version.path().join("bin"));
+    let servers = servers.into_iter().chain(versions);
     env::split_paths(&path).chain(servers).collect()
 }
 
@@ -211,6 +220,8 @@ mod tests {
             "ss",
             "conntrack",
             "avahi-daemon",
+            "initdb",
+            "protoc",
         ] {
             std::fs::write(folder.join(program), "").unwrap();
         }
