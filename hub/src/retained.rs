@@ -239,3 +239,86 @@ pub fn now() -> i64 {
         .and_then(|since| i64::try_from(since.as_millis()).ok())
         .unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use rmqtt::codec::types::Publish as Packet;
+    use rmqtt::retain::RetainStorage;
+    use rmqtt::types::{ClientId, From, Id, Publish, QoS, Retain, TopicName};
+
+    use super::{Retained, now};
+    use crate::store::Store;
+
+    /// A retained message; without a payload it takes the one that is there away.
+    fn message(payload: &str, published: i64) -> Retain {
+        let packet = Packet {
+            dup: false,
+            retain: true,
+            qos: QoS::AtLeastOnce,
+            topic: TopicName::from("a/b"),
+            packet_id: None,
+            payload: payload.to_owned().into(),
+            properties: None,
+        };
+        Retain {
+            msg_id: None,
+            from: From::from_custom(Id::from(1, ClientId::from("c"))),
+            publish: Publish::new(Box::new(packet), None, None, Some(published)),
+        }
+    }
+
+    async fn set(retained: &Retained, payload: &str, published: i64) {
+        let topic = TopicName::from("a/b");
+        let set = retained
+            .set(&topic, message(payload, published), None)
+            .await;
+        set.expect("it is set");
+    }
+
+    async fn get(retained: &Retained) -> Option<String> {
+        let found = retained.get(&TopicName::from("a/b")).await.expect("found");
+        let payload = found.first().map(|(_, retain)| &retain.publish.payload);
+        payload.map(|payload| String::from_utf8_lossy(payload).into_owned())
+    }
+
+    /// What a node that was away has not heard of is overwritten by what it remembers, or comes
+    /// back though it was taken away.
+    #[tokio::test]
+    async fn in_a_cluster_the_newest_counts() {
+        let (store, _) = Store::open(None).expect("a store in memory");
+        let (at, in_cluster) = (now(), true);
+        let retained = Retained::load(store.clone(), Vec::new(), in_cluster).await;
+        set(&retained, "old", at - 20).await;
+        set(&retained, "new", at - 10).await;
+        set(&retained, "old", at - 20).await;
+        assert_eq!(get(&retained).await.as_deref(), Some("new"));
+        // Two of one millisecond: the one that comes last.
+        set(&retained, "newer", at - 10).await;
+        assert_eq!(get(&retained).await.as_deref(), Some("newer"));
+        set(&retained, "", at).await;
+        set(&retained, "newer", at - 10).await;
+        assert_eq!(get(&retained).await, None);
+        // Another node is told that it was taken away.
+        let (all, more) = retained.get_all_paginated(0, 10).await.expect("a piece");
+        assert_eq!((all.len(), more), (1, false));
+        assert!(all[0].1.publish.payload.is_empty());
+        set(&retained, "again", at + 10).await;
+        assert_eq!(get(&retained).await.as_deref(), Some("again"));
+        let (all, _) = retained.get_all_paginated(0, 10).await.expect("a piece");
+        assert_eq!(all.len(), 1);
+    }
+
+    /// A hub by itself whose clock was set back takes no retained messages any more.
+    #[tokio::test]
+    async fn alone_the_last_counts() {
+        let (store, _) = Store::open(None).expect("a store in memory");
+        let retained = Retained::load(store, Vec::new(), false).await;
+        set(&retained, "new", now()).await;
+        set(&retained, "of an earlier hour", now() - 3_600_000).await;
+        assert_eq!(get(&retained).await.as_deref(), Some("of an earlier hour"));
+        set(&retained, "", now() - 3_600_000).await;
+        assert_eq!(get(&retained).await, None);
+        let (all, _) = retained.get_all_paginated(0, 10).await.expect("a piece");
+        assert!(all.is_empty());
+    }
+}
