@@ -443,9 +443,7 @@ impl Entry for Peer {
     ) -> Result<OfflineSession> {
         let mut offline = match &mut self.notary {
             Some(notary) if !self.inner.exist() => {
-                notary
-                    .kick(clean_start, clear_subscriptions, is_admin)
-                    .await?
+                notary.kick(clean_start, clear_subscriptions).await?
             }
             _ => {
                 self.take_over(clean_start, clear_subscriptions, is_admin)
@@ -518,7 +516,6 @@ impl Notary {
         &mut self,
         clean_start: bool,
         clear_subscriptions: bool,
-        is_admin: IsAdmin,
     ) -> Result<OfflineSession> {
         let here = self.entry.id().node_id;
         match self.before {
@@ -526,6 +523,8 @@ impl Notary {
             // What the cluster's table has of it here is of long ago.
             _ => return Ok(OfflineSession::NotExist),
         }
+        // For an administrator it would look for the client where it was locked: here.
+        let is_admin = false;
         self.entry
             .kick(clean_start, clear_subscriptions, is_admin)
             .await

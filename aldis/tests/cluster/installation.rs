@@ -122,7 +122,12 @@ pub struct Nodes {
 
 impl Nodes {
     pub fn new(folder: &Folder) -> Self {
-        let mut config = String::from("[recorder]\noff = true\n[cluster]\n");
+        Self::with(folder, "")
+    }
+
+    /// With more in their configuration.
+    pub fn with(folder: &Folder, more: &str) -> Self {
+        let mut config = format!("{more}[recorder]\noff = true\n[cluster]\n");
         for id in 1..=3 {
             let _ = write!(
                 config,

@@ -103,6 +103,34 @@ fn three_nodes_are_one_broker() {
     stranded.wait_for_line("to/stranded again");
 }
 
+/// Somebody takes another user's session over by coming to another node.
+#[test]
+fn a_session_at_another_node_is_nobody_elses() {
+    let folder = Folder::new();
+    let mut more = String::new();
+    for name in ["ann", "bob"] {
+        let password = aldis_hub::hash_password(name).unwrap();
+        more += &format!("[[user]]\nname = \"{name}\"\npassword = \"{password}\"\n");
+    }
+    let mut nodes = Nodes::with(&folder, &more);
+    nodes.start();
+    let client = |node: usize, name: &str, more: &[&str]| {
+        let mut command = nodes.client(node, "hers", &["-t", "to/ann", "-u", name, "-P", name]);
+        command.args(more);
+        command
+    };
+    succeed(&mut client(0, "ann", &["-E"]));
+    nodes.publish(
+        2,
+        &["-t", "to/ann", "-m", "secret", "-u", "ann", "-P", "ann"],
+    );
+    let (status, said) = Program::start(&mut client(1, "bob", &["-C", "1"])).finish();
+    assert!(!status.success(), "{said:?}");
+    assert!(!said.join("\n").contains("secret"), "{said:?}");
+    let said = succeed(&mut client(1, "ann", &["-C", "1"]));
+    assert_eq!(said, ["to/ann secret"]);
+}
+
 /// A node that is left without a majority says nothing, or stays so for ever when the others
 /// come back; retained messages and sessions are gone then.
 #[test]
