@@ -18,8 +18,11 @@ where
 {
     let usual = match verbosity {
         // The broker reports every refused connection; the hub says why in plain words.
-        0 => "warn,task_exec_queue=error",
-        1 => "info,rmqtt=warn,rmqtt_net=warn",
+        // Of nodes of a cluster that do not answer, too.
+        0 => {
+            "warn,task_exec_queue=error,handy_grpc=error,rmqtt_raft=error,rmqtt_cluster_raft=error"
+        }
+        1 => "info,rmqtt=warn,rmqtt_net=warn,rmqtt_cluster_raft=warn,rmqtt_raft=warn",
         2 => "debug,rmqtt=info,rmqtt_net=info",
         _ => "trace",
     };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::access::{Access, Rule, User};
+use crate::cluster::{ClusterConfig, ClusterSection};
 use crate::error::HubError;
 use crate::keys::Keyring;
 
@@ -30,6 +31,8 @@ pub struct HubConfig {
     pub keys: Option<Keyring>,
     /// What a client may ask of the hub.
     pub limits: Limits,
+    /// The cluster that it is a part of, if any.
+    pub cluster: Option<ClusterConfig>,
 }
 
 /// Where MQTT is spoken over TLS, and with which certificate.
@@ -77,6 +80,7 @@ impl HubConfig {
             access: Access::default(),
             keys: None,
             limits: Limits::default(),
+            cluster: None,
         }
     }
 }
@@ -103,6 +107,8 @@ pub struct HubFile {
     pub session_days: Option<u32>,
     /// What is recorded, and where.
     pub recorder: Option<RecorderSection>,
+    /// The cluster that the hub is a part of.
+    pub cluster: Option<ClusterSection>,
     /// What a browser sees.
     pub dashboard: Option<DashboardSection>,
     /// What Home Assistant is told.

@@ -63,6 +63,9 @@ pub enum HubError {
     /// The configuration contradicts itself or has a mistake.
     #[error("{0}")]
     Config(String),
+    /// The hub cannot be part of its cluster.
+    #[error("{0}")]
+    Cluster(String),
     /// The system refused a thread or another resource.
     #[error("cannot start the broker: {0}")]
     Runtime(String),

@@ -251,14 +251,21 @@ impl Gate {
             _ if of_device => return Err("this client id is a paired device's"),
             _ => {}
         }
-        let entry = self.inner.broker.extends.shared().await.entry(id.clone());
-        let Some(session) = entry.session() else {
-            return Ok(());
+        let shared = self.inner.broker.extends.shared().await;
+        let entry = shared.entry(id.clone());
+        let of = match entry.session() {
+            Some(session) => session.id.clone(),
+            // In a cluster another node may have it.
+            None => match shared.session_status(&id.client_id).await {
+                Some(status) => status.id,
+                None => return Ok(()),
+            },
         };
-        if session.id.username == id.username {
+        drop(shared);
+        if of.username == id.username {
             return Ok(());
         }
-        let holder = self.who(keys, session.id.username.as_deref());
+        let holder = self.who(keys, of.username.as_deref());
         let replaces = match (who, holder) {
             // Also over one that somebody had before the device was paired.
             (Who::Inner | Who::Owner | Who::Device(_), _) => holder != Who::Inner,

@@ -11,20 +11,22 @@ use rmqtt::context::ServerContext;
 use rmqtt::net::{Builder, Listener};
 use rmqtt::server::MqttServer;
 use rmqtt::shared::DefaultShared;
-use rmqtt::types::ListenerId;
+use rmqtt::types::{ListenerConfig, ListenerId};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::cluster::{self, Cluster};
 use crate::config::{HubConfig, Limits, TlsConfig};
 use crate::error::HubError;
 use crate::gate::Gate;
 use crate::keys::{INNER, Keyring, OWNER, letters};
 use crate::peers::Peers;
 use crate::port::{self, Reserved};
+use crate::reach::Reach;
 use crate::received::Received;
 use crate::retained::Retained;
-use crate::sessions::{self, Keeper};
+use crate::sessions::{Again, Keeper};
 use crate::share::RoundRobin;
 use crate::sizes;
 use crate::store::{Contents, Store};
@@ -67,6 +69,7 @@ pub struct RunningHub {
     secret: String,
     store: Store,
     server: JoinHandle<()>,
+    cluster: Option<Arc<Cluster>>,
     /// Ends the broker; answers when what waits for connected clients is stored.
     stop: Option<oneshot::Sender<oneshot::Sender<()>>>,
     runtime: Option<Runtime>,
@@ -91,24 +94,50 @@ impl Hub {
             .enable_all()
             .build()
             .map_err(|error| HubError::Runtime(error.to_string()))?;
-        let launched = runtime
+        let mut starting = Starting {
+            store: store.clone(),
+            runtime: Some(runtime),
+        };
+        let launched = starting
             .spawn(launch(config, secret.clone(), store.clone(), contents))
-            .await
-            .unwrap_or_else(|error| Err(HubError::Runtime(error.to_string())));
-        match launched {
-            Ok((addresses, server, stop)) => Ok(RunningHub {
-                addresses,
-                secret,
-                store,
-                server,
-                stop: Some(stop),
-                runtime: Some(runtime),
-            }),
-            Err(error) => {
-                store.close(STORE_LIMIT);
-                runtime.shutdown_background();
-                Err(error)
-            }
+            .await?;
+        Ok(RunningHub {
+            addresses: launched.addresses,
+            secret,
+            store,
+            server: launched.server,
+            cluster: launched.cluster,
+            stop: Some(launched.stop),
+            runtime: starting.runtime.take(),
+        })
+    }
+}
+
+/// A hub that may still fail to start, or not be wanted any more: joining a cluster takes as
+/// long as it takes.
+struct Starting {
+    store: Store,
+    runtime: Option<Runtime>,
+}
+
+impl Starting {
+    async fn spawn(
+        &self,
+        launch: impl Future<Output = Result<Launched, HubError>> + Send + 'static,
+    ) -> Result<Launched, HubError> {
+        let Some(runtime) = &self.runtime else {
+            return Err(HubError::Runtime("it has ended".to_owned()));
+        };
+        let launched = runtime.spawn(launch).await;
+        launched.unwrap_or_else(|error| Err(HubError::Runtime(error.to_string())))
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            self.store.close(STORE_LIMIT);
+            runtime.shutdown_background();
         }
     }
 }
@@ -138,6 +167,15 @@ impl RunningHub {
     /// Where MQTT is spoken over TLS, if anywhere.
     pub fn tls_addr(&self) -> Option<SocketAddr> {
         self.addresses.tls
+    }
+
+    /// Waits until the hub can be of no use any more, and says why: a part of a cluster that has
+    /// fallen apart has to be started again. A hub by itself never gets there.
+    pub async fn ended(&self) -> HubError {
+        match &self.cluster {
+            Some(cluster) => cluster.ended().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Ends the hub within [`SHUTDOWN_LIMIT`]: no more connections, everything stored,
@@ -189,11 +227,13 @@ impl fmt::Debug for RunningHub {
     }
 }
 
-type Launched = (
-    Addresses,
-    JoinHandle<()>,
-    oneshot::Sender<oneshot::Sender<()>>,
-);
+/// A broker that runs.
+struct Launched {
+    addresses: Addresses,
+    server: JoinHandle<()>,
+    cluster: Option<Arc<Cluster>>,
+    stop: oneshot::Sender<oneshot::Sender<()>>,
+}
 
 /// Finds mistakes that would otherwise show only when somebody connects.
 fn check(config: &HubConfig) -> Result<(), HubError> {
@@ -204,7 +244,11 @@ fn check(config: &HubConfig) -> Result<(), HubError> {
         others.push(OWNER);
         others.extend(keys.devices.keys().map(String::as_str));
     }
-    config.access.check(&others)
+    config.access.check(&others)?;
+    match &config.cluster {
+        Some(cluster) => cluster.check(),
+        None => Ok(()),
+    }
 }
 
 /// Takes up keys that are changed while the hub runs, for ever.
@@ -236,71 +280,30 @@ async fn launch(
     store: Store,
     contents: Contents,
 ) -> Result<Launched, HubError> {
-    let HubConfig {
-        listen,
-        listen_also,
-        websocket,
-        tls,
-        access,
-        keys,
-        limits,
-        data: _,
-    } = config;
-    let mut listeners = Vec::new();
-    let (mqtt, listener) = bind("mqtt", listen, &limits, None)?;
-    let fallback = listener.cfg.clone();
-    listeners.push((TCP, listener));
-    let mut addresses = Addresses {
-        mqtt,
-        mqtt_also: None,
-        websocket: None,
-        tls: None,
-    };
-    if let Some(addr) = listen_also {
-        match bind("mqtt", addr, &limits, None) {
-            Ok((addr, listener)) => {
-                addresses.mqtt_also = Some(addr);
-                listeners.push((TCP_ALSO, listener));
-            }
-            Err(error) if is_elsewhere(&error) => {
-                tracing::debug!("this machine does not have the address {addr}");
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    if let Some(addr) = websocket {
-        let (addr, listener) = bind("websocket", addr, &limits, None)?;
-        let listener = listener
-            .ws()
-            .map_err(|error| HubError::Runtime(format!("{error:#}")))?;
-        addresses.websocket = Some(addr);
-        listeners.push((WEBSOCKET, listener));
-    }
-    let secure = match tls {
-        Some(config) => {
-            let (tls, addr, listener) = Tls::bind(TLS, config, limits.clone())?;
-            addresses.tls = Some(addr);
-            Some((tls, listener))
-        }
-        None => None,
+    let (listeners, part) = match &config.cluster {
+        // A port that is taken is told at once.
+        None => (Some(listen(&config)?), None),
+        // Nobody is to connect before it has joined.
+        Some(part) => (None, Some(part.clone())),
     };
 
     // The check would refuse clients whenever anything else on the PC is busy.
-    let broker = ServerContext::new().busy_check_enable(false).build().await;
-    let received = Received::default();
-    {
-        let mut shared = broker.extends.shared_mut().await;
-        *shared = Box::new(Peers::new(
-            DefaultShared::new(Some(broker.clone())),
-            received.clone(),
-        ));
+    let mut builder = ServerContext::new().busy_check_enable(false);
+    if let Some(part) = &part {
+        builder = cluster::prepare(builder, part);
     }
+    let broker = builder.build().await;
+    let received = Received::default();
+    let reach = Reach::default();
+    let table = DefaultShared::new(Some(broker.clone()));
+    let peers = Peers::new(table.clone(), received.clone(), None);
+    *broker.extends.shared_mut().await = Box::new(peers);
     let hooks = broker.extends.hook_mgr().register();
     let gate = Gate::new(
         broker.clone(),
         store.clone(),
-        access,
-        keys.clone(),
+        config.access.clone(),
+        config.keys.clone(),
         secret,
         vec![WEBSOCKET],
     );
@@ -310,17 +313,39 @@ async fn launch(
     let keeper = Keeper::new(store.clone());
     keeper.install(hooks.as_ref()).await;
     hooks.start().await;
-    *broker.extends.shared_subscription_mut().await = Box::new(RoundRobin::default());
-    let retained = Retained::load(store.clone(), contents.retained).await;
+    *broker.extends.shared_subscription_mut().await = Box::new(RoundRobin::new(reach.clone()));
+    let retained = Retained::load(store.clone(), contents.retained, part.is_some()).await;
     *broker.extends.retain_mut().await = Box::new(retained);
+    let cluster = match &part {
+        Some(part) => {
+            let with = |cluster| Peers::new(table, received, Some(cluster));
+            Some(cluster::join(&broker, part, reach, store.clone(), with).await?)
+        }
+        None => None,
+    };
 
+    let Listeners {
+        addresses,
+        fallback,
+        listeners,
+        secure,
+    } = match listeners {
+        Some(listeners) => listeners,
+        None => listen(&config)?,
+    };
     let mut server = MqttServer::new(broker.clone());
     for (id, listener) in listeners {
         server = server.listener_by_id(listener, id);
     }
     let server = server.build();
     // Clients that connect meanwhile wait in the listeners' backlog.
-    sessions::rebuild(&broker, &store, &fallback, contents.sessions).await;
+    let again = Again {
+        broker: &broker,
+        store: &store,
+        listener: &fallback,
+        cluster: cluster.as_deref(),
+    };
+    again.rebuild(contents.sessions).await;
     let tls_broker = broker.clone();
     let server = tokio::spawn(async move {
         let plain = async {
@@ -336,7 +361,7 @@ async fn launch(
         }
     });
 
-    if let Some(keys) = keys {
+    if let Some(keys) = config.keys {
         tokio::spawn(follow(keys, gate));
     }
 
@@ -350,7 +375,70 @@ async fn launch(
             drop(held);
         }
     });
-    Ok((addresses, server, stop))
+    Ok(Launched {
+        addresses,
+        server,
+        cluster,
+        stop,
+    })
+}
+
+/// Where clients connect.
+struct Listeners {
+    addresses: Addresses,
+    /// The configuration of the first, for sessions of one that is not there any more.
+    fallback: ListenerConfig,
+    listeners: Vec<(ListenerId, Listener)>,
+    /// The one for TLS, which comes and goes with its certificate.
+    secure: Option<(Tls, Listener)>,
+}
+
+fn listen(config: &HubConfig) -> Result<Listeners, HubError> {
+    let limits = &config.limits;
+    let mut listeners = Vec::new();
+    let (mqtt, listener) = bind("mqtt", config.listen, limits, None)?;
+    let fallback = listener.cfg.clone();
+    listeners.push((TCP, listener));
+    let mut addresses = Addresses {
+        mqtt,
+        mqtt_also: None,
+        websocket: None,
+        tls: None,
+    };
+    if let Some(addr) = config.listen_also {
+        match bind("mqtt", addr, limits, None) {
+            Ok((addr, listener)) => {
+                addresses.mqtt_also = Some(addr);
+                listeners.push((TCP_ALSO, listener));
+            }
+            Err(error) if is_elsewhere(&error) => {
+                tracing::debug!("this machine does not have the address {addr}");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if let Some(addr) = config.websocket {
+        let (addr, listener) = bind("websocket", addr, limits, None)?;
+        let listener = listener
+            .ws()
+            .map_err(|error| HubError::Runtime(format!("{error:#}")))?;
+        addresses.websocket = Some(addr);
+        listeners.push((WEBSOCKET, listener));
+    }
+    let secure = match &config.tls {
+        Some(config) => {
+            let (tls, addr, listener) = Tls::bind(TLS, config.clone(), limits.clone())?;
+            addresses.tls = Some(addr);
+            Some((tls, listener))
+        }
+        None => None,
+    };
+    Ok(Listeners {
+        addresses,
+        fallback,
+        listeners,
+        secure,
+    })
 }
 
 /// Whether an address could not be bound because this machine does not have it.

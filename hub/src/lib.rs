@@ -21,6 +21,7 @@
 //! ```
 
 mod access;
+mod cluster;
 mod config;
 mod error;
 mod filter;
@@ -31,6 +32,7 @@ mod limiter;
 mod passwords;
 mod peers;
 mod port;
+mod reach;
 mod received;
 mod retained;
 mod sessions;
@@ -40,6 +42,7 @@ mod store;
 mod tls;
 
 pub use access::{Access, Action, Effect, HashError, Rule, User, hash_password};
+pub use cluster::{ClusterConfig, ClusterNode, ClusterSection};
 pub use config::{
     DashboardSection, HomeAssistantSection, HubConfig, HubFile, Limits, RecorderSection, TlsConfig,
     TlsSection,

@@ -5,6 +5,9 @@
 //! that were not acknowledged again from the last to the first, and lets new messages
 //! overtake them. So this table does the handing over: messages that arrive meanwhile
 //! are parked, and the new connection gets everything in order before anybody sees it.
+//!
+//! In a cluster the cluster's own table is asked first, who may have a client: it is the notary.
+//! What it keeps of sessions is not used; they are here, as without a cluster.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +17,7 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use futures::channel::mpsc;
 use rmqtt::inflight::{MomentStatus, OutInflightMessage};
-use rmqtt::shared::{Entry, RetainLoadCallback, Shared};
+use rmqtt::shared::{DefaultShared, Entry, RetainLoadCallback, Shared};
 use rmqtt::types::{
     ClientId, ForwardedCount, ForwardedRecipients, From, Id, IsAdmin, Message, MsgID, NodeId,
     OfflineSession, Publish, Reason, SessionStatus, SessionTx, SubRelations, SubRelationsMap,
@@ -25,6 +28,7 @@ use rmqtt::{Result, session::Session};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
+use crate::cluster::Cluster;
 use crate::received::{self, Received};
 
 /// How long an old connection may take to let its session go.
@@ -33,10 +37,12 @@ const LETTING_GO: Duration = Duration::from_secs(5);
 const HANDOVER: Duration = Duration::from_secs(1);
 
 /// The broker's table of clients.
+#[derive(Clone)]
 pub struct Peers {
-    inner: Box<dyn Shared>,
+    inner: DefaultShared,
     handovers: Arc<Handovers>,
     received: Received,
+    cluster: Option<Arc<Cluster>>,
 }
 
 /// The clients whose session is between two connections.
@@ -46,23 +52,55 @@ struct Handovers {
     done: Notify,
 }
 
-struct Peer {
+pub struct Peer {
     inner: Box<dyn Entry>,
+    /// The same client in the cluster's table, and the node that had it last.
+    notary: Option<Notary>,
     handovers: Arc<Handovers>,
     handing_over: bool,
     carried: Carried,
 }
 
+struct Notary {
+    cluster: Arc<Cluster>,
+    entry: Box<dyn Entry>,
+    /// The node that had the client before this one wanted it.
+    before: Option<NodeId>,
+}
+
 /// The messages of a session that is between two connections, oldest first.
 #[derive(Default)]
-struct Carried {
+pub struct Carried {
     unacknowledged: Vec<OutInflightMessage>,
     waiting: VecDeque<(From, Publish)>,
 }
 
-type Undelivered = Vec<(To, From, Publish, Reason)>;
+/// What did not reach its client.
+pub type Undelivered = Vec<(To, From, Publish, Reason)>;
+/// How many got a message, and what did not reach its client.
+pub type Delivery = std::result::Result<ForwardedCount, (ForwardedCount, Undelivered)>;
 
 impl Carried {
+    fn take_from(offline: &mut OfflineSession) -> Self {
+        match offline {
+            OfflineSession::Exist(Some(info)) => Self {
+                unacknowledged: std::mem::take(&mut info.inflight_messages),
+                waiting: std::mem::take(&mut info.offline_messages),
+            },
+            _ => Self::default(),
+        }
+    }
+
+    /// The messages, without what their client had already said about them.
+    #[cfg(feature = "cluster")]
+    pub fn into_messages(self) -> impl Iterator<Item = (From, Publish)> {
+        let unacknowledged = self.unacknowledged.into_iter().filter_map(|message| {
+            // The client has the others.
+            (message.status != MomentStatus::UnComplete).then_some((message.from, message.publish))
+        });
+        unacknowledged.chain(self.waiting)
+    }
+
     /// Puts the messages first in the new connection's queue.
     async fn hand_to(self, session: &Session, tx: &Tx) -> Result<()> {
         // They keep their packet ids, which new messages must not get.
@@ -101,12 +139,49 @@ impl Handovers {
 
 impl Peers {
     /// The table around the broker's own; what goes through it has been received.
-    pub fn new(inner: impl Shared + 'static, received: Received) -> Self {
+    pub fn new(inner: DefaultShared, received: Received, cluster: Option<Arc<Cluster>>) -> Self {
         Self {
-            inner: Box::new(inner),
+            inner,
             handovers: Arc::default(),
             received,
+            cluster,
         }
+    }
+
+    /// A client's place in this table.
+    pub fn peer(&self, id: Id) -> Peer {
+        let notary = self.cluster.as_ref().and_then(|cluster| {
+            Some(Notary {
+                cluster: cluster.clone(),
+                entry: cluster.notary()?.entry(id.clone()),
+                before: None,
+            })
+        });
+        Peer {
+            inner: self.inner.entry(id),
+            notary,
+            handovers: self.handovers.clone(),
+            handing_over: false,
+            carried: Carried::default(),
+        }
+    }
+
+    /// Delivers to clients of this node.
+    #[cfg(feature = "cluster")]
+    pub async fn deliver(
+        &self,
+        from: From,
+        publish: &Publish,
+        relations: SubRelations,
+    ) -> std::result::Result<(), Undelivered> {
+        let delivered = self.inner.forwards_to(from, publish, relations, None).await;
+        delivered
+            .map(|_| ())
+            .map_err(|(_, undelivered)| undelivered)
+    }
+
+    fn notary(&self) -> Option<&dyn Shared> {
+        self.cluster.as_ref()?.notary()
     }
 
     /// Delivers to those that just were between two connections.
@@ -142,26 +217,19 @@ impl Peers {
 #[async_trait]
 impl Shared for Peers {
     fn entry(&self, id: Id) -> Box<dyn Entry> {
-        Box::new(Peer {
-            inner: self.inner.entry(id),
-            handovers: self.handovers.clone(),
-            handing_over: false,
-            carried: Carried::default(),
-        })
+        Box::new(self.peer(id))
     }
 
     fn exist(&self, client_id: &str) -> bool {
         self.inner.exist(client_id)
     }
 
-    async fn forwards(
-        &self,
-        msg_id: Option<MsgID>,
-        from: From,
-        publish: Publish,
-    ) -> std::result::Result<ForwardedCount, (ForwardedCount, Undelivered)> {
+    async fn forwards(&self, msg_id: Option<MsgID>, from: From, publish: Publish) -> Delivery {
         if let Some(message) = received::Message::of(&publish) {
             self.received.remember(&from.id.client_id, message);
+        }
+        if let Some(cluster) = &self.cluster {
+            return cluster.distribute(self, from, publish).await;
         }
         match self.inner.forwards(msg_id, from, publish).await {
             Err((count, undelivered)) => {
@@ -209,11 +277,17 @@ impl Shared for Peers {
     }
 
     async fn session_status(&self, client_id: &str) -> Option<SessionStatus> {
-        self.inner.session_status(client_id).await
+        match self.notary() {
+            Some(notary) => notary.session_status(client_id).await,
+            None => self.inner.session_status(client_id).await,
+        }
     }
 
     async fn client_states_count(&self) -> usize {
-        self.inner.client_states_count().await
+        match self.notary() {
+            Some(notary) => notary.client_states_count().await,
+            None => self.inner.client_states_count().await,
+        }
     }
 
     fn sessions_count(&self) -> usize {
@@ -235,13 +309,87 @@ impl Shared for Peers {
     ) -> Result<Vec<(NodeId, MsgID)>> {
         self.inner.retain_load_with(filter, callback).await
     }
+
+    #[cfg(feature = "cluster")]
+    fn get_grpc_clients(&self) -> rmqtt::grpc::GrpcClients {
+        self.notary()
+            .map(Shared::get_grpc_clients)
+            .unwrap_or_default()
+    }
+
+    #[cfg(feature = "cluster")]
+    fn node_name(&self, id: NodeId) -> String {
+        match self.notary() {
+            Some(notary) => notary.node_name(id),
+            None => self.inner.node_name(id),
+        }
+    }
+
+    #[cfg(feature = "cluster")]
+    async fn check_health(&self) -> Result<rmqtt::types::HealthInfo> {
+        match self.notary() {
+            Some(notary) => notary.check_health().await,
+            None => self.inner.check_health().await,
+        }
+    }
+
+    #[cfg(feature = "cluster")]
+    async fn health_status(&self) -> Result<rmqtt::types::NodeHealthStatus> {
+        match self.notary() {
+            Some(notary) => notary.health_status().await,
+            None => self.inner.health_status().await,
+        }
+    }
+
+    // Only retained and waiting messages are stored, and not by the broker.
+    #[cfg(feature = "cluster")]
+    async fn message_load(
+        &self,
+        client_id: &str,
+        filter: &str,
+        group: Option<&rmqtt::types::SharedGroup>,
+    ) -> Result<Vec<(MsgID, From, Publish)>> {
+        self.inner.message_load(client_id, filter, group).await
+    }
+
+    #[cfg(feature = "cluster")]
+    async fn message_mark_forwarded(
+        &self,
+        node: NodeId,
+        message: MsgID,
+        recipients: ForwardedRecipients,
+    ) -> Result<()> {
+        self.inner
+            .message_mark_forwarded(node, message, recipients)
+            .await
+    }
+
+    #[cfg(feature = "cluster")]
+    async fn retain_set_broadcast(
+        &self,
+        topic: &rmqtt::types::TopicName,
+        retain: &rmqtt::types::Retain,
+        _default_expiry: Option<Duration>,
+    ) -> Result<()> {
+        if let Some(cluster) = &self.cluster {
+            cluster.retain(topic, retain).await;
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
 impl Entry for Peer {
     async fn try_lock(&self) -> Result<Box<dyn Entry>> {
+        // Before the cluster's: a lock of that lasts some seconds even if this one fails.
+        let inner = self.inner.try_lock().await?;
+        let notary = match &self.notary {
+            Some(notary) => Some(notary.try_lock().await?),
+            None => None,
+        };
         Ok(Box::new(Self {
-            inner: self.inner.try_lock().await?,
+            inner,
+            notary,
             handovers: self.handovers.clone(),
             handing_over: false,
             carried: Carried::default(),
@@ -257,23 +405,135 @@ impl Entry for Peer {
     }
 
     async fn set(&mut self, session: Session, tx: Tx) -> Result<()> {
-        std::mem::take(&mut self.carried)
-            .hand_to(&session, &tx)
-            .await?;
+        let carried = std::mem::take(&mut self.carried);
+        if let Some(notary) = &mut self.notary
+            && let Err(error) = notary.entry.set(session.clone(), tx.clone()).await
+        {
+            // The session is gone; its messages need not be.
+            notary.cluster.keep(&session.id.client_id, carried);
+            return Err(error);
+        }
+        carried.hand_to(&session, &tx).await?;
         let set = self.inner.set(session, tx).await;
         self.end_handover();
         set
     }
 
     async fn remove(&mut self) -> Result<Option<(Session, Tx)>> {
-        self.inner.remove().await
+        let removed = self.inner.remove().await;
+        if let (Some(notary), Ok(Some((session, _)))) = (&mut self.notary, &removed) {
+            let _ = notary.entry.remove_with(&session.id).await;
+        }
+        removed
     }
 
     async fn remove_with(&mut self, id: &Id) -> Result<Option<(Session, Tx)>> {
-        self.inner.remove_with(id).await
+        let removed = self.inner.remove_with(id).await;
+        if let Some(notary) = &mut self.notary {
+            let _ = notary.entry.remove_with(id).await;
+        }
+        removed
     }
 
     async fn kick(
+        &mut self,
+        clean_start: bool,
+        clear_subscriptions: bool,
+        is_admin: IsAdmin,
+    ) -> Result<OfflineSession> {
+        let mut offline = match &mut self.notary {
+            Some(notary) if !self.inner.exist() => {
+                notary.kick(clean_start, clear_subscriptions).await?
+            }
+            _ => {
+                self.take_over(clean_start, clear_subscriptions, is_admin)
+                    .await?
+            }
+        };
+        self.carried = Carried::take_from(&mut offline);
+        Ok(offline)
+    }
+
+    async fn online(&self) -> bool {
+        match &self.notary {
+            Some(notary) => notary.entry.online().await,
+            None => self.inner.online().await,
+        }
+    }
+
+    async fn is_connected(&self) -> bool {
+        self.inner.is_connected().await
+    }
+
+    fn session(&self) -> Option<Session> {
+        self.inner.session()
+    }
+
+    fn exist(&self) -> bool {
+        self.inner.exist()
+    }
+
+    fn tx(&self) -> Option<Tx> {
+        self.inner.tx()
+    }
+
+    async fn subscribe(&self, subscribe: &Subscribe) -> Result<SubscribeReturn> {
+        self.inner.subscribe(subscribe).await
+    }
+
+    async fn unsubscribe(&self, unsubscribe: &Unsubscribe) -> Result<bool> {
+        self.inner.unsubscribe(unsubscribe).await
+    }
+
+    async fn publish(
+        &self,
+        from: From,
+        publish: Publish,
+    ) -> std::result::Result<(), (From, Publish, Reason)> {
+        self.inner.publish(from, publish).await
+    }
+
+    async fn subscriptions(&self) -> Option<Vec<SubsSearchResult>> {
+        self.inner.subscriptions().await
+    }
+}
+
+impl Notary {
+    async fn try_lock(&self) -> Result<Self> {
+        let before = match self.cluster.notary() {
+            Some(notary) => notary.session_status(&self.entry.id().client_id).await,
+            None => None,
+        };
+        Ok(Self {
+            cluster: self.cluster.clone(),
+            entry: self.entry.try_lock().await?,
+            before: before.map(|status| status.id.node_id),
+        })
+    }
+
+    /// Takes over from another node, if one has the client and answers.
+    async fn kick(
+        &mut self,
+        clean_start: bool,
+        clear_subscriptions: bool,
+    ) -> Result<OfflineSession> {
+        let here = self.entry.id().node_id;
+        match self.before {
+            Some(node) if node != here && !self.cluster.is_away(node) => {}
+            // What the cluster's table has of it here is of long ago.
+            _ => return Ok(OfflineSession::NotExist),
+        }
+        // For an administrator it would look for the client where it was locked: here.
+        let is_admin = false;
+        self.entry
+            .kick(clean_start, clear_subscriptions, is_admin)
+            .await
+    }
+}
+
+impl Peer {
+    /// Takes the client's session from its connection, with all its messages in order.
+    pub async fn take_over(
         &mut self,
         clean_start: bool,
         clear_subscriptions: bool,
@@ -319,55 +579,11 @@ impl Entry for Peer {
         let (offline, _) = tokio::join!(kick, timeout(LETTING_GO, answer));
         let mut offline = offline?;
         if let OfflineSession::Exist(Some(info)) = &mut offline {
-            self.carried.unacknowledged = std::mem::take(&mut info.inflight_messages);
-            self.carried.waiting = std::mem::take(&mut info.offline_messages);
-            self.carried.waiting.extend(waiting);
+            info.offline_messages.extend(waiting);
         }
         Ok(offline)
     }
 
-    async fn online(&self) -> bool {
-        self.inner.online().await
-    }
-
-    async fn is_connected(&self) -> bool {
-        self.inner.is_connected().await
-    }
-
-    fn session(&self) -> Option<Session> {
-        self.inner.session()
-    }
-
-    fn exist(&self) -> bool {
-        self.inner.exist()
-    }
-
-    fn tx(&self) -> Option<Tx> {
-        self.inner.tx()
-    }
-
-    async fn subscribe(&self, subscribe: &Subscribe) -> Result<SubscribeReturn> {
-        self.inner.subscribe(subscribe).await
-    }
-
-    async fn unsubscribe(&self, unsubscribe: &Unsubscribe) -> Result<bool> {
-        self.inner.unsubscribe(unsubscribe).await
-    }
-
-    async fn publish(
-        &self,
-        from: From,
-        publish: Publish,
-    ) -> std::result::Result<(), (From, Publish, Reason)> {
-        self.inner.publish(from, publish).await
-    }
-
-    async fn subscriptions(&self) -> Option<Vec<SubsSearchResult>> {
-        self.inner.subscriptions().await
-    }
-}
-
-impl Peer {
     fn end_handover(&mut self) {
         if std::mem::take(&mut self.handing_over) {
             self.handovers.clients().remove(&self.inner.id().client_id);

@@ -15,12 +15,14 @@ use rmqtt::hook::{Handler, HookResult, Parameter, Register, ReturnType, Type};
 use rmqtt::inflight::{MomentStatus, OutInflight, OutInflightMessage};
 use rmqtt::session::{Session, SessionState};
 use rmqtt::types::{
-    ConnectInfo, DisconnectInfo, From as Origin, Id, ListenerConfig, Message, Publish, QoS,
-    SessionSubMap, SessionSubs, SubscriptionOptions, TopicFilter, Tx,
+    ConnectInfo, DisconnectInfo, From as Origin, Id, ListenerConfig, Message, NodeId, Publish, QoS,
+    Reason, SessionSubMap, SessionSubs, SubscriptionOptions, TopicFilter, Tx,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedRwLockWriteGuard, oneshot};
 
+use crate::cluster::Cluster;
+use crate::filter::covers;
 use crate::retained::now;
 use crate::store::{Change, Message as StoredMessage, Store, StoredSession};
 
@@ -359,123 +361,215 @@ fn restored_message(
     Ok((from, publish, status))
 }
 
-/// Gives the broker the sessions that were stored, then publishes the wills of clients
-/// whose connection ended because the hub did.
-pub async fn rebuild(
-    broker: &ServerContext,
-    store: &Store,
-    listener: &ListenerConfig,
-    stored: Vec<StoredSession>,
-) {
-    let mut wills = Vec::new();
-    for session in stored {
-        let client = session.client.clone();
-        match rebuild_one(broker, listener, session).await {
-            Ok(Some(will)) => wills.extend(will),
-            Ok(None) => store.post(Change::Forget { client }).await,
-            Err(error) => {
-                tracing::error!(client, "a session is unreadable and lost: {error}");
-                store.post(Change::Forget { client }).await;
+/// What sessions that were stored are brought back into.
+pub struct Again<'a> {
+    /// The broker.
+    pub broker: &'a ServerContext,
+    /// Where they are stored.
+    pub store: &'a Store,
+    /// How it listens, for sessions of a listener that is not there any more.
+    pub listener: &'a ListenerConfig,
+    /// The cluster, other nodes of which may have their clients by now.
+    pub cluster: Option<&'a Cluster>,
+}
+
+/// What became of a stored session.
+enum Rebuilt {
+    /// It is there again; the will is due, if there is one.
+    Again(Option<(Id, Publish)>),
+    Expired,
+    /// Another node has it.
+    Moved,
+}
+
+impl Again<'_> {
+    /// Gives the broker the sessions that were stored, then publishes the wills of clients
+    /// whose connection ended because the hub did.
+    pub async fn rebuild(&self, stored: Vec<StoredSession>) {
+        let mut wills = Vec::new();
+        for session in stored {
+            let client = session.client.clone();
+            match self.rebuild_one(session).await {
+                Ok(Rebuilt::Again(will)) => wills.extend(will),
+                Ok(Rebuilt::Expired | Rebuilt::Moved) => {
+                    self.store.post(Change::Forget { client }).await;
+                }
+                Err(error) => {
+                    tracing::error!(client, "a session is unreadable and lost: {error:#}");
+                    self.store.post(Change::Forget { client }).await;
+                }
             }
         }
-    }
-    for (id, will) in wills {
-        let from = Origin::from_lastwill(id);
-        if let Err(error) = SessionState::forwards(broker, from, will, false, None).await {
-            tracing::error!("a will cannot be published: {error}");
+        for (id, will) in wills {
+            self.publish(Origin::from_lastwill(id), will).await;
         }
+    }
+
+    async fn publish(&self, from: Origin, publish: Publish) {
+        let published = SessionState::forwards(self.broker, from, publish, false, None).await;
+        if let Err(error) = published {
+            tracing::error!("a stored message cannot be published: {error:#}");
+        }
+    }
+
+    /// Whether another node has got the client since.
+    async fn has_moved(&self, id: &Id) -> bool {
+        let Some(notary) = self.cluster.and_then(Cluster::notary) else {
+            return false;
+        };
+        let status = notary.session_status(&id.client_id).await;
+        status.is_some_and(|status| status.id != *id && status.id.create_time > id.create_time)
+    }
+
+    /// Gives what waited here to the client's new node, as far as order does not matter: to one
+    /// of several that share a subscription. To others it would come late, after what is newer.
+    async fn hand_on(&self, id: &Id, stored: StoredSession) -> rmqtt::Result<()> {
+        let options = stored.subscriptions.iter().map(|(filter, body)| {
+            let options: SubscriptionOptions = postcard::from_bytes(body)?;
+            Ok((filter.as_str(), options))
+        });
+        let options = options.collect::<Result<Vec<_>, postcard::Error>>()?;
+        let (mut given, mut dropped) = (0_usize, 0_usize);
+        for message in stored.queue {
+            let shared = options.iter().any(|(filter, options)| {
+                options.shared_group().is_some() && covers(filter, &message.topic)
+            });
+            let (from, mut publish, status) = restored_message(message)?;
+            if !shared || status == MomentStatus::UnComplete {
+                dropped = dropped.saturating_add(1);
+                continue;
+            }
+            publish.packet_id = None;
+            publish.retain = false;
+            publish.target_clientid = Some(id.client_id.clone());
+            self.publish(from, publish).await;
+            given = given.saturating_add(1);
+        }
+        if dropped > 0 {
+            tracing::warn!(
+                client = %id.client_id,
+                "{dropped} messages that waited here are dropped: the client went to another node"
+            );
+        }
+        tracing::info!(client = %id.client_id, "{given} messages are given to another node");
+        Ok(())
+    }
+
+    async fn rebuild_one(&self, stored: StoredSession) -> rmqtt::Result<Rebuilt> {
+        let broker = self.broker;
+        let mut body: Body = postcard::from_bytes(&stored.body)?;
+        let id = at_node(&body.id, broker.node.id());
+        if self.has_moved(&body.id).await {
+            self.hand_on(&id, stored).await?;
+            return Ok(Rebuilt::Moved);
+        }
+        let disconnect = body
+            .disconnect
+            .unwrap_or_else(|| DisconnectInfo::new(now()));
+        let due_will = match body.connect.last_will() {
+            Some(will) if stored.connected && will.will_delay_interval().is_none() => {
+                let publish = Publish::try_from(will)?.create_time(now());
+                remove_will(&mut body.connect);
+                Some((id.clone(), publish))
+            }
+            _ => None,
+        };
+        let connect = Arc::new(body.connect);
+
+        let listener = broker.listen_cfgs.get(&id.lid).map_or_else(
+            || self.listener.clone(),
+            |listener| listener.value().clone(),
+        );
+        let fitter =
+            broker
+                .extends
+                .fitter_mgr()
+                .await
+                .create(connect.clone(), id.clone(), listener.clone());
+        let expiry = fitter.session_expiry_interval(disconnect.mqtt_disconnect.as_ref());
+        let Some(left) = time_left(expiry, &disconnect) else {
+            return Ok(Rebuilt::Expired);
+        };
+
+        let subscriptions = stored
+            .subscriptions
+            .iter()
+            .map(|(filter, body)| {
+                let options: SubscriptionOptions = postcard::from_bytes(body)?;
+                Ok((TopicFilter::from(filter.as_str()), options))
+            })
+            .collect::<Result<SessionSubMap, postcard::Error>>()?;
+
+        let (queue, inflight) = (fitter.max_mqueue_len(), fitter.max_inflight());
+        let session = Session::new(
+            id.clone(),
+            broker.clone(),
+            queue,
+            listener,
+            fitter,
+            None,
+            inflight,
+            body.created_at,
+            connect,
+            false,
+            false,
+            false,
+            body.connected_at,
+            SessionSubs::from(subscriptions.clone()),
+            Some(disconnect),
+            None,
+        )
+        .await?;
+
+        for message in stored.queue.iter().cloned() {
+            let (from, publish, status) = restored_message(message)?;
+            if publish.packet_id.is_some() {
+                let message = OutInflightMessage::new(status, from, publish);
+                session.out_inflight().write().await.push_back(message);
+            } else if session.deliver_queue().push((from, publish)).is_err() {
+                tracing::warn!(
+                    client = stored.client,
+                    "the queue is full: a message is lost"
+                );
+            }
+        }
+
+        let sender = SessionState::offline_restart(session.clone(), left).await?;
+        let mut entry = broker.extends.shared().await.entry(id.clone());
+        if let Err(error) = entry.set(session.clone(), sender).await {
+            // Another node was faster than what is known here.
+            if self.cluster.is_some() && self.has_moved(&body.id).await {
+                self.hand_on(&id, stored).await?;
+                return Ok(Rebuilt::Moved);
+            }
+            return Err(error);
+        }
+        for (filter, options) in subscriptions {
+            let router = broker.extends.router().await;
+            router.add(&filter, id.clone(), options).await?;
+        }
+        if self.cluster.is_some() {
+            // The cluster takes a session that is set for one with a connection.
+            let hooks = broker.extends.hook_mgr().hook(session);
+            hooks.client_disconnected(Reason::ConnectRemoteClose).await;
+        }
+        Ok(Rebuilt::Again(due_will))
     }
 }
 
-/// The will that is due, if the session has not expired.
-type Rebuilt = Option<Option<(Id, Publish)>>;
-
-async fn rebuild_one(
-    broker: &ServerContext,
-    fallback: &ListenerConfig,
-    stored: StoredSession,
-) -> rmqtt::Result<Rebuilt> {
-    let mut body: Body = postcard::from_bytes(&stored.body)?;
-    let id = body.id;
-    let disconnect = body
-        .disconnect
-        .unwrap_or_else(|| DisconnectInfo::new(now()));
-    let due_will = match body.connect.last_will() {
-        Some(will) if stored.connected && will.will_delay_interval().is_none() => {
-            let publish = Publish::try_from(will)?.create_time(now());
-            remove_will(&mut body.connect);
-            Some((id.clone(), publish))
-        }
-        _ => None,
-    };
-    let connect = Arc::new(body.connect);
-
-    let listener = broker
-        .listen_cfgs
-        .get(&id.lid)
-        .map_or_else(|| fallback.clone(), |listener| listener.value().clone());
-    let fitter =
-        broker
-            .extends
-            .fitter_mgr()
-            .await
-            .create(connect.clone(), id.clone(), listener.clone());
-    let expiry = fitter.session_expiry_interval(disconnect.mqtt_disconnect.as_ref());
-    let Some(left) = time_left(expiry, &disconnect) else {
-        return Ok(None);
-    };
-
-    let subscriptions = stored
-        .subscriptions
-        .iter()
-        .map(|(filter, body)| {
-            let options: SubscriptionOptions = postcard::from_bytes(body)?;
-            Ok((TopicFilter::from(filter.as_str()), options))
-        })
-        .collect::<Result<SessionSubMap, postcard::Error>>()?;
-
-    let (queue, inflight) = (fitter.max_mqueue_len(), fitter.max_inflight());
-    let session = Session::new(
-        id.clone(),
-        broker.clone(),
-        queue,
-        listener,
-        fitter,
-        None,
-        inflight,
-        body.created_at,
-        connect,
-        false,
-        false,
-        false,
-        body.connected_at,
-        SessionSubs::from(subscriptions.clone()),
-        Some(disconnect),
-        None,
+/// The same client of this node: a directory may come from a hub by itself, or another node's.
+fn at_node(id: &Id, node: NodeId) -> Id {
+    if id.node_id == node {
+        return id.clone();
+    }
+    Id::new(
+        node,
+        id.lid,
+        id.local_addr,
+        id.remote_addr,
+        id.client_id.clone(),
+        id.username.clone(),
     )
-    .await?;
-
-    for message in stored.queue {
-        let (from, publish, status) = restored_message(message)?;
-        if publish.packet_id.is_some() {
-            let message = OutInflightMessage::new(status, from, publish);
-            session.out_inflight().write().await.push_back(message);
-        } else if session.deliver_queue().push((from, publish)).is_err() {
-            tracing::warn!(
-                client = stored.client,
-                "the queue is full: a message is lost"
-            );
-        }
-    }
-
-    let sender = SessionState::offline_restart(session.clone(), left).await?;
-    let mut entry = broker.extends.shared().await.entry(id.clone());
-    entry.set(session, sender).await?;
-    for (filter, options) in subscriptions {
-        let router = broker.extends.router().await;
-        router.add(&filter, id.clone(), options).await?;
-    }
-    Ok(Some(due_will))
 }
 
 /// How much longer the session is kept.

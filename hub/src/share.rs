@@ -10,10 +10,24 @@ use rmqtt::types::{
     TopicName,
 };
 
-/// Members in turn; those that are offline only when nobody is online.
+use crate::reach::Reach;
+
+/// Members in turn; those that are offline, or at a node that does not answer, only when nobody
+/// is online.
 #[derive(Debug, Default)]
 pub struct RoundRobin {
     turn: AtomicUsize,
+    reach: Reach,
+}
+
+impl RoundRobin {
+    /// Members at nodes that this says answer come first.
+    pub fn new(reach: Reach) -> Self {
+        Self {
+            turn: AtomicUsize::default(),
+            reach,
+        }
+    }
 }
 
 type Member = (
@@ -38,7 +52,7 @@ impl SharedSubscription for RoundRobin {
         _topic: &TopicName,
         members: &[Member],
     ) -> Option<(usize, IsOnline)> {
-        let online = |member: &Member| member.4.unwrap_or(false);
+        let online = |member: &Member| member.4.unwrap_or(false) && self.reach.is_up(member.0);
         let mut candidates: Vec<usize> = (0..members.len())
             .filter(|&index| members.get(index).is_some_and(online))
             .collect();

@@ -104,6 +104,7 @@ impl Test {
         steps.extend([
             web(),
             board(),
+            cluster(),
             faults(&ourselves),
             broken(&ourselves),
             Step::new("firmware", [sizes]).noting(step::sizes),
@@ -223,6 +224,18 @@ fn board() -> Step {
             |output| step::tests(output) + "; WITHOUT NETWORKS THAT FAIL, which only root can make";
     }
     Step::new("board under QEMU", [command]).noting(note)
+}
+
+/// Three hubs that are one broker, in a build of its own.
+fn cluster() -> Step {
+    let features = format!("{},aldis/cluster", FEATURES[1]);
+    let mut lints = cargo_with(&["clippy", "--workspace", "--locked", "--test", "cluster"]);
+    lints.args([FEATURES[0], &features, "--", "-D", "warnings"]);
+    let mut hub = cargo_with(&["test", "--workspace", "--locked", "--test", "cluster"]);
+    hub.args([FEATURES[0], &features]);
+    let mut parts = cargo_with(&["test", "-p", "aldis-hub", "--locked", "--lib"]);
+    parts.args(["--features", "cluster"]);
+    Step::new("cluster", [lints, parts, hub]).noting(step::tests)
 }
 
 /// A product that is broken on purpose: whether the world would notice.

@@ -67,9 +67,12 @@ impl Supervisor {
     }
 
     /// The hub runs. From now on the watchdog is fed, as long as its own broker answers, if it has
-    /// one.
+    /// one. It may be said again, when there is another one.
     pub fn ready(&mut self, status: &str, broker: Option<Greeting>) {
         self.say(&format!("READY=1\nSTATUS={status}"));
+        if let Some(task) = self.task.take() {
+            task.abort();
+        }
         #[cfg(unix)]
         if let (Some(limit), Some(socket)) = (self.watchdog, &self.socket)
             && let Ok(socket) = socket.try_clone()

@@ -5,13 +5,14 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use aldis_client::Broker;
 use aldis_hub::{
-    Hub, HubConfig, Keyring, Keys, KeysFile, OWNER, OwnerPassword, RunningHub, TlsConfig,
-    hash_password,
+    ClusterConfig, Hub, HubConfig, Keyring, Keys, KeysFile, OWNER, OwnerPassword, RunningHub,
+    TlsConfig, hash_password,
 };
 use serde_json::json;
 
@@ -57,6 +58,9 @@ pub struct Args {
     /// The private key for TLS, in PEM
     #[arg(long, value_name = "FILE", env = "ALDIS_HUB_KEY")]
     key: Option<PathBuf>,
+    /// Which node of the cluster in the configuration file this hub is
+    #[arg(long, value_name = "NUMBER", env = "ALDIS_HUB_NODE")]
+    node: Option<u64>,
     /// End after this time: 30s, 5m, 2h, 30d
     #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
     lifetime: Option<Duration>,
@@ -187,7 +191,19 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
     }
     beside.secure(&place);
     let anonymous = config.access.allows_anonymous();
-    let hub = match Hub::start(config).await {
+    let part = config.cluster.clone();
+    if part.is_some() {
+        // It may have to wait longer than any start may take.
+        supervisor.ready("waiting for the cluster", None);
+    }
+    let mut end = pin!(end.wait());
+    // Until a cluster is there it may take for ever.
+    let started = tokio::select! {
+        started = Hub::start(config) => started,
+        () = &mut end => return stopped(common),
+        () = duration::over(args.lifetime) => return stopped(common),
+    };
+    let hub = match started {
         Ok(hub) => hub,
         Err(error) => return crate::fail(error),
     };
@@ -239,6 +255,7 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
         keys: &keys.current(),
         owner: owner.as_ref().map(OwnerPassword::expose),
         anonymous,
+        part: part.as_ref(),
     };
     let text = match common.json {
         true => scene.json(),
@@ -251,15 +268,19 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
     drop(text);
     supervisor.ready(&format!("MQTT on {}", hub.mqtt_addr()), Some(greeting));
 
-    tokio::select! {
-        () = end.wait() => {}
-        () = duration::over(args.lifetime) => {}
-    }
+    let failed = tokio::select! {
+        () = &mut end => None,
+        () = duration::over(args.lifetime) => None,
+        error = hub.ended() => Some(error),
+    };
     supervisor.stopping();
     // Whoever reads the farewell and asks again is answered no more.
     tokio::join!(place.shutdown(), running.shutdown());
     hub.shutdown().await;
-    stopped(common)
+    match failed {
+        Some(error) => crate::fail(error),
+        None => stopped(common),
+    }
 }
 
 /// A broker that is another program, and who wants to hear of the hub.
@@ -463,6 +484,23 @@ fn plan(args: &Args, common: &Common) -> Result<Plan, String> {
     if args.no_anonymous {
         access.anonymous = Some(false);
     }
+    let cluster = match (args.node, file.cluster.clone()) {
+        (node, Some(section)) => Some(ClusterConfig {
+            node: node.or(section.node).ok_or(
+                "[cluster]: which of its nodes is this hub? Say it with `node = 1` there, or with \
+                 `--node 1`",
+            )?,
+            nodes: section.nodes,
+        }),
+        (Some(_), None) => {
+            return Err(
+                "`--node` is for a cluster: list its nodes in hub.toml, each as \
+                 `[[cluster.nodes]]` with `id`, `grpc` and `raft`"
+                    .into(),
+            );
+        }
+        (None, None) => None,
+    };
     let config = HubConfig {
         listen,
         listen_also,
@@ -472,6 +510,7 @@ fn plan(args: &Args, common: &Common) -> Result<Plan, String> {
         access,
         keys: Some(keys.clone()),
         limits: file.limits(),
+        cluster,
     };
     let parts = parts::Plan::new(&args.parts, &file, &data, lan)?;
     let place = place::Plan::new(&args.place, own_tls)?;
@@ -499,6 +538,8 @@ struct Announcement<'a> {
     owner: Option<&'a str>,
     /// Whether the files and flags let clients of this machine in without a name.
     anonymous: bool,
+    /// The cluster that it is a part of.
+    part: Option<&'a ClusterConfig>,
 }
 
 impl Announcement<'_> {
@@ -526,6 +567,10 @@ impl Announcement<'_> {
         }
         if let Some(addr) = hub.tls_addr() {
             let _ = writeln!(text, "TLS on {addr}");
+        }
+        if let Some(part) = self.part {
+            let all = part.nodes.len();
+            let _ = writeln!(text, "Node {} of a cluster of {all}", part.node);
         }
         if let Some(name) = &self.place.name {
             let _ = writeln!(text, "In the network {name}");
@@ -599,6 +644,7 @@ impl Announcement<'_> {
             "dashboard": self.dashboard.map(text),
             "secure_dashboard": self.secure_dashboard.map(text),
             "anonymous": self.anonymous(),
+            "node": self.part.map(|part| part.node),
         });
         let mut lines = format!("{line}\n");
         if let Some(password) = self.owner {

@@ -16,7 +16,7 @@ pub const TARGETS: [&str; 2] = [
 ];
 
 /// Programs that tests start, and Debian's packages with them.
-const PROGRAMS: [(&str, &str); 16] = [
+const PROGRAMS: [(&str, &str); 17] = [
     ("mosquitto", "mosquitto"),
     ("mosquitto_passwd", "mosquitto"),
     ("mosquitto_pub", "mosquitto-clients"),
@@ -34,17 +34,18 @@ const PROGRAMS: [(&str, &str); 16] = [
     // Debian keeps the server itself where only this program looks.
     ("pg_ctlcluster", "postgresql"),
     ("chromium", "chromium"),
+    ("protoc", "protobuf-compiler"),
 ];
 
 /// The packages with a service, and what systemd calls it.
 const SERVICES: [(&str, &[&str]); 3] = [
     ("mosquitto", &["mosquitto.service"]),
-    ("postgresql", &["postgresql.service"]),
     // The socket would start the service again.
     (
         "avahi-daemon",
         &["avahi-daemon.socket", "avahi-daemon.service"],
     ),
+    ("postgresql", &["postgresql.service"]),
 ];
 
 /// Installs what is missing, or says what to type.
@@ -58,6 +59,12 @@ pub fn run() -> Result<()> {
 pub fn search_path() -> Vec<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let servers = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
+    // PostgreSQL has a folder for each of its versions.
+    let versions = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten();
+    let versions = versions.flatten().map(|version| version.path().join("bin"));
+    let servers = servers.into_iter().chain(versions);
     env::split_paths(&path).chain(servers).collect()
 }
 
@@ -216,6 +223,7 @@ mod tests {
             "conntrack",
             "avahi-daemon",
             "pg_ctlcluster",
+            "protoc",
         ] {
             std::fs::write(folder.join(program), "").unwrap();
         }

@@ -200,6 +200,12 @@ impl Plan {
             Some(Recording {
                 store: store.unwrap_or_else(|| data.join(FILE).to_string_lossy().into_owned()),
                 client_id: match (&broker, &share) {
+                    (None, None) if file.cluster.is_some() => {
+                        return Err("in a cluster the recorders share the work, and one store: \
+                             `[recorder]` needs `share = WORD` and `store = postgres://...`, or \
+                             `off = true`"
+                            .into());
+                    }
                     // Nobody else is at the hub's own broker.
                     (None, None) => "aldis-recorder".to_owned(),
                     _ => client_id(data).map_err(|error| {
