@@ -95,9 +95,7 @@ impl KeysFile {
         let failed = |path: PathBuf| move |reason| KeysError::Write { path, reason };
         create_dir(&self.dir).map_err(failed(self.dir.clone()))?;
         let lock = self.dir.join(LOCK);
-        let lock = private(OpenOptions::new().write(true).create(true).truncate(false))
-            .open(&lock)
-            .and_then(|file| adopt(&file, &self.dir).map(|()| file))
+        let lock = open_lock(&lock, &self.dir)
             .and_then(|file| file.lock().map(|()| file))
             .map_err(failed(lock))?;
         let mut keys = self.read()?;
@@ -168,14 +166,50 @@ pub(crate) fn create_dir(dir: &Path) -> io::Result<()> {
     builder.recursive(true).create(dir)
 }
 
-/// Gives a file to the directory's user, where root made it: the hub may be a service with a user
-/// of its own, which has to read it.
+/// Opens the file that is locked, or makes it.
+///
+/// The directory may belong to somebody else than whoever runs this. So a link is not followed,
+/// and only a file that was made here is given away: root's commands would hand over any file of
+/// the machine.
+fn open_lock(path: &Path, dir: &Path) -> io::Result<File> {
+    let new = private(OpenOptions::new().write(true).create_new(true)).open(path);
+    match new {
+        Ok(file) => adopt(&file, dir).map(|()| file),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => open_existing(path),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(unix)]
+fn open_existing(path: &Path) -> io::Result<File> {
+    use rustix::fs::{Mode, OFlags};
+    // Without NONBLOCK a pipe in its place waits for ever.
+    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let no_file = || io::Error::other("it is a link, or no file; remove it");
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(rustix::io::Errno::LOOP | rustix::io::Errno::NXIO) => return Err(no_file()),
+        Err(error) => return Err(error.into()),
+    };
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(no_file()),
+    }
+}
+
+#[cfg(not(unix))]
+fn open_existing(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).open(path)
+}
+
+/// Gives a file that was just made to the directory's user, where root made it: the hub may be a
+/// service with a user of its own, which has to read it.
 fn adopt(file: &File, dir: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::{MetadataExt, fchown};
         let (dir, own) = (fs::metadata(dir)?, file.metadata()?);
-        if own.uid() == 0 && dir.uid() != 0 {
+        if own.uid() == 0 && dir.uid() != 0 && own.is_file() && own.nlink() == 1 {
             fchown(file, Some(dir.uid()), Some(dir.gid()))?;
         }
     }
@@ -233,6 +267,45 @@ mod tests {
         assert!(file.exposure().unwrap().contains("chmod 600"));
         let keys = file.read().unwrap();
         assert!(!keys.anonymous && keys.devices.contains_key("kitchen"));
+    }
+
+    /// The service's user makes the lock a link, and root's next command gives it any file of the
+    /// machine.
+    #[cfg(unix)]
+    #[test]
+    fn a_lock_that_leads_elsewhere_is_refused_and_nothing_is_given_away() {
+        use std::os::unix::fs::{MetadataExt, chown, symlink};
+        let root = tempfile::tempdir().unwrap();
+        let (dir, secret) = (root.path().join("data"), root.path().join("secret"));
+        let service = 12_345;
+        fs::create_dir(&dir).unwrap();
+        fs::write(&secret, "secret").unwrap();
+        let own = fs::metadata(&secret).unwrap().uid();
+        // Only root gives files away.
+        let is_root = chown(&dir, Some(service), Some(service)).is_ok();
+        let (file, lock) = (KeysFile::of(&dir), dir.join("keys.lock"));
+        for target in [secret.clone(), root.path().join("new")] {
+            symlink(&target, &lock).unwrap();
+            let said = file.update(|_| Ok(())).unwrap_err().to_string();
+            assert!(
+                said.contains("keys.lock") && said.contains("remove it"),
+                "{said}"
+            );
+            fs::remove_file(&lock).unwrap();
+        }
+        assert!(!root.path().join("new").exists());
+        // As a second name of the same file it is one that root did not make here.
+        fs::hard_link(&secret, &lock).unwrap();
+        file.update(|_| Ok(())).unwrap();
+        assert_eq!(fs::metadata(&secret).unwrap().uid(), own);
+        fs::remove_file(&lock).unwrap();
+        fs::remove_file(file.path()).unwrap();
+        // What is made here is the service's.
+        file.update(|_| Ok(())).unwrap();
+        for made in [&lock, &file.path()] {
+            let uid = if is_root { service } else { own };
+            assert_eq!(fs::metadata(made).unwrap().uid(), uid, "{made:?}");
+        }
     }
 
     /// A file with a mistake is overwritten, and what it said is gone.
