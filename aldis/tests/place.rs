@@ -110,6 +110,48 @@ fn a_broken_authority_keeps_only_those_down_who_asked_for_it() {
     );
 }
 
+/// A hub with a dashboard, which announces nothing, and what it says of itself.
+fn start_with_dashboard(data: &Path, more: &[&str]) -> (Program, Value) {
+    let mut command = hub(data, &["--json", "--no-announce", "--dashboard", ":0"]);
+    let mut program = Program::start(command.args(more));
+    let line = program.wait_for_text("listening");
+    (program, serde_json::from_str(&line).unwrap())
+}
+
+/// Other machines sign in to the dashboard without HTTPS, and the owner's password is read on its
+/// way.
+#[test]
+fn other_machines_reach_the_dashboard_over_https_or_not_at_all() {
+    let folder = Folder::new();
+    let (data, other) = (folder.path().join("hub"), folder.path().join("other"));
+    start(&other, &[]).0.stop();
+    let file = |name| other.join("ca").join(name).to_string_lossy().into_owned();
+    let (cert, key) = (file("server.pem"), file("server.key"));
+    let given = [
+        "--lan", "--listen", ":0", "--tls", ":0", "--cert", &cert, "--key", &key,
+    ];
+    // With a certificate that was given; and where MQTT has none, as it is at one address.
+    for flags in [&given[..], &["--lan", "--listen", "127.0.0.1:0"]] {
+        let (program, listening) = start_with_dashboard(&data, flags);
+        let secure = listening["secure_dashboard"].as_str();
+        assert!(
+            secure.is_some_and(|at| at.starts_with("0.0.0.0:")),
+            "{listening}"
+        );
+        program.stop();
+    }
+    fs::write(data.join("ca/ca.key"), "half").unwrap();
+    let (mut program, listening) = start_with_dashboard(&data, &["--lan", "--listen", ":0"]);
+    assert_eq!(listening["secure_dashboard"], Value::Null);
+    let plain = listening["dashboard"].as_str().unwrap();
+    assert!(plain.starts_with("127.0.0.1:"), "{plain}");
+    let words = "the dashboard is for this machine alone";
+    if !program.said().iter().any(|line| line.contains(words)) {
+        program.wait_for_text(words);
+    }
+    program.stop();
+}
+
 /// A hub for this machine alone that opens a port to others, or makes them look for it.
 #[test]
 fn nothing_is_certified_or_announced_unless_others_are_let_in() {

@@ -58,11 +58,28 @@ pub struct Plan {
     name: Option<String>,
     announce: bool,
     tls: Option<OwnTls>,
+    certificate: Certificate,
+}
+
+/// Which certificate the dashboard has.
+#[derive(Clone, Debug)]
+pub enum Certificate {
+    /// None: no other machine reaches it.
+    None,
+    /// One of the hub's own.
+    Own,
+    /// One that was given.
+    Given {
+        /// The file with the chain.
+        cert: PathBuf,
+        /// The file with its key.
+        key: PathBuf,
+    },
 }
 
 impl Plan {
     /// According to flags; `tls` is where to speak TLS with a certificate of the hub's own.
-    pub fn new(args: &Args, tls: Option<OwnTls>) -> Result<Self, String> {
+    pub fn new(args: &Args, tls: Option<OwnTls>, certificate: Certificate) -> Result<Self, String> {
         let name = args.name.clone().filter(|name| !name.is_empty());
         let machine =
             Machine::look(name.as_deref()).map_err(|error| format!("`--name`: {error}"))?;
@@ -71,6 +88,7 @@ impl Plan {
             name,
             announce: !args.no_announce,
             tls,
+            certificate,
         })
     }
 }
@@ -80,6 +98,7 @@ pub struct Place {
     machine: Machine,
     announce: bool,
     certified: Option<Certified>,
+    certificate: Certificate,
     names: watch::Sender<Vec<String>>,
     tls: Option<SocketAddr>,
 }
@@ -92,23 +111,26 @@ impl Place {
             machine: plan.machine,
             announce: plan.announce,
             certified: None,
+            certificate: plan.certificate,
             names,
             tls: None,
         };
-        let Some(tls) = plan.tls else {
+        if plan.tls.is_none() && !matches!(place.certificate, Certificate::Own) {
             return Ok(place);
-        };
-        let is_taken = !tls.asked
-            && TcpListener::bind(tls.listen)
-                .is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse);
-        if is_taken {
-            tracing::error!(
-                "the port {} for TLS is taken by another program; name another with `--tls`. The \
-                 hub runs without TLS until then",
-                tls.listen.port()
-            );
-        } else {
-            place.tls = Some(tls.listen);
+        }
+        if let Some(tls) = plan.tls {
+            let is_taken = !tls.asked
+                && TcpListener::bind(tls.listen)
+                    .is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse);
+            if is_taken {
+                tracing::error!(
+                    "the port {} for TLS is taken by another program; name another with `--tls`. \
+                     Until the hub is started anew, MQTT is without TLS",
+                    tls.listen.port()
+                );
+            } else {
+                place.tls = Some(tls.listen);
+            }
         }
         let options = CertifiedOptions {
             data: data.to_owned(),
@@ -118,9 +140,11 @@ impl Place {
         };
         match Certified::start(options).await {
             Ok(certified) => place.certified = Some(certified),
-            Err(error) if tls.asked => return Err(error.to_string()),
+            Err(error) if plan.tls.is_some_and(|tls| tls.asked) => return Err(error.to_string()),
             // Who asked for other machines, not for TLS, has a hub without TLS.
-            Err(error) => tracing::error!("{error}. The hub runs without TLS until then"),
+            Err(error) => {
+                tracing::error!("{error}. Until the hub is started anew, it runs without TLS");
+            }
         }
         Ok(place)
     }
@@ -135,18 +159,25 @@ impl Place {
         })
     }
 
-    /// HTTPS there with the hub's own certificate, if it has one.
+    /// HTTPS there, if the hub has a certificate for it.
     pub fn https(&self, listen: SocketAddr) -> Option<Secure> {
-        let certified = self.certified.as_ref()?;
-        let addresses = self.machine.addresses.iter().map(ToString::to_string);
+        let (cert, key, ca_pem) = match (&self.certificate, &self.certified) {
+            (Certificate::Given { cert, key }, _) => (cert.clone(), key.clone(), None),
+            (_, Some(own)) => (own.certificate(), own.key(), Some(own.ca())),
+            (_, None) => return None,
+        };
+        let mut names = match ca_pem {
+            None => aldis_place::names_of(&cert),
+            Some(_) => Vec::new(),
+        };
+        if names.is_empty() {
+            let addresses = self.machine.addresses.iter().map(ToString::to_string);
+            names = std::iter::once(self.name()).chain(addresses).collect();
+        }
         Some(Secure {
-            files: TlsFiles {
-                listen,
-                cert: certified.certificate(),
-                key: certified.key(),
-            },
-            ca_pem: certified.ca(),
-            names: std::iter::once(self.name()).chain(addresses).collect(),
+            files: TlsFiles { listen, cert, key },
+            ca_pem,
+            names,
         })
     }
 

@@ -20,7 +20,7 @@ use super::address::{address, lone_port, own_address, usual_host};
 use super::notify::{Greeting, Supervisor};
 use super::parts::web::typed;
 use super::parts::{self, Parts};
-use super::place::{self, OwnTls, Place, RunningPlace, TLS_PORT};
+use super::place::{self, Certificate, OwnTls, Place, RunningPlace, TLS_PORT};
 use super::unit::Flag;
 use super::{Common, hub_file, password};
 use crate::signals::EndSignals;
@@ -173,23 +173,24 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
         parts: mut beside,
         place,
     } = plan;
+    let place = match Place::prepare(place, &data).await {
+        Ok(place) => place,
+        Err(what) => return crate::fail(what),
+    };
+    beside.secure(&place);
     if let Some(broker) = beside.broker.clone() {
         let scene = parts::Scene { broker, data, keys };
         let elsewhere = Elsewhere {
             scene,
+            place,
             end,
             supervisor,
         };
         return serve_elsewhere(args, common, &beside, elsewhere).await;
     }
-    let place = match Place::prepare(place, &data).await {
-        Ok(place) => place,
-        Err(what) => return crate::fail(what),
-    };
     if config.tls.is_none() {
         config.tls = place.tls();
     }
-    beside.secure(&place);
     let anonymous = config.access.allows_anonymous();
     let part = config.cluster.clone();
     if part.is_some() {
@@ -286,6 +287,8 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
 /// A broker that is another program, and who wants to hear of the hub.
 struct Elsewhere {
     scene: parts::Scene,
+    /// Its certificate is looked after as long as this lives.
+    place: Place,
     end: EndSignals,
     supervisor: Supervisor,
 }
@@ -299,6 +302,7 @@ async fn serve_elsewhere(
 ) -> ExitCode {
     let Elsewhere {
         scene,
+        place: _place,
         end,
         mut supervisor,
     } = elsewhere;
@@ -328,6 +332,7 @@ async fn serve_elsewhere(
             "data": data,
             "store": running.store,
             "dashboard": running.dashboard.map(|addr| addr.to_string()),
+            "secure_dashboard": running.secure_dashboard.map(|addr| addr.to_string()),
         });
         let _ = writeln!(text, "{line}");
         if let Some(password) = owner {
@@ -340,6 +345,9 @@ async fn serve_elsewhere(
             Some(store) => writeln!(text, "Recording in {store}"),
             None => writeln!(text, "Nothing is recorded."),
         };
+        if let Some(addr) = running.secure_dashboard {
+            let _ = writeln!(text, "Dashboard on https://{}", typed(addr));
+        }
         if let Some(addr) = running.dashboard {
             let _ = writeln!(text, "Dashboard on http://{}", typed(addr));
         }
@@ -513,7 +521,15 @@ fn plan(args: &Args, common: &Common) -> Result<Plan, String> {
         cluster,
     };
     let parts = parts::Plan::new(&args.parts, &file, &data, lan)?;
-    let place = place::Plan::new(&args.place, own_tls)?;
+    let certificate = match &config.tls {
+        _ if !parts.is_open() => Certificate::None,
+        Some(tls) => Certificate::Given {
+            cert: tls.cert.clone(),
+            key: tls.key.clone(),
+        },
+        None => Certificate::Own,
+    };
+    let place = place::Plan::new(&args.place, own_tls, certificate)?;
     Ok(Plan {
         config,
         data,

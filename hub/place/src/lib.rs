@@ -23,4 +23,4 @@ pub use authority::Authority;
 pub use certified::{Certified, CertifiedOptions};
 pub use error::PlaceError;
 pub use machine::{Machine, label};
-pub use server::Certification;
+pub use server::{Certification, names_of};

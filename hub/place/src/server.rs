@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rcgen::{
@@ -219,6 +219,23 @@ impl Authority {
         let certificate = params.signed_by(key, self.issuer()).map_err(failed)?;
         Ok(certificate.pem())
     }
+}
+
+/// The names and addresses that the first certificate of a file is for, but those that are only
+/// this machine's and those with a wildcard. A file that cannot be read has none.
+pub fn names_of(certificate: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(certificate).unwrap_or_default();
+    let Some(der) = certificate_of(&text) else {
+        return Vec::new();
+    };
+    let Ok((_, x509)) = X509Certificate::from_der(&der) else {
+        return Vec::new();
+    };
+    let Names { dns, ips } = names(&x509);
+    let dns = dns.into_iter().map(|name| name.to_ascii_lowercase());
+    let dns = dns.filter(|name| name != "localhost" && !name.contains('*'));
+    let ips = ips.into_iter().filter(|ip| !ip.is_loopback());
+    dns.chain(ips.map(|ip| ip.to_string())).collect()
 }
 
 fn failed(error: rcgen::Error) -> PlaceError {

@@ -5,7 +5,7 @@ pub mod web;
 
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -256,13 +256,30 @@ impl Plan {
 }
 
 impl Plan {
-    /// The dashboard speaks HTTPS as well, if the hub has a certificate and others reach it.
+    /// Whether other machines are to reach the dashboard.
+    pub fn is_open(&self) -> bool {
+        let web = self.web.as_ref();
+        web.is_some_and(|web| !web.listen.ip().is_loopback())
+    }
+
+    /// Where other machines reach the dashboard it speaks HTTPS as well. Without a certificate
+    /// they do not reach it: the owner's password would go through the network as it is.
     pub fn secure(&mut self, place: &Place) {
-        if let Some(web) = &mut self.web
-            && !web.listen.ip().is_loopback()
-        {
-            let listen = SocketAddr::new(web.listen.ip(), web::SECURE_PORT);
-            web.secure = place.https(listen);
+        let is_open = self.is_open();
+        let Some(web) = self.web.as_mut().filter(|_| is_open) else {
+            return;
+        };
+        let listen = SocketAddr::new(web.listen.ip(), web::SECURE_PORT);
+        web.secure = place.https(listen);
+        if web.secure.is_none() {
+            web.listen.set_ip(match web.listen {
+                SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+            tracing::error!(
+                "there is no certificate for HTTPS, so the dashboard is for this machine alone: \
+                 the owner's password would go through the network as it is"
+            );
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The dashboard: where it listens, who may sign in, what it is told of the hub.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aldis_client::Broker;
@@ -38,8 +38,8 @@ pub struct Web {
 pub struct Secure {
     /// Where it is spoken, and with which certificate.
     pub files: TlsFiles,
-    /// The authority's certificate.
-    pub ca_pem: std::path::PathBuf,
+    /// The certificate of the hub's own authority, if it is behind it.
+    pub ca_pem: Option<PathBuf>,
     /// The names and addresses that the certificate is for.
     pub names: Vec<String>,
 }
@@ -121,7 +121,7 @@ impl Web {
                 process: Process::new(data),
                 figures,
             }),
-            ca_pem: secure.as_ref().map(|secure| secure.ca_pem.clone()),
+            ca_pem: secure.as_ref().and_then(|secure| secure.ca_pem.clone()),
             urls: urls(secure.as_ref(), listen),
             sessions: Some(data.join("sessions.json")),
             now: system_clock(),
