@@ -3,9 +3,10 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use aldis_dashboard::TlsFiles;
+use aldis_dashboard::{Names, TlsFiles, fixed_names};
 use aldis_hub::{RunningHub, TlsConfig};
 use aldis_place::{Announced, Announcement, Certified, CertifiedOptions, Machine, Service};
 use tokio::sync::watch;
@@ -177,11 +178,27 @@ impl Place {
         Some(Secure {
             files: TlsFiles { listen, cert, key },
             ca_pem,
+            hosts: self.hosts(names.clone()),
             names,
         })
     }
 
-    /// The name under which the network finds the hub.
+    /// The names by which a browser may ask: these, the machine's, and those that are announced
+    /// at the moment.
+    fn hosts(&self, mut names: Vec<String>) -> Names {
+        names.extend([self.machine.name.clone(), self.name()]);
+        names.extend(self.machine.domain.clone());
+        let (fixed, announced) = (fixed_names(names), self.names.subscribe());
+        Arc::new(move |asked| {
+            fixed(asked)
+                || announced
+                    .borrow()
+                    .iter()
+                    .any(|name| name.eq_ignore_ascii_case(asked))
+        })
+    }
+
+    /// The name under which the network is to find the hub.
     pub fn name(&self) -> String {
         self.machine.local_name()
     }
@@ -250,5 +267,44 @@ impl RunningPlace {
         if let Some(announced) = self.announced {
             announced.shutdown().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    /// The dashboard refuses the name that the network is told, or takes any.
+    #[tokio::test]
+    async fn the_dashboard_answers_to_every_name_that_is_certified_or_announced() {
+        let dir = tempfile::tempdir().unwrap();
+        let plan = Plan {
+            machine: Machine {
+                name: "kitchen".to_owned(),
+                domain: Some("kitchen.example.org".to_owned()),
+                addresses: [Ipv4Addr::new(192, 168, 1, 5).into()].into(),
+            },
+            name: Some("kitchen".to_owned()),
+            announce: true,
+            tls: None,
+            certificate: Certificate::Own,
+        };
+        let place = Place::prepare(plan, dir.path()).await.unwrap();
+        let secure = place.https((Ipv4Addr::UNSPECIFIED, 0).into()).unwrap();
+        let knows = |name: &str| (secure.hosts)(name);
+        for name in ["kitchen", "kitchen.local", "kitchen.example.org"] {
+            assert!(knows(name), "{name}");
+        }
+        for name in ["kitchen-aldis.local", "kitchen-2.local"] {
+            assert!(!knows(name), "{name}");
+            place.names.send_replace(vec![name.to_owned()]);
+            assert!(knows(name), "{name}");
+        }
+        assert!(!knows("kitchen-aldis.local") && !knows("evil.example") && !knows(""));
+        // It still knows them when nothing is announced any more.
+        drop(place);
+        assert!(knows("kitchen-2.local"));
     }
 }

@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 
 use aldis_client::{Broker, Client, Options, Publish};
 use aldis_dashboard::{
-    Dashboard, DashboardOptions, Machine, OwnerHash, Process, Recorder, Vitals, system_clock,
+    Dashboard, DashboardOptions, Machine, OwnerHash, Process, Recorder, Vitals, fixed_names,
+    system_clock,
 };
 use aldis_history::{Arrival, DeviceKey, History, Taken, What};
 use aldis_hub::{Hub, HubConfig, hash_password};
@@ -102,6 +103,7 @@ async fn main() -> Result<(), Error> {
         vitals: Arc::new(Nothing),
         ca_pem: None,
         urls: Vec::new(),
+        names: fixed_names([]),
         sessions: None,
         now: now.clone(),
     })

@@ -64,6 +64,7 @@ impl Shared {
         name == "localhost"
             || numbers.parse::<IpAddr>().is_ok()
             || self.hosts.iter().any(|known| known == name)
+            || (self.names)(name)
     }
 }
 

@@ -29,7 +29,8 @@ mod view;
 
 pub use error::DashboardError;
 pub use options::{
-    Clock, DashboardOptions, Machine, Owner, OwnerHash, Recorder, TlsFiles, Vitals, system_clock,
+    Clock, DashboardOptions, Machine, Names, Owner, OwnerHash, Recorder, TlsFiles, Vitals,
+    fixed_names, system_clock,
 };
 pub use process::Process;
 pub use server::{Dashboard, RunningDashboard};

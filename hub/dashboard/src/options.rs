@@ -22,6 +22,16 @@ pub fn system_clock() -> Clock {
     })
 }
 
+/// Tells whether a name, in small letters, is one of the machine's.
+pub type Names = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
+/// Names that never change.
+pub fn fixed_names(names: impl IntoIterator<Item = String>) -> Names {
+    let lower = names.into_iter().map(|name| name.to_ascii_lowercase());
+    let names: Vec<String> = lower.collect();
+    Arc::new(move |asked| names.iter().any(|name| name == asked))
+}
+
 /// What a dashboard is told before it starts.
 pub struct DashboardOptions {
     /// Where HTTP is spoken. Port 0 takes a free port.
@@ -45,6 +55,8 @@ pub struct DashboardOptions {
     /// The addresses under which a phone finds the dashboard. Their names are the ones that it
     /// answers to, besides `localhost` and addresses in numbers.
     pub urls: Vec<String>,
+    /// More names that it answers to. They may change while it runs.
+    pub names: Names,
     /// The file in which sessions outlive the process; without it they end with it.
     pub sessions: Option<PathBuf>,
     /// The time.

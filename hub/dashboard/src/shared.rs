@@ -10,7 +10,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::guard::Guard;
 use crate::live::Stage;
 use crate::model::Model;
-use crate::options::{Clock, Owner, Vitals};
+use crate::options::{Clock, Names, Owner, Vitals};
 use crate::sessions::Sessions;
 use crate::topics::Topics;
 use crate::view::Live;
@@ -26,6 +26,7 @@ pub(crate) struct Shared {
     pub urls: Vec<String>,
     /// Names under which it may be asked, in small letters.
     pub hosts: Vec<String>,
+    pub names: Names,
     pub now: Clock,
     pub http_port: u16,
     pub https_port: Option<u16>,
@@ -86,6 +87,7 @@ impl Shared {
             ca_pem: options.ca_pem,
             urls: options.urls,
             hosts: parts.hosts,
+            names: options.names,
             now: options.now,
             http_port: parts.http_port,
             https_port: parts.https_port,

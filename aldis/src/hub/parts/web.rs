@@ -1,13 +1,14 @@
 //! The dashboard: where it listens, who may sign in, what it is told of the hub.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aldis_client::Broker;
 use aldis_dashboard::{
-    Dashboard, DashboardOptions, Machine, Owner, OwnerHash, Process, Recorder, RunningDashboard,
-    TlsFiles, Vitals, system_clock,
+    Dashboard, DashboardOptions, Machine, Names, Owner, OwnerHash, Process, Recorder,
+    RunningDashboard, TlsFiles, Vitals, fixed_names, system_clock,
 };
 use aldis_history::History;
 use aldis_hub::Keyring;
@@ -34,7 +35,7 @@ pub struct Web {
 }
 
 /// HTTPS with a certificate that phones can trust.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Secure {
     /// Where it is spoken, and with which certificate.
     pub files: TlsFiles,
@@ -42,6 +43,17 @@ pub struct Secure {
     pub ca_pem: Option<PathBuf>,
     /// The names and addresses that the certificate is for.
     pub names: Vec<String>,
+    /// Those by which a browser may ask.
+    pub hosts: Names,
+}
+
+impl fmt::Debug for Secure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secure")
+            .field("files", &self.files)
+            .field("names", &self.names)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The hub's owner, whose password may change while the hub runs.
@@ -123,6 +135,10 @@ impl Web {
             }),
             ca_pem: secure.as_ref().and_then(|secure| secure.ca_pem.clone()),
             urls: urls(secure.as_ref(), listen),
+            names: match &secure {
+                Some(secure) => secure.hosts.clone(),
+                None => fixed_names([]),
+            },
             sessions: Some(data.join("sessions.json")),
             now: system_clock(),
         };

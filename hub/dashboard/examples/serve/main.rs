@@ -17,7 +17,8 @@ use std::sync::Arc;
 
 use aldis_client::Broker;
 use aldis_dashboard::{
-    Dashboard, DashboardOptions, Machine, OwnerHash, Process, Recorder, Vitals, system_clock,
+    Dashboard, DashboardOptions, Machine, OwnerHash, Process, Recorder, Vitals, fixed_names,
+    system_clock,
 };
 use aldis_history::{DeviceKey, History};
 use aldis_hub::{Hub, HubConfig, hash_password};
@@ -124,6 +125,7 @@ async fn main() -> Result<(), Error> {
             "https://192.168.1.5:8443".to_owned(),
             "https://hub.local:8443".to_owned(),
         ],
+        names: fixed_names([]),
         sessions: Some(dir.path().join("sessions.json")),
         now,
     })

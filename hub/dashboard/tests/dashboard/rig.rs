@@ -1,8 +1,8 @@
 //! Broker, store and dashboard of a test.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use aldis_client::{Broker, Client, Event, Events, Message, Options, Publish, QoS};
 use aldis_dashboard::{
@@ -68,6 +68,8 @@ pub struct Rig {
     pub broker: Broker,
     pub tls: Option<TlsFiles>,
     pub ca_pem: Option<PathBuf>,
+    /// Names besides those of its addresses.
+    pub names: Arc<Mutex<Vec<String>>>,
 }
 
 impl Rig {
@@ -98,6 +100,7 @@ impl Rig {
             broker: Broker::new(addr.ip().to_string(), addr.port()),
             tls: None,
             ca_pem: None,
+            names: Arc::default(),
         }
     }
 
@@ -121,6 +124,16 @@ impl Rig {
                 "https://hub.local:8443".to_owned(),
                 "https://192.168.1.5:8443".to_owned(),
             ],
+            names: {
+                let names = self.names.clone();
+                Arc::new(move |name: &str| {
+                    names
+                        .lock()
+                        .unwrap()
+                        .iter()
+                        .any(|known: &String| known == name)
+                })
+            },
             sessions: Some(self.dir.path().join("sessions.json")),
             now: Arc::new(move || clock.load(Ordering::Relaxed)),
         }

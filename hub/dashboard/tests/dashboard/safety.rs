@@ -223,6 +223,12 @@ async fn other_names_are_not_answered_to() {
             assert!(status == 421 || status == 400, "{host} {path}: {status}");
         }
     }
+    // A name that the machine gets while the dashboard runs, and loses again.
+    for (names, status) in [(vec!["hub-2.local".to_owned()], 200), (Vec::new(), 421)] {
+        *rig.names.lock().unwrap() = names;
+        browser.host = "Hub-2.local:8443".to_owned();
+        assert_eq!(browser.get("/api/devices").await.status, status);
+    }
     // None, and two.
     let none = browser
         .raw(b"GET /api/session HTTP/1.1\r\nconnection: close\r\n\r\n")
