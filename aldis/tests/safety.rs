@@ -145,6 +145,36 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
+/// After `unpair` the hub does not start any more because of a rule, and the device cannot be
+/// paired again.
+#[test]
+fn a_rule_for_a_device_outlives_its_pairing() {
+    let folder = Folder::new();
+    let data = folder.path().join("hub");
+    let pair = || pair(&data, &folder, "127.0.0.1", "kitchen", "", &["--force"]);
+    pair();
+    let rule = "[[rule]]\neffect = \"allow\"\nuser = \"kitchen\"\ntopics = [\"a\"]\n";
+    fs::write(data.join("hub.toml"), rule).unwrap();
+    done(&mut hub(&data, &["unpair", "kitchen"]));
+    let mut started = Hub::start(&data, &["--no-recorder"]);
+    // The two outputs come in any order.
+    let words = "a rule is about the user `kitchen`";
+    if !started
+        .program
+        .said()
+        .iter()
+        .any(|line| line.contains(words))
+    {
+        started.program.wait_for_text(words);
+    }
+    started.program.stop();
+    pair();
+    let again = Hub::start(&data, &["--no-recorder"]);
+    again.program.terminate();
+    let (_, said) = again.program.finish();
+    assert!(!said.iter().any(|line| line.contains(words)), "{said:?}");
+}
+
 /// The owner's password is not told, told twice, or does not open the hub.
 #[test]
 fn the_first_start_makes_the_owners_password_and_tells_it_once() {

@@ -1,5 +1,7 @@
 //! Who may connect, and which topics they may use.
 
+use std::collections::BTreeSet;
+
 use argon2::password_hash::{
     PasswordHash, PasswordHasher, PasswordVerifier, SaltString, rand_core,
 };
@@ -167,15 +169,6 @@ impl Access {
                     )));
                 }
             }
-            if let Some(user) = &rule.user
-                && !self.users.iter().any(|known| known.name == *user)
-                && !others.contains(&user.as_str())
-            {
-                return Err(HubError::Config(format!(
-                    "a rule is about the user `{user}`, who is neither listed under `[[user]]` nor \
-                     paired (`aldis hub devices` lists those)"
-                )));
-            }
         }
         if !self.allows_anonymous() && self.users.is_empty() && others.is_empty() {
             return Err(HubError::Config(
@@ -184,6 +177,16 @@ impl Access {
             ));
         }
         Ok(())
+    }
+
+    /// Names that rules are about and nobody has. A device may be unpaired and paired again, so
+    /// they are no mistake, but may be one.
+    pub(crate) fn nobodies<'a>(&'a self, others: &[&str]) -> BTreeSet<&'a str> {
+        let named = self.rules.iter().filter_map(|rule| rule.user.as_deref());
+        named
+            .filter(|user| !self.users.iter().any(|known| known.name == *user))
+            .filter(|user| !others.contains(user))
+            .collect()
     }
 
     /// The hash of this user's password, if the user is listed.
@@ -395,14 +398,26 @@ mod tests {
                 topics: vec![],
                 ..rule(Effect::Allow, None, "a")
             }]),
-            access(vec![Rule {
-                user: Some("ghost".to_owned()),
-                ..rule(Effect::Allow, None, "a")
-            }]),
         ];
         for access in broken {
             assert!(access.check(&[]).is_err(), "{access:?}");
         }
+        // Nobody has the name any more, or not yet.
+        let about = |user: &str| Rule {
+            user: Some(user.to_owned()),
+            ..rule(Effect::Allow, None, "a")
+        };
+        let left = Access {
+            users: vec![user("ann", &hash)],
+            ..access(vec![
+                about("ghost"),
+                about("ann"),
+                about("kitchen"),
+                about("ghost"),
+            ])
+        };
+        left.check(&["kitchen"]).unwrap();
+        assert_eq!(Vec::from_iter(left.nobodies(&["kitchen"])), ["ghost"]);
         // The owner comes in.
         let owned = Access {
             anonymous: Some(false),

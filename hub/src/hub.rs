@@ -245,6 +245,12 @@ fn check(config: &HubConfig) -> Result<(), HubError> {
         others.extend(keys.devices.keys().map(String::as_str));
     }
     config.access.check(&others)?;
+    for user in config.access.nobodies(&others) {
+        tracing::warn!(
+            "a rule is about the user `{user}`, who is neither listed under `[[user]]` nor paired \
+             (`aldis hub devices` lists those); it counts when somebody has that name"
+        );
+    }
     match &config.cluster {
         Some(cluster) => cluster.check(),
         None => Ok(()),

@@ -101,6 +101,8 @@ impl Args {
         flags.extend(value("--listen", &self.listen));
         flags.extend(value("--ws", &self.ws));
         flags.extend(value("--tls", &self.tls));
+        let node = self.node.map(|node| node.to_string());
+        flags.extend(value("--node", &node));
         flags.extend(file("--config", &self.config));
         flags.extend(file("--cert", &self.cert));
         flags.extend(file("--key", &self.key));
