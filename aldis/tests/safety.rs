@@ -6,7 +6,7 @@ mod common;
 
 use std::fs;
 use std::net::{Ipv4Addr, UdpSocket};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -207,23 +207,48 @@ fn the_first_start_makes_the_owners_password_and_tells_it_once() {
     );
 
     // In words as well, and only at a first start.
-    let (_, said) = output(&mut hub(&data, &["--listen", ":0", "--for", "100ms"]));
+    let (_, said) = output(&mut hub(&data, &["--listen", ":0", "--for", "2s"]));
     assert!(
         !said.contains("owner's password") && said.contains("this machine alone"),
         "{said}"
     );
     let other = folder.path().join("other");
-    let said = done(&mut hub(&other, &["--listen", ":0", "--for", "100ms"]));
+    let said = done(&mut hub(&other, &["--listen", ":0", "--for", "2s"]));
     assert!(
         said.contains("password, shown this once") && said.contains("mosquitto_sub"),
         "{said}"
     );
-    // A journal would keep it.
-    let third = folder.path().join("third");
-    let mut service = hub(&third, &["--listen", ":0", "--for", "100ms"]);
-    let said = done(service.env("JOURNAL_STREAM", "9:1"));
+}
+
+/// A journal keeps the owner's password; or nobody ever saw it.
+#[test]
+fn the_owners_password_is_told_to_people_or_not_made() {
+    let folder = Folder::new();
+    let flags = ["--listen", ":0", "--no-recorder", "--for", "2s"];
+    // What goes to the journal is the stream that the variable names.
+    let data = folder.path().join("journal");
+    let path = folder.file("journal.txt", "");
+    let journal = fs::File::options().append(true).open(&path).unwrap();
+    let metadata = journal.metadata().unwrap();
+    let stream = format!("{}:{}", metadata.dev(), metadata.ino());
+    let mut service = hub(&data, &flags);
+    done(service.env("JOURNAL_STREAM", &stream).stdout(journal));
+    let said = fs::read_to_string(&path).unwrap();
     assert!(said.contains("`aldis hub password` sets one"), "{said}");
-    assert!(!third.join("keys.toml").exists());
+    assert!(!data.join("keys.toml").exists());
+    // A terminal that a service started hands the variable on.
+    let said = done(hub(&data, &flags).env("JOURNAL_STREAM", &stream));
+    assert!(said.contains("password, shown this once"), "{said}");
+
+    // The disk with the output is full.
+    let data = folder.path().join("full");
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let said = done(hub(&data, &flags).stdout(full));
+    assert!(said.contains("`aldis hub password` sets one"), "{said}");
+    let kept = fs::read_to_string(data.join("keys.toml")).unwrap();
+    assert!(!kept.contains("[owner]"), "{kept}");
+    let said = done(&mut hub(&data, &flags));
+    assert!(said.contains("password, shown this once"), "{said}");
 }
 
 /// A hub that does not start takes the password with it.

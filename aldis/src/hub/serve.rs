@@ -256,7 +256,7 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
         dashboard: running.dashboard,
         secure_dashboard: running.secure_dashboard,
         keys: &keys.current(),
-        owner: owner.as_ref().map(OwnerPassword::expose),
+        owner: owner.as_ref().map(|owner| owner.password.expose()),
         anonymous,
         part: part.as_ref(),
     };
@@ -264,11 +264,8 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
         true => scene.json(),
         false => scene.text(),
     };
-    // The hub serves its clients, whoever reads this.
-    let _ = io::stdout()
-        .write_all(text.as_bytes())
-        .and_then(|()| io::stdout().flush());
-    drop(text);
+    tell(&text, &data, &keys, owner.as_ref());
+    drop((text, owner));
     supervisor.ready(&format!("MQTT on {}", hub.mqtt_addr()), Some(greeting));
 
     let failed = tokio::select! {
@@ -326,7 +323,7 @@ async fn serve_elsewhere(
     };
     keys.refresh();
     let mut text = String::new();
-    let owner = owner.as_ref().map(OwnerPassword::expose);
+    let password = owner.as_ref().map(|owner| owner.password.expose());
     if common.json {
         let line = json!({
             "event": "working",
@@ -337,7 +334,7 @@ async fn serve_elsewhere(
             "secure_dashboard": running.secure_dashboard.map(|addr| addr.to_string()),
         });
         let _ = writeln!(text, "{line}");
-        if let Some(password) = owner {
+        if let Some(password) = password {
             let line = json!({"event": "owner", "user": OWNER, "password": password});
             let _ = writeln!(text, "{line}");
         }
@@ -353,7 +350,7 @@ async fn serve_elsewhere(
         if let Some(addr) = running.dashboard {
             let _ = writeln!(text, "Dashboard on http://{}", typed(addr));
         }
-        if let Some(password) = owner {
+        if let Some(password) = password {
             let _ = write!(
                 text,
                 "\nThe owner's password for the dashboard, shown this once:\n\n  {password}\n\n\
@@ -362,9 +359,8 @@ async fn serve_elsewhere(
         }
         text.push_str("\nCtrl-C ends the hub.\n");
     }
-    let _ = io::stdout()
-        .write_all(text.as_bytes())
-        .and_then(|()| io::stdout().flush());
+    tell(&text, &data, &keys, owner.as_ref());
+    drop((text, owner));
     supervisor.ready(&format!("at the broker {url}"), None);
     tokio::select! {
         () = end.wait() => {}
@@ -391,10 +387,16 @@ fn reachable(addr: SocketAddr) -> IpAddr {
     }
 }
 
+/// The owner's password that was just made, and what is kept of it.
+struct FirstOwner {
+    password: OwnerPassword,
+    hash: String,
+}
+
 /// Makes the owner's password at the first start, if there is somebody to see it.
-fn first_owner(data: &Path) -> Result<Option<OwnerPassword>, String> {
+fn first_owner(data: &Path) -> Result<Option<FirstOwner>, String> {
     // The journal keeps what it is told, and others may read it.
-    if env::var_os("JOURNAL_STREAM").is_some() {
+    if env::var("JOURNAL_STREAM").is_ok_and(|stream| is_ours(&stream)) {
         return Ok(None);
     }
     let made = KeysFile::of(data).update(|keys| {
@@ -402,10 +404,62 @@ fn first_owner(data: &Path) -> Result<Option<OwnerPassword>, String> {
             return Ok(None);
         }
         let password = OwnerPassword::generate();
-        keys.owner = Some(password.hash().map_err(|error| error.to_string())?);
-        Ok(Some(password))
+        let hash = password.hash().map_err(|error| error.to_string())?;
+        keys.owner = Some(hash.clone());
+        Ok(Some(FirstOwner { password, hash }))
     });
     made.map_err(|error| error.to_string())
+}
+
+/// Whether what is said here goes to this stream, `DEVICE:INODE`. A program that a service starts
+/// inherits the variable, though it may speak to a terminal.
+#[cfg(unix)]
+fn is_ours(stream: &str) -> bool {
+    use std::fs::File;
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::MetadataExt;
+    let of = |fd: std::os::fd::BorrowedFd<'_>| {
+        let file = File::from(fd.try_clone_to_owned().ok()?);
+        let metadata = file.metadata().ok()?;
+        Some(format!("{}:{}", metadata.dev(), metadata.ino()))
+    };
+    let ours = [of(io::stdout().as_fd()), of(io::stderr().as_fd())];
+    ours.into_iter().flatten().any(|ours| ours == stream)
+}
+
+#[cfg(not(unix))]
+fn is_ours(_stream: &str) -> bool {
+    false
+}
+
+/// Says it. The hub serves its clients, whoever reads this; but a password that nobody saw is
+/// taken back.
+fn tell(text: &str, data: &Path, keys: &Keyring, owner: Option<&FirstOwner>) {
+    let mut stdout = io::stdout();
+    let told = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
+    let (Err(error), Some(owner)) = (told, owner) else {
+        return;
+    };
+    let taken_back = KeysFile::of(data).update(|keys| {
+        // Somebody may have set another meanwhile.
+        if keys.owner.as_ref() == Some(&owner.hash) {
+            keys.owner = None;
+        }
+        Ok(())
+    });
+    keys.refresh();
+    match taken_back {
+        Ok(()) => tracing::error!(
+            "the owner's password could not be shown ({error}), so there is none yet: `aldis hub \
+             password` sets one"
+        ),
+        Err(why) => tracing::error!(
+            "the owner's password could not be shown ({error}) nor taken back ({why}): `aldis hub \
+             password` sets another"
+        ),
+    }
 }
 
 /// What runs according to flags, variables and files.
