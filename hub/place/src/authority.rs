@@ -1,6 +1,7 @@
 //! The hub's own certificate authority: a certificate that phones trust, and its key.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
 use rcgen::{
@@ -34,6 +35,8 @@ pub struct Authority {
     constraints: Option<Constraints>,
     issuer: Issuer<'static, KeyPair>,
     is_new: bool,
+    /// Whether it was told that others may read the machine's key.
+    pub(crate) exposed: AtomicBool,
 }
 
 impl std::fmt::Debug for Authority {
@@ -132,6 +135,7 @@ impl Authority {
             issuer,
             dir,
             is_new: false,
+            exposed: AtomicBool::new(false),
         })
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use rcgen::{
@@ -130,12 +131,19 @@ impl Authority {
     /// that is broken is replaced.
     fn key(&self) -> Result<Option<KeyPair>, PlaceError> {
         let path = self.server_key();
-        if let Some(exposure) = exposure(&path) {
+        if let Some(exposure) = self.new_exposure() {
             tracing::warn!("{exposure}");
         }
         let bytes = files::read(&path)?;
         let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
         Ok(text.and_then(|text| KeyPair::from_pem(&text).ok()))
+    }
+
+    /// What others could do with the key, unless it was told already.
+    fn new_exposure(&self) -> Option<String> {
+        let exposure = exposure(&self.server_key());
+        let was_told = self.exposed.swap(exposure.is_some(), Ordering::Relaxed);
+        exposure.filter(|_| !was_told)
     }
 
     /// Why the certificate that is there will not do.
@@ -262,4 +270,35 @@ fn names(certificate: &X509Certificate<'_>) -> Names {
         }
     }
     names
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// The log says every ten seconds that others may read the key, or never again.
+    #[test]
+    fn a_key_that_others_may_read_is_told_once() {
+        let data = tempfile::tempdir().unwrap();
+        let machine = Machine::look(Some("kitchen")).unwrap();
+        let now = SystemTime::UNIX_EPOCH;
+        let authority = Authority::open(data.path(), &machine, now).unwrap();
+        authority.certify(&machine, &[], now).unwrap();
+        let open = |mode| {
+            let permissions = Permissions::from_mode(mode);
+            fs::set_permissions(authority.server_key(), permissions).unwrap();
+        };
+        assert_eq!(authority.new_exposure(), None);
+        for _ in 0..2 {
+            open(0o644);
+            let told = authority.new_exposure().unwrap();
+            assert!(told.contains("chmod 600"), "{told}");
+            assert_eq!(authority.new_exposure(), None);
+            open(0o600);
+            assert_eq!(authority.new_exposure(), None);
+        }
+    }
 }
