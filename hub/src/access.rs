@@ -76,7 +76,7 @@ pub struct Rule {
     pub topics: Vec<String>,
 }
 
-/// A hash that no password has, checked for unknown users so that they wait as long.
+/// A hash that no password has, checked for unknown users so that they wait as long as people do.
 pub(crate) const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$Zk9sS3pWc1hKd2ZRb1RyYg$\
                       6m4sN1lq0tqVJ0m8nXk1V5m0oQ3bq3Yx2v8k9m1c0uE";
 
@@ -305,7 +305,7 @@ mod tests {
         assert!(!access.allows_anonymous());
     }
 
-    /// An unreadable stand-in would answer at once and so tell which users exist.
+    /// An unreadable stand-in would answer at once and so tell which people exist.
     #[test]
     fn the_stand_in_for_unknown_users_is_a_hash() {
         assert!(PasswordHash::new(NOBODY).is_ok_and(|hash| hash.hash.is_some()));

@@ -17,7 +17,7 @@ use rmqtt::types::{
 
 use crate::access::{Access, Action, Subject};
 use crate::keys::{INNER, Keyring, Keys, OWNER};
-use crate::passwords::{Passwords, Verdict, same};
+use crate::passwords::{Passwords, Stored, Verdict, same};
 use crate::store::{Change, Store};
 
 /// The gate of a hub.
@@ -167,7 +167,12 @@ impl Gate {
             .remote_addr
             .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |addr| addr.ip());
         let hash = self.hash_of(keys, user);
-        match self.inner.passwords.check(from, user, hash, password).await {
+        let stored = hash.map(|hash| match keys.devices.contains_key(user) {
+            true => Stored::Device(hash),
+            false => Stored::Person(hash),
+        });
+        let passwords = &self.inner.passwords;
+        match passwords.check(from, user, stored, password).await {
             Verdict::Right => Ok(hash.map(str::to_owned)),
             Verdict::Wrong => {
                 refused("unknown user or wrong password");

@@ -38,6 +38,24 @@ pub enum Verdict {
     Busy,
 }
 
+/// The hash of a password, and whose it is.
+#[derive(Debug, Clone, Copy)]
+pub enum Stored<'a> {
+    /// A paired device's: the hub made its password, so nobody guesses it.
+    Device(&'a str),
+    /// A person's.
+    Person(&'a str),
+}
+
+impl<'a> Stored<'a> {
+    /// The hash.
+    pub const fn hash(self) -> &'a str {
+        match self {
+            Self::Device(hash) | Self::Person(hash) => hash,
+        }
+    }
+}
+
 /// Checks passwords.
 ///
 /// One that was right is remembered for its user and its hash, as a code that only this
@@ -76,16 +94,19 @@ impl Passwords {
         &self,
         from: IpAddr,
         user: &str,
-        hash: Option<&str>,
+        stored: Option<Stored<'_>>,
         password: &[u8],
     ) -> Verdict {
         // What the hub made itself cannot be guessed, so nobody is kept from trying.
-        if let Some(hash) = hash.filter(|hash| is_light(hash)) {
+        if let Some(Stored::Device(hash)) = stored
+            && is_light(hash)
+        {
             return match fits(hash, password) {
                 true => Verdict::Right,
                 false => Verdict::Wrong,
             };
         }
+        let hash = stored.map(Stored::hash);
         let known = hash.map(|_| user);
         if !lock(&self.limiter).allows(self.begin.elapsed(), from, known) {
             return Verdict::TooMany;
@@ -104,7 +125,7 @@ impl Passwords {
         if !lock(&self.limiter).allows(self.begin.elapsed(), from, known) {
             return Verdict::TooMany;
         }
-        // It takes as long for an unknown user.
+        // It takes as long for an unknown user as for a person.
         let (stored, given) = (hash.unwrap_or(NOBODY).to_owned(), password.to_vec());
         let checked = tokio::task::spawn_blocking(move || fits(&stored, &given)).await;
         if checked.unwrap_or(false) && hash.is_some() {
@@ -203,7 +224,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
-    use super::{Passwords, Verdict, is_light, same};
+    use super::{Passwords, Stored, Verdict, is_light, same};
     use crate::access::hash_password;
     use crate::keys::DevicePassword;
     use crate::limiter::BURST;
@@ -215,7 +236,8 @@ mod tests {
     async fn what_is_remembered_is_one_password_of_one_user_and_hash() {
         let passwords = Passwords::default();
         let check = async |user: &str, hash: &str, password: &str| {
-            let verdict = passwords.check(HERE, user, Some(hash), password.as_bytes());
+            let verdict =
+                passwords.check(HERE, user, Some(Stored::Person(hash)), password.as_bytes());
             verdict.await
         };
         let (old, new) = (hash_password("old").unwrap(), hash_password("new").unwrap());
@@ -253,7 +275,7 @@ mod tests {
         assert!(is_light(&hash) && !is_light(&hash_password("x").unwrap()) && !is_light(""));
         let check = async |password: &[u8]| {
             passwords
-                .check(HERE, "kitchen", Some(&hash), password)
+                .check(HERE, "kitchen", Some(Stored::Device(&hash)), password)
                 .await
         };
         for _ in 0..2 * BURST {
@@ -262,6 +284,22 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(check(password.expose().as_bytes()).await, Verdict::Right);
         }
+    }
+
+    /// A person whose hash takes little work, made by another program, can be guessed at for ever.
+    #[tokio::test]
+    async fn people_are_limited_whatever_their_hash() {
+        let passwords = Passwords::default();
+        let hash = DevicePassword::generate().hash().unwrap();
+        assert!(is_light(&hash));
+        let check = async || {
+            let stored = Some(Stored::Person(&hash));
+            passwords.check(HERE, "ann", stored, b"a guess").await
+        };
+        for _ in 0..BURST {
+            assert_eq!(check().await, Verdict::Wrong);
+        }
+        assert_eq!(check().await, Verdict::TooMany);
     }
 
     /// A part of the secret, or none, is as good as the whole.
