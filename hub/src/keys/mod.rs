@@ -358,7 +358,7 @@ impl Device {
             if let Err(error) = check_topic(topic) {
                 return fault(topic, format!("`{of} = \"{topic}\"`: {error}"));
             }
-            // It would open what belongs to this or another device.
+            // It would open what belongs to this device, or to another with its prefix.
             let rest = topic.strip_prefix(&self.prefix);
             if rest.is_some_and(|rest| rest.starts_with('/')) {
                 let own = format!("is among the devices' own topics, `{}/...`", self.prefix);
@@ -409,6 +409,7 @@ mod tests {
             (Topic::MorseSet, false, false, true),
             (Topic::MorseHeard, true, false, false),
             (Topic::Answer, true, false, false),
+            (Topic::Restart, false, false, true),
             (Topic::Start, true, false, true),
         ] {
             let mut buffer = [0; MAX_LEN];
