@@ -21,6 +21,7 @@ mod hub;
 mod image;
 mod lines;
 mod logging;
+mod man;
 mod panel;
 mod printable;
 mod publish;
@@ -67,6 +68,8 @@ enum Verb {
     Flash(flash::Args),
     World(Box<world::Args>),
     Completions(completions::Args),
+    #[command(hide = true)]
+    Man(man::Args),
 }
 
 fn main() -> ExitCode {
@@ -94,6 +97,7 @@ fn main() -> ExitCode {
         Verb::Flash(args) => flash::run(args),
         Verb::World(args) => world::run(*args),
         Verb::Completions(args) => completions::run(args),
+        Verb::Man(args) => man::run(&args),
     }
 }
 

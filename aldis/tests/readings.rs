@@ -335,9 +335,12 @@ fn a_recorder_learns_how_long_the_broker_let_it_wait() {
     }
 }
 
+/// When each reading came, and what was left of its message expiry interval.
+type Came = BTreeMap<u32, (Instant, Option<u32>)>;
+
 /// Somebody whose session the broker keeps.
 struct Listener {
-    heard: Arc<Mutex<BTreeMap<u32, (Instant, Option<u32>)>>>,
+    heard: Arc<Mutex<Came>>,
     client: aldis_client::Client,
     connected: Arc<std::sync::atomic::AtomicBool>,
     runtime: tokio::runtime::Runtime,
@@ -354,7 +357,7 @@ impl Listener {
         let mut options = Options::new(aldis_client::Broker::new("127.0.0.1", port), name)
             .subscribe("aldis/+/climate", QoS::AtLeastOnce);
         options.keep = Some(Duration::from_secs(600));
-        let heard = Arc::new(Mutex::new(BTreeMap::new()));
+        let heard = Arc::new(Mutex::new(Came::new()));
         let connected = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let (theirs, subscribed) = (heard.clone(), connected.clone());
         let guard = runtime.enter();
@@ -402,7 +405,7 @@ impl Listener {
     }
 
     /// Waits for so many readings: by their numbers, when each came and what was left.
-    fn wait_for(&self, count: usize) -> BTreeMap<u32, (Instant, Option<u32>)> {
+    fn wait_for(&self, count: usize) -> Came {
         let until = Instant::now() + PATIENCE;
         loop {
             let heard = self.heard.lock().unwrap().clone();

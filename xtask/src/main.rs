@@ -6,6 +6,7 @@ mod faults;
 mod fuzz;
 mod lab;
 mod mutants;
+mod package;
 mod peers;
 mod picture;
 mod sizes;
@@ -29,6 +30,7 @@ enum Chore {
     Fuzz(fuzz::Fuzz),
     Mutants(mutants::Mutants),
     LabProxy(lab::proxy::LabProxy),
+    Package(package::Package),
     Peers(peers::Peers),
     Picture(picture::Picture),
     Sizes(sizes::Sizes),
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Chore::Fuzz(fuzz) => fuzz.run(),
         Chore::Mutants(mutants) => mutants.run(),
         Chore::LabProxy(proxy) => proxy.run(),
+        Chore::Package(package) => package.run(),
         Chore::Peers(peers) => peers.run(),
         Chore::Picture(picture) => picture.run(),
         Chore::Sizes(sizes) => sizes.run(),

@@ -102,6 +102,7 @@ impl Test {
         let mut sizes = Command::new(&ourselves);
         sizes.args(["sizes", "--check", "--json"]);
         steps.extend([
+            web(),
             board(),
             cluster(),
             faults(&ourselves),
@@ -185,6 +186,30 @@ fn tests() -> Step {
     let mut command = cargo_with(&["test", "--workspace", "--locked", "--no-fail-fast"]);
     command.args(FEATURES);
     Step::new("tests", [command]).noting(step::tests)
+}
+
+/// The dashboard's front end: by itself, in a browser with a made-up hub, and with ours.
+fn web() -> Step {
+    let name = "dashboard in a browser";
+    let npm = |arguments: &[&str]| {
+        let mut command = Command::new("npm");
+        command.args(arguments).current_dir(root().join("web"));
+        command
+    };
+    let there = npm(&["--version"]).output();
+    if !there.is_ok_and(|output| output.status.success()) {
+        return Step::without(
+            name,
+            "npm is missing; install Node.js 20 (https://nodejs.org)".to_owned(),
+        );
+    }
+    let commands = [
+        npm(&["ci", "--no-audit", "--no-fund"]),
+        npm(&["test"]),
+        npm(&["run", "e2e"]),
+        npm(&["run", "e2e:real"]),
+    ];
+    Step::new(name, commands)
 }
 
 /// They wait most of the time, and take turns only if there are few threads.

@@ -395,6 +395,48 @@ pub fn uninstall(args: &UninstallArgs, common: &Common) -> Result<(), String> {
 mod tests {
     use super::*;
 
+    /// A flag that is taken at the installation and left out of the unit: the service is another
+    /// hub than the one that was asked for.
+    #[test]
+    fn every_flag_of_the_hub_goes_into_the_unit() {
+        use clap::{CommandFactory, Parser};
+        let command = crate::Cli::command();
+        let hub = command.find_subcommand("hub").unwrap();
+        let mut count = 0;
+        for argument in hub.get_arguments() {
+            let Some(long) = argument.get_long() else {
+                continue;
+            };
+            if ["data", "json", "help", "for", "hash-password"].contains(&long) {
+                continue;
+            }
+            let flag = format!("--{long}");
+            let mut words = vec!["aldis", "hub", "install", &flag];
+            if argument.get_action().takes_values() {
+                words.push(if long == "broker" { "mqtt://h" } else { "1" });
+            }
+            let cli = crate::Cli::try_parse_from(&words).or_else(|_| {
+                words.extend(["--broker", "mqtt://h"]);
+                crate::Cli::try_parse_from(&words)
+            });
+            let Ok(crate::Verb::Hub(args)) = cli.map(|cli| cli.verb) else {
+                panic!("{words:?} cannot be read");
+            };
+            let Some(crate::hub::Verb::Install(args)) = args.verb else {
+                panic!("{words:?} is not the command");
+            };
+            let flags = args.serve.unit_flags().unwrap().flags;
+            let is_there = flags.iter().any(|found| match found {
+                Flag::Switch("-v") => long == "verbose",
+                Flag::Switch(name) | Flag::Value(name, _) | Flag::File(name, _) => *name == flag,
+                Flag::Secret(..) => false,
+            });
+            assert!(is_there, "{flag}: {flags:?}");
+            count += 1;
+        }
+        assert!(count >= 15, "{count}");
+    }
+
     fn place(root: &Path) -> Place {
         Place {
             units: root.join("units"),

@@ -52,7 +52,8 @@ pub struct Args {
 /// What the hub and its commands have in common.
 #[derive(clap::Args)]
 struct Common {
-    /// Where the hub keeps everything [default: aldis/hub in the user's data directory]
+    /// Where the hub keeps everything [default: aldis/hub in the user's data directory; for root,
+    /// /var/lib/aldis once the hub is a service]
     #[arg(long, global = true, value_name = "DIR", env = "ALDIS_HUB_DATA")]
     data: Option<PathBuf>,
     /// Print one JSON object a line
@@ -74,7 +75,12 @@ enum Verb {
 
 /// Runs the hub, or one of its commands.
 pub fn run(args: Args) -> ExitCode {
-    let common = args.common;
+    let mut common = args.common;
+    // Whoever may look into the service's directory means the service.
+    if args.verb.is_some() && common.data.is_none() && std::fs::read_dir(unit::DATA).is_ok() {
+        let is_install = matches!(args.verb, Some(Verb::Install(_) | Verb::Uninstall(_)));
+        common.data = (!is_install).then(|| unit::DATA.into());
+    }
     match args.verb {
         None => serve::run(args.serve, &common),
         Some(_) if args.serve.is_given() => crate::usage(

@@ -9,6 +9,30 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+/// Where the hub's own broker is, and what it is told there.
+#[derive(Clone)]
+pub struct Greeting {
+    broker: SocketAddr,
+    connect: Vec<u8>,
+}
+
+impl Greeting {
+    /// As a user of the hub's own.
+    pub fn new(broker: SocketAddr, (username, password): (String, String)) -> Self {
+        const ID: &[u8] = b"aldis-watchdog";
+        // A clean session, a user name and a password.
+        let mut body = b"\0\x04MQTT\x04\xc2\0\x0a".to_vec();
+        for text in [ID, username.as_bytes(), password.as_bytes()] {
+            body.extend(u16::try_from(text.len()).unwrap_or(u16::MAX).to_be_bytes());
+            body.extend(text);
+        }
+        // All of it is far below 128 bytes.
+        let mut connect = vec![0x10, u8::try_from(body.len()).unwrap_or(0x7f)];
+        connect.append(&mut body);
+        Self { broker, connect }
+    }
+}
+
 /// Whoever started the hub and wants to hear of it; nobody where there is no systemd.
 #[derive(Debug)]
 pub struct Supervisor {
@@ -44,7 +68,7 @@ impl Supervisor {
 
     /// The hub runs. From now on the watchdog is fed, as long as its own broker answers, if it has
     /// one. It may be said again, when there is another one.
-    pub fn ready(&mut self, status: &str, broker: Option<SocketAddr>) {
+    pub fn ready(&mut self, status: &str, broker: Option<Greeting>) {
         self.say(&format!("READY=1\nSTATUS={status}"));
         if let Some(task) = self.task.take() {
             task.abort();
@@ -101,16 +125,12 @@ fn connect(path: &str) -> io::Result<std::os::unix::net::UnixDatagram> {
 
 /// Feeds the watchdog three times in its time, while the broker answers.
 #[cfg(unix)]
-async fn feed(
-    socket: std::os::unix::net::UnixDatagram,
-    limit: Duration,
-    broker: Option<SocketAddr>,
-) {
+async fn feed(socket: std::os::unix::net::UnixDatagram, limit: Duration, broker: Option<Greeting>) {
     let pause = limit / 3;
     loop {
         let answer = async {
-            match broker {
-                Some(broker) => answers(broker).await,
+            match &broker {
+                Some(greeting) => answers(greeting).await,
                 None => Ok(()),
             }
         };
@@ -127,14 +147,13 @@ async fn feed(
     }
 }
 
-/// Whether the broker greets a client. One without a name, in the oldest version: whether it is
-/// let in or refused, it is answered.
-async fn answers(broker: SocketAddr) -> io::Result<()> {
-    const CONNECT: [u8; 14] = [0x10, 12, 0, 4, b'M', b'Q', b'T', b'T', 4, 0x02, 0, 10, 0, 0];
+/// Whether the broker greets a client. Let in or refused, it is answered.
+#[cfg(unix)]
+async fn answers(greeting: &Greeting) -> io::Result<()> {
     const CONNACK: u8 = 0x20;
     const DISCONNECT: [u8; 2] = [0xe0, 0];
-    let mut stream = TcpStream::connect(broker).await?;
-    stream.write_all(&CONNECT).await?;
+    let mut stream = TcpStream::connect(greeting.broker).await?;
+    stream.write_all(&greeting.connect).await?;
     let mut answer = [0; 4];
     stream.read_exact(&mut answer).await?;
     if answer[0] != CONNACK {
@@ -180,12 +199,15 @@ mod tests {
         let mut supervisor = supervisor(&socket, &path);
         let broker = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = broker.local_addr().unwrap();
-        supervisor.ready("here", Some(addr));
+        let greeting = Greeting::new(addr, ("me".to_owned(), "secret".to_owned()));
+        let asked = greeting.connect.clone();
+        supervisor.ready("here", Some(greeting));
         assert_eq!(heard(&socket).unwrap(), "READY=1\nSTATUS=here");
         for refused in [0, 5] {
             let (mut client, _) = broker.accept().await.unwrap();
-            let mut connect = [0; 14];
+            let mut connect = vec![0; asked.len()];
             client.read_exact(&mut connect).await.unwrap();
+            assert_eq!(connect, asked);
             client.write_all(&[0x20, 2, 0, refused]).await.unwrap();
             assert_eq!(heard(&socket).unwrap(), "WATCHDOG=1");
         }

@@ -30,6 +30,11 @@ pub struct Args {
 }
 
 impl Args {
+    /// Whether a flag was typed that means nothing to a command.
+    pub fn is_given(&self) -> bool {
+        self.no_announce || (self.name.is_some() && std::env::var_os("ALDIS_HUB_NAME").is_none())
+    }
+
     /// What goes into a unit of the service.
     pub fn unit_flags(&self, flags: &mut Vec<Flag>) {
         flags.extend(self.name.clone().map(|name| Flag::Value("--name", name)));
@@ -93,23 +98,17 @@ impl Place {
         let Some(tls) = plan.tls else {
             return Ok(place);
         };
-        let without = |what: String| match tls.asked {
-            true => Err(what),
-            // Who asked for other machines, not for TLS, has a hub without TLS.
-            false => {
-                tracing::error!("{what}. The hub runs without TLS until then");
-                Ok(())
-            }
-        };
-        if !tls.asked
-            && let Err(error) = TcpListener::bind(tls.listen)
-            && error.kind() == io::ErrorKind::AddrInUse
-        {
-            without(format!(
-                "the port {} for TLS is taken by another program; name another with `--tls`",
+        let is_taken = !tls.asked
+            && TcpListener::bind(tls.listen)
+                .is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse);
+        if is_taken {
+            tracing::error!(
+                "the port {} for TLS is taken by another program; name another with `--tls`. The \
+                 hub runs without TLS until then",
                 tls.listen.port()
-            ))?;
-            return Ok(place);
+            );
+        } else {
+            place.tls = Some(tls.listen);
         }
         let options = CertifiedOptions {
             data: data.to_owned(),
@@ -118,11 +117,10 @@ impl Place {
             now: SystemTime::now,
         };
         match Certified::start(options).await {
-            Ok(certified) => {
-                place.certified = Some(certified);
-                place.tls = Some(tls.listen);
-            }
-            Err(error) => without(error.to_string())?,
+            Ok(certified) => place.certified = Some(certified),
+            Err(error) if tls.asked => return Err(error.to_string()),
+            // Who asked for other machines, not for TLS, has a hub without TLS.
+            Err(error) => tracing::error!("{error}. The hub runs without TLS until then"),
         }
         Ok(place)
     }
@@ -172,6 +170,7 @@ impl Place {
             let announcement = Announcement {
                 name: self.machine.name,
                 services,
+                look: Announcement::LOOK,
             };
             match Announced::start(announcement, self.names) {
                 Ok(announced) => Some(announced),

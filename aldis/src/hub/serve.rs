@@ -17,7 +17,7 @@ use aldis_hub::{
 use serde_json::json;
 
 use super::address::{address, lone_port, own_address, usual_host};
-use super::notify::Supervisor;
+use super::notify::{Greeting, Supervisor};
 use super::parts::web::typed;
 use super::parts::{self, Parts};
 use super::place::{self, OwnTls, Place, RunningPlace, TLS_PORT};
@@ -80,7 +80,10 @@ impl Args {
     /// Whether a flag was typed that means nothing to a command.
     pub fn is_given(&self) -> bool {
         let lan = self.lan && env::var_os("ALDIS_HUB_LAN").is_none();
-        lan || self.no_anonymous || self.lifetime.is_some() || self.hash_password
+        lan || self.place.is_given()
+            || self.no_anonymous
+            || self.lifetime.is_some()
+            || self.hash_password
     }
 
     /// What goes into a unit of the service.
@@ -205,13 +208,12 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
         Err(error) => return crate::fail(error),
     };
     let (username, password) = hub.inner();
+    let at = SocketAddr::new(reachable(hub.mqtt_addr()), hub.mqtt_addr().port());
+    let greeting = Greeting::new(at, hub.inner());
     let broker = Broker {
         username: Some(username),
         password: Some(password),
-        ..Broker::new(
-            reachable(hub.mqtt_addr()).to_string(),
-            hub.mqtt_addr().port(),
-        )
+        ..Broker::new(at.ip().to_string(), at.port())
     };
     let scene = parts::Scene {
         broker,
@@ -264,8 +266,7 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
         .write_all(text.as_bytes())
         .and_then(|()| io::stdout().flush());
     drop(text);
-    let at = SocketAddr::new(reachable(hub.mqtt_addr()), hub.mqtt_addr().port());
-    supervisor.ready(&format!("MQTT on {}", hub.mqtt_addr()), Some(at));
+    supervisor.ready(&format!("MQTT on {}", hub.mqtt_addr()), Some(greeting));
 
     let failed = tokio::select! {
         () = &mut end => None,

@@ -14,13 +14,12 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::address::own_address;
+use super::parts::web::{PORT, SECURE_PORT};
 use super::{Common, qr, say};
 use crate::signals::interrupted;
 
-/// Where the page is, if nobody else is there.
-const PORT: u16 = 8088;
-/// Where the dashboard speaks HTTPS.
-const DASHBOARD: u16 = 8443;
+/// Where the page of this command is, if nobody else is there.
+const OWN_PORT: u16 = 8088;
 /// How long a phone may take to ask, and to read.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How many may be served at once.
@@ -47,7 +46,7 @@ pub struct Args {
     /// Print the certificate and nothing else
     #[arg(long, conflicts_with_all = ["lan", "json"])]
     pem: bool,
-    /// The hub's name, if it is not this machine's
+    /// The hub's name, if it is not this machine's [default: the one it had last]
     #[arg(long, value_name = "NAME", env = "ALDIS_HUB_NAME")]
     name: Option<String>,
 }
@@ -113,10 +112,11 @@ const SYSTEMS: [System; 7] = [
 /// What is to be trusted, and where it is found.
 struct Trust {
     authority: Authority,
-    machine: Machine,
+    /// The hub's name in the network.
+    host: String,
     /// The address of this machine in the network.
     ip: Option<IpAddr>,
-    /// Whether the dashboard speaks HTTPS on this machine.
+    /// Whether the dashboard speaks HTTPS to others.
     dashboard: bool,
 }
 
@@ -131,11 +131,16 @@ pub fn run(args: &Args, common: &Common) -> Result<(), String> {
             .write_all(authority.pem().as_bytes())
             .map_err(|error| format!("cannot write: {error}"));
     }
+    // A network without a way out has addresses as well.
+    let others = machine.addresses.iter().find(|ip| ip.is_ipv4());
+    let ip = own_address().filter(|ip| !ip.is_loopback());
+    let ip = ip.or(others.copied());
+    let host = authority.host().filter(|_| args.name.is_none());
     let trust = Trust {
+        host: host.unwrap_or_else(|| machine.local_name()),
         authority,
-        machine,
-        ip: own_address().filter(|ip| !ip.is_loopback()),
-        dashboard: answers(DASHBOARD),
+        dashboard: ip.is_some_and(|ip| answers(ip, SECURE_PORT)),
+        ip,
     };
     if !args.lan {
         return match common.json {
@@ -173,17 +178,16 @@ fn say_text(text: String) -> Result<(), String> {
     say(text.trim_end())
 }
 
-/// Whether something listens there on this machine.
-fn answers(port: u16) -> bool {
-    let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    TcpStream::connect_timeout(&addr, Duration::from_millis(200)).is_ok()
+/// Whether something listens there.
+fn answers(ip: IpAddr, port: u16) -> bool {
+    TcpStream::connect_timeout(&(ip, port).into(), Duration::from_millis(200)).is_ok()
 }
 
 async fn listen(port: Option<u16>) -> Result<TcpListener, String> {
     let all = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
     let bound = match port {
         Some(port) => TcpListener::bind(all(port)).await,
-        None => match TcpListener::bind(all(PORT)).await {
+        None => match TcpListener::bind(all(OWN_PORT)).await {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 TcpListener::bind(all(0)).await
             }
@@ -191,7 +195,7 @@ async fn listen(port: Option<u16>) -> Result<TcpListener, String> {
         },
     };
     bound.map_err(|error| {
-        let port = port.unwrap_or(PORT);
+        let port = port.unwrap_or(OWN_PORT);
         format!("cannot listen on port {port}: {error}; choose another with `--port`")
     })
 }
@@ -199,7 +203,13 @@ async fn listen(port: Option<u16>) -> Result<TcpListener, String> {
 impl Trust {
     fn dashboard(&self) -> Option<String> {
         let ip = self.ip.filter(|_| self.dashboard)?;
-        Some(format!("https://{}", SocketAddr::new(ip, DASHBOARD)))
+        Some(format!("https://{}", SocketAddr::new(ip, SECURE_PORT)))
+    }
+
+    /// The page on which the dashboard shows the certificate, over HTTP.
+    fn shown(&self) -> Option<String> {
+        let ip = self.ip.filter(|ip| self.dashboard && answers(*ip, PORT))?;
+        Some(format!("http://{}/trust", SocketAddr::new(ip, PORT)))
     }
 
     fn json(&self, url: Option<&str>) -> serde_json::Value {
@@ -210,7 +220,7 @@ impl Trust {
             "ends": self.authority.ends(),
             "url": url,
             "dashboard": self.dashboard(),
-            "host": self.machine.local_name(),
+            "host": self.host,
         })
     }
 
@@ -228,15 +238,21 @@ impl Trust {
             Some(url) => {
                 let _ = write!(
                     text,
-                    "A phone gets it at {url} until you type Ctrl-C. Compare the fingerprint there \
-                     with the one above.\n\n{}\n",
+                    "A phone gets it at {url} until you type Ctrl-C. Once it is installed, compare \
+                     the fingerprint in its details there with the one above: on the way it could \
+                     have been replaced.\n\n{}\n",
                     qr::picture(url)?
                 );
             }
-            None => text.push_str(
-                "`aldis hub trust --lan` lets a phone get it, with a QR code; \
-                 `aldis hub trust --pem > ca.pem` writes it into a file.\n\n",
-            ),
+            None => {
+                if let Some(url) = self.shown() {
+                    let _ = writeln!(text, "A phone gets it from the dashboard, {url}");
+                }
+                text.push_str(
+                    "`aldis hub trust --lan` lets a phone get it, with a QR code; \
+                     `aldis hub trust --pem > ca.pem` writes it into a file.\n\n",
+                );
+            }
         }
         for system in &SYSTEMS {
             let _ = writeln!(text, "{}", system.name);
@@ -247,7 +263,7 @@ impl Trust {
         let _ = write!(
             text,
             "\nFor MQTT: aldis sub -h {} -p 8883 --cafile ca.pem -u NAME -P PASSWORD -t '#'\n",
-            self.machine.local_name()
+            self.host
         );
         if let Some(dashboard) = self.dashboard() {
             let _ = write!(
@@ -282,11 +298,11 @@ impl Trust {
              a.get{{display:block;padding:.8rem;border:2px solid;border-radius:.5rem;\
              text-align:center}}</style></head><body><h1>Trust {host}</h1>\
              <p><a class=\"get\" href=\"/aldis-ca.crt\">Get the certificate</a></p>\
-             <p>Compare this with what <code>aldis hub trust</code> shows on the hub itself; if it \
-             differs, somebody is in between.</p><p><code>{fingerprint}</code></p>\
+             <p>Once it is installed, compare the SHA-256 fingerprint in its details with what \
+             <code>aldis hub trust</code> shows on the hub itself. If it differs, remove it: \
+             somebody is in between.</p>\
              <p>For programs: <a href=\"/ca.pem\">ca.pem</a></p>{systems}{dashboard}</body></html>",
-            host = escaped(&self.machine.local_name()),
-            fingerprint = self.authority.fingerprint(),
+            host = escaped(&self.host),
         )
         .into_bytes()
     }
@@ -375,7 +391,7 @@ mod tests {
         let machine = Machine::look(Some("kitchen")).unwrap();
         Trust {
             authority: Authority::open(dir, &machine, SystemTime::now()).unwrap(),
-            machine,
+            host: machine.local_name(),
             ip: Some([192, 0, 2, 7].into()),
             dashboard: true,
         }
@@ -414,7 +430,8 @@ mod tests {
             assert!(!String::from_utf8_lossy(&body).contains("PRIVATE"));
         }
         let page = String::from_utf8(site.page.clone()).unwrap();
-        assert!(page.contains(&trust.authority.fingerprint()));
+        // Whoever replaces the certificate replaces what the page says of it as well.
+        assert!(!page.contains(&trust.authority.fingerprint()));
         assert!(page.contains("Certificate Trust Settings") && page.contains("&amp;"));
     }
 

@@ -24,8 +24,6 @@ use crate::machine::label;
 /// How long an answer to the question for a name may take. Answers come within half a second
 /// (RFC 6762, 6), and a question may be lost.
 const ASK: Duration = Duration::from_millis(1_800);
-/// How often to see whether another program answers for the name, or does not any more.
-const LOOK: Duration = Duration::from_secs(20);
 /// How long a machine without a network waits for the next look.
 const NO_NETWORK: Duration = Duration::from_secs(2);
 /// How often the library looks at the machine's addresses.
@@ -55,6 +53,13 @@ pub struct Announcement {
     pub name: String,
     /// What it offers.
     pub services: Vec<Service>,
+    /// How often to see whether another program answers for the name, or does not any more.
+    pub look: Duration,
+}
+
+impl Announcement {
+    /// A usual time between two looks.
+    pub const LOOK: Duration = Duration::from_secs(20);
 }
 
 /// Who answers for the machine's name.
@@ -114,6 +119,7 @@ impl Announced {
             daemon,
             name,
             services: announcement.services,
+            look: announcement.look,
             registered: Vec::new(),
             state,
             names,
@@ -145,6 +151,7 @@ struct Announcer {
     /// The name that is wanted.
     name: String,
     services: Vec<Service>,
+    look: Duration,
     /// The whole names of the services that are announced.
     registered: Vec<String>,
     state: watch::Sender<State>,
@@ -308,7 +315,7 @@ impl Announcer {
                     // The library's thread is gone.
                     Err(_) => std::future::pending().await,
                 },
-                () = sleep(LOOK) => match holder {
+                () = sleep(self.look) => match holder {
                     Holder::System => {
                         missed = match self.ask(name).await.is_empty() {
                             true => missed + 1,

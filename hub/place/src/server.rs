@@ -54,6 +54,15 @@ impl Authority {
         self.dir().join(KEY)
     }
 
+    /// The name that the machine was certified under last, with `.local`.
+    pub fn host(&self) -> Option<String> {
+        let text = std::fs::read_to_string(self.server_certificate()).ok()?;
+        let der = certificate_of(&text)?;
+        let (_, x509) = X509Certificate::from_der(&der).ok()?;
+        let name = x509.subject().iter_common_name().next()?;
+        name.as_str().ok().map(str::to_owned)
+    }
+
     /// Sees to it that the machine has a certificate for its names and addresses, and `also` for
     /// these names, for some time to come. Its key stays, so that certificate and key fit
     /// whenever they are read.

@@ -70,7 +70,9 @@ fn the_machine_is_certified_under_its_names_and_addresses_and_no_others() {
     let authority = Authority::open(dir.path(), &machine, at(NOW)).unwrap();
     assert!(authority.is_new());
     let also = ["kitchen-2.local".to_owned(), "bank.example".to_owned()];
+    assert_eq!(authority.host(), None);
     authority.certify(&machine, &also, at(NOW)).unwrap();
+    assert_eq!(authority.host().as_deref(), Some("kitchen.local"));
     let certificate = server(&authority);
     for name in [
         "kitchen",

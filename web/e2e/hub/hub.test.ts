@@ -9,7 +9,7 @@ import { startFront } from '../../mock/front.mjs';
 import { launch } from '../../scripts/chromium.mjs';
 import { until } from '../harness';
 
-const { ALDIS_HUB: hub, ALDIS_PASSWORD: password } = process.env;
+const { ALDIS_HUB: hub, ALDIS_PASSWORD: password, ALDIS_EMBEDDED: embedded } = process.env;
 let browser: Browser;
 let page: Page;
 let front: { url: string; stop: () => Promise<unknown> };
@@ -17,7 +17,8 @@ const complaints: string[] = [];
 
 beforeAll(async () => {
   if (!hub || !password) throw new Error('Set ALDIS_HUB to the address of a hub, and ALDIS_PASSWORD to its password.');
-  front = await startFront(hub);
+  // Its own pages, or those of dist with a proxy between.
+  front = embedded ? { url: hub, stop: async () => {} } : await startFront(hub);
   browser = await launch();
   page = await browser.newPage({ baseURL: front.url, locale: 'en-GB', viewport: { width: 1200, height: 900 } });
   page.setDefaultTimeout(20_000);

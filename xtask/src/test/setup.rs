@@ -16,7 +16,7 @@ pub const TARGETS: [&str; 2] = [
 ];
 
 /// Programs that tests start, and Debian's packages with them.
-const PROGRAMS: [(&str, &str); 16] = [
+const PROGRAMS: [(&str, &str); 17] = [
     ("mosquitto", "mosquitto"),
     ("mosquitto_passwd", "mosquitto"),
     ("mosquitto_pub", "mosquitto-clients"),
@@ -31,7 +31,9 @@ const PROGRAMS: [(&str, &str); 16] = [
     ("conntrack", "conntrack"),
     ("dnsmasq", "dnsmasq-base"),
     ("avahi-daemon", "avahi-daemon"),
-    ("initdb", "postgresql"),
+    // Debian keeps the server itself where only this program looks.
+    ("pg_ctlcluster", "postgresql"),
+    ("chromium", "chromium"),
     ("protoc", "protobuf-compiler"),
 ];
 
@@ -220,14 +222,14 @@ mod tests {
             "ss",
             "conntrack",
             "avahi-daemon",
-            "initdb",
+            "pg_ctlcluster",
             "protoc",
         ] {
             std::fs::write(folder.join(program), "").unwrap();
         }
         let found = missing(std::slice::from_ref(&folder));
         std::fs::remove_dir_all(&folder).unwrap();
-        let expected = ["dnsmasq-base", "mosquitto-clients", "nftables"];
+        let expected = ["chromium", "dnsmasq-base", "mosquitto-clients", "nftables"];
         assert_eq!(found, BTreeSet::from(expected));
     }
 }

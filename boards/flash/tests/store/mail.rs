@@ -468,6 +468,7 @@ fn what_other_firmware_kept_is_read() {
         "neither on, off nor toggle",
         "wpm is not a whole number from 5 to 40",
         "larger than the device can receive",
+        "not the word restart",
     ];
     for (code, reason) in (1..).zip(reasons) {
         let note = [7, 0, 0, 0, 255, 255, 255, 255, 4, code, 0, 0, b'i', b'd'];
