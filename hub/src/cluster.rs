@@ -120,6 +120,30 @@ impl ClusterConfig {
     }
 }
 
+#[cfg(all(test, not(feature = "cluster")))]
+mod tests {
+    use super::ClusterConfig;
+    use crate::{Hub, HubConfig};
+
+    /// A hub that is told of a cluster runs by itself, and nobody knows.
+    #[tokio::test]
+    async fn a_build_without_a_cluster_says_so() {
+        let config = HubConfig {
+            cluster: Some(ClusterConfig {
+                node: 1,
+                nodes: Vec::new(),
+            }),
+            ..HubConfig::ephemeral()
+        };
+        let error = Hub::start(config).await.expect_err("it does not start");
+        let error = error.to_string();
+        assert!(
+            error.contains("this build has no cluster; build with `--features cluster`"),
+            "{error}"
+        );
+    }
+}
+
 #[cfg(all(test, feature = "cluster"))]
 mod tests {
     use super::{ClusterConfig, ClusterNode};

@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use crate::cluster::{self, Cluster};
 use crate::config::{HubConfig, Limits, TlsConfig};
 use crate::error::HubError;
+use crate::fit::Bounds;
 use crate::gate::Gate;
 use crate::keys::{INNER, Keyring, OWNER, letters};
 use crate::peers::Peers;
@@ -319,6 +320,7 @@ async fn launch(
     let keeper = Keeper::new(store.clone());
     keeper.install(hooks.as_ref()).await;
     hooks.start().await;
+    *broker.extends.fitter_mgr_mut().await = Box::new(Bounds);
     *broker.extends.shared_subscription_mut().await = Box::new(RoundRobin::new(reach.clone()));
     let retained = Retained::load(store.clone(), contents.retained, part.is_some()).await;
     *broker.extends.retain_mut().await = Box::new(retained);

@@ -25,6 +25,7 @@ mod cluster;
 mod config;
 mod error;
 mod filter;
+mod fit;
 mod gate;
 mod hub;
 mod keys;

@@ -441,8 +441,13 @@ impl Entry for Peer {
         clear_subscriptions: bool,
         is_admin: IsAdmin,
     ) -> Result<OfflineSession> {
+        let elsewhere = self.notary.as_ref().is_some_and(Notary::is_elsewhere);
+        if elsewhere && self.inner.exist() {
+            // This node was out of reach when the client went to another: what it has is old.
+            let _ = self.take_over(true, true, is_admin).await;
+        }
         let mut offline = match &mut self.notary {
-            Some(notary) if !self.inner.exist() => {
+            Some(notary) if elsewhere || !self.inner.exist() => {
                 notary.kick(clean_start, clear_subscriptions).await?
             }
             _ => {
@@ -511,17 +516,22 @@ impl Notary {
         })
     }
 
+    /// Whether another node had the client last.
+    fn is_elsewhere(&self) -> bool {
+        let here = self.entry.id().node_id;
+        self.before.is_some_and(|node| node != here)
+    }
+
     /// Takes over from another node, if one has the client and answers.
     async fn kick(
         &mut self,
         clean_start: bool,
         clear_subscriptions: bool,
     ) -> Result<OfflineSession> {
-        let here = self.entry.id().node_id;
-        match self.before {
-            Some(node) if node != here && !self.cluster.is_away(node) => {}
+        let is_away = self.before.is_some_and(|node| self.cluster.is_away(node));
+        if is_away || !self.is_elsewhere() {
             // What the cluster's table has of it here is of long ago.
-            _ => return Ok(OfflineSession::NotExist),
+            return Ok(OfflineSession::NotExist);
         }
         // For an administrator it would look for the client where it was locked: here.
         let is_admin = false;

@@ -145,8 +145,9 @@ impl Tree {
             1,
         );
         self.write("usr/lib/systemd/system/aldis-hub.service", &unit)?;
-        self.write("etc/aldis/hub.env", include_str!("package/hub.env"))?;
-        mode(&self.root.join("etc/aldis/hub.env"), 0o640)?;
+        // Copied by postinst where there is none: as a file of dpkg's it would be asked about where
+        // `aldis hub install` made one, and others could read it.
+        self.write("usr/share/aldis/hub.env", include_str!("package/hub.env"))?;
         for (shell, path) in [
             ("bash", "usr/share/bash-completion/completions/aldis"),
             ("zsh", "usr/share/zsh/vendor-completions/_aldis"),
@@ -209,11 +210,9 @@ impl Tree {
                 .to_string_lossy()
                 .into_owned();
             size += fs::metadata(&path)?.len().div_ceil(1024);
-            if !name.starts_with("etc/") {
-                let sum = said(Command::new("md5sum").arg("-b").arg(&path))?;
-                let sum = sum.split(' ').next().unwrap_or("").trim_start_matches('\\');
-                sums.push_str(&format!("{sum}  {name}\n"));
-            }
+            let sum = said(Command::new("md5sum").arg("-b").arg(&path))?;
+            let sum = sum.split(' ').next().unwrap_or("").trim_start_matches('\\');
+            sums.push_str(&format!("{sum}  {name}\n"));
         }
         let control = include_str!("package/control")
             .replace("@VERSION@", self.version)
@@ -223,7 +222,6 @@ impl Tree {
             .replace("@DEPENDS@", &depends(&fs::read(program)?));
         self.write("DEBIAN/control", &control)?;
         self.write("DEBIAN/md5sums", &sums)?;
-        self.write("DEBIAN/conffiles", "/etc/aldis/hub.env\n")?;
         for (name, script) in [
             ("postinst", include_str!("package/postinst")),
             ("prerm", include_str!("package/prerm")),

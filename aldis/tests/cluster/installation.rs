@@ -58,6 +58,13 @@ impl Service {
         }
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: &str) {
+        let id = self.id().expect("it runs").to_string();
+        let sent = Command::new("kill").args([signal, &id]).status().unwrap();
+        assert!(sent.success());
+    }
+
     /// Starts it again if it ended by itself.
     pub fn see_to(&mut self) {
         let Some(child) = &mut self.child else {

@@ -131,6 +131,39 @@ fn a_session_at_another_node_is_nobody_elses() {
     assert_eq!(said, ["to/ann secret"]);
 }
 
+/// A node that was out of reach keeps the session of a client that went to another node
+/// meanwhile, and gives it that when it comes back: what waits at the other one is lost.
+#[test]
+fn a_node_that_was_out_of_reach_lets_old_sessions_go() {
+    let folder = Folder::new();
+    let mut nodes = Nodes::new(&folder);
+    nodes.start();
+    succeed(&mut nodes.client(1, "mover", &["-t", "to/mover", "-E"]));
+    let said = |nodes: &Nodes, text: &str| nodes.services[0].said().matches(text).count();
+    let backs = said(&nodes, "node 2 of the cluster is back");
+    nodes.services[1].signal("-STOP");
+    wait("the others miss it", PATIENCE, || {
+        said(&nodes, "node 2 of the cluster does not answer") > 0
+    });
+    wait("its client comes in elsewhere", PATIENCE, || {
+        let mut command = nodes.client(2, "mover", &["-t", "to/mover", "-E"]);
+        command.output().unwrap().status.success()
+    });
+    nodes.publish(0, &["-t", "to/mover", "-m", "waits"]);
+    nodes.services[1].signal("-CONT");
+    wait("it is back", PATIENCE, || {
+        said(&nodes, "node 2 of the cluster is back") > backs
+    });
+    let mut back = nodes.client(1, "mover", &["-t", "to/mover", "-C", "1", "-W", "10"]);
+    let mut lines = String::new();
+    wait("it comes back", PATIENCE, || {
+        let output = back.output().unwrap();
+        lines = String::from_utf8(output.stdout).unwrap();
+        output.status.success()
+    });
+    assert_eq!(lines, "to/mover waits\n");
+}
+
 /// A node that is left without a majority says nothing, or stays so for ever when the others
 /// come back; retained messages and sessions are gone then.
 #[test]

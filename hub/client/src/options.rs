@@ -105,6 +105,8 @@ pub struct Publish {
     pub qos: QoS,
     /// Whether the broker keeps it for later subscribers.
     pub retain: bool,
+    /// It is not to be sent, nor passed on by the broker (MQTT 5), after so many seconds.
+    pub expires_s: Option<u32>,
 }
 
 impl Publish {
@@ -115,6 +117,7 @@ impl Publish {
             payload: payload.into(),
             qos: QoS::AtLeastOnce,
             retain: false,
+            expires_s: None,
         }
     }
 
@@ -122,6 +125,15 @@ impl Publish {
     #[must_use]
     pub fn qos(self, qos: QoS) -> Self {
         Self { qos, ..self }
+    }
+
+    /// The same, worth nothing after so many seconds.
+    #[must_use]
+    pub fn expires_s(self, seconds: u32) -> Self {
+        Self {
+            expires_s: Some(seconds),
+            ..self
+        }
     }
 
     /// The same, retained.

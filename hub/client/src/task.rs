@@ -159,16 +159,13 @@ pub fn start(options: Options) -> Result<(Client, Events), ClientError> {
     )
     .map_err(|error| ClientError(error.to_string()))?;
     let (commands, receiver) = mpsc::unbounded_channel();
-    let (sender, events) = mpsc::unbounded_channel();
     let shared = Arc::new(Shared::default());
     let sink = Sink {
         shared: shared.clone(),
-        sender,
     };
     tokio::spawn(run(options, receiver, sink));
     let events = Events {
         shared: shared.clone(),
-        receiver: events,
     };
     Ok((Client { commands, shared }, events))
 }
@@ -260,12 +257,12 @@ enum Then {
 impl Task<'_> {
     async fn run(&mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         let mut several = Vec::with_capacity(AT_ONCE);
-        let sender = self.sink.sender.clone();
+        let shared = self.sink.shared.clone();
         loop {
             tokio::select! {
                 biased;
                 // What comes now would never be handled.
-                () = sender.closed() => return self.leave().await,
+                () = shared.left() => return self.leave().await,
                 count = commands.recv_many(&mut several, AT_ONCE) => {
                     if count == 0 {
                         return self.leave().await;
@@ -346,6 +343,7 @@ impl Task<'_> {
         let (session, now) = self.link.parts();
         let publication = Publication {
             retain: publish.retain,
+            expires_s: publish.expires_s,
             ..Publication::new(&publish.topic, &publish.payload).qos(publish.qos)
         };
         let outcome = match session.publish(&publication, now) {

@@ -44,7 +44,8 @@ pub(crate) async fn lamp(
     let len = encode_command(Some(&id), command, &mut payload)
         .map_err(|error| ApiError::invalid(error.to_string()))?;
     let payload = payload.get(..len).unwrap_or_default();
-    publish(shared, Publish::new(topic(key, Topic::LedSet)?, payload)).await?;
+    let command = Publish::new(topic(key, Topic::LedSet)?, payload).expires_s(WORTH_S);
+    publish(shared, command).await?;
     Ok(id)
 }
 
@@ -105,6 +106,10 @@ pub(crate) async fn clear(shared: &Shared, key: &DeviceKey) -> Result<(), ApiErr
     shared.topics.forget(&prefix);
     Ok(())
 }
+
+/// For how many seconds a command is worth carrying out: whoever gave it has seen by then that
+/// nothing happened.
+pub(crate) const WORTH_S: u32 = 30;
 
 /// Publishes, and waits until the broker has it.
 pub(crate) async fn publish(shared: &Shared, publish: Publish) -> Result<(), ApiError> {

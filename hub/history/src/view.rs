@@ -35,6 +35,8 @@ pub struct Series {
     pub device: DeviceKey,
     /// The device's life in which they are counted.
     pub life: u32,
+    /// Whether no later life of the device is known.
+    pub present: bool,
     /// Up to which number everything is stored or given up: this may be confirmed.
     pub confirmed: u32,
     /// How many readings are new.

@@ -310,6 +310,30 @@ fn keys_are_their_users_alone() {
     assert_eq!(authority.fingerprint().len(), 95);
 }
 
+/// `sudo aldis hub trust` before the first start, and the service cannot read its own key.
+#[cfg(unix)]
+#[test]
+fn what_root_makes_in_a_services_folder_is_the_services() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let dir = tempfile::tempdir().unwrap();
+    if fs::metadata(dir.path()).unwrap().uid() != 0 {
+        println!("only root gives files away");
+        return;
+    }
+    chown(dir.path(), Some(65_534), Some(65_534)).unwrap();
+    let machine = machine(&[]);
+    let authority = Authority::open(dir.path(), &machine, at(NOW)).unwrap();
+    authority.certify(&machine, &[], at(NOW)).unwrap();
+    let folder = dir.path().join("ca");
+    let files = fs::read_dir(&folder).unwrap();
+    let all: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(all.len(), 5, "{all:?}");
+    for path in all.iter().chain([&folder]) {
+        let owner = fs::metadata(path).unwrap().uid();
+        assert_eq!(owner, 65_534, "{}", path.display());
+    }
+}
+
 /// Two that start at once make two authorities, and a phone trusts the one that is gone.
 #[test]
 fn of_two_that_start_at_once_both_have_the_same_authority() {

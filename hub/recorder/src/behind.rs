@@ -8,7 +8,7 @@ use std::time::Duration;
 use aldis_history::DeviceKey;
 use tokio::time::Instant;
 
-/// A pause longer than this between two readings is not waiting.
+/// What is longer than this between two readings is not waiting.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// The series of which something is missing.
@@ -84,18 +84,22 @@ impl Behind {
             return Due::Nothing;
         }
         let since = now.saturating_duration_since(wait.heard);
-        if since <= PAUSE {
-            wait.waited += since;
-        }
+        wait.waited += since.min(PAUSE);
         wait.heard = now;
         if wait.waited >= self.patience {
             return Due::GiveUp(wait.highest);
         }
         if wait.waited >= self.first_patience && !wait.settled {
-            wait.settled = true;
             return Due::Settle;
         }
         Due::Nothing
+    }
+
+    /// What was before the first of a series is given up.
+    pub fn settled(&mut self, device: &DeviceKey, life: u32) {
+        if let Some(wait) = self.waits.get_mut(&(device.clone(), life)) {
+            wait.settled = true;
+        }
     }
 
     /// How many series there are of which something is missing.
@@ -120,30 +124,47 @@ mod tests {
         let kitchen = DeviceKey::new("aldis", "kitchen").unwrap();
         let minute = Duration::from_secs(60);
         let mut behind = Behind::new(minute, 10 * minute);
-        let mut stored = |confirmed, highest, seconds| {
+        let stored = |behind: &mut Behind, confirmed, highest, seconds| {
             let now = at(start, seconds);
             behind.stored(&kitchen, 1, confirmed, highest, now)
         };
-        assert_eq!(stored(5, 5, 0), Due::Nothing);
-        assert_eq!(stored(5, 7, 10), Due::Nothing);
-        assert_eq!(stored(5, 8, 69), Due::Nothing);
-        // It is away for an hour, and can send nothing.
-        assert_eq!(stored(5, 10, 3_669), Due::Nothing);
-        assert_eq!(stored(5, 11, 3_670), Due::Settle);
-        assert_eq!(stored(5, 12, 3_671), Due::Nothing);
+        assert_eq!(stored(&mut behind, 5, 5, 0), Due::Nothing);
+        assert_eq!(stored(&mut behind, 5, 7, 10), Due::Nothing);
+        assert_eq!(stored(&mut behind, 5, 8, 69), Due::Nothing);
+        assert_eq!(stored(&mut behind, 5, 9, 70), Due::Settle);
+        // Until that is done.
+        assert_eq!(stored(&mut behind, 5, 10, 71), Due::Settle);
+        behind.settled(&kitchen, 1);
+        assert_eq!(stored(&mut behind, 5, 11, 72), Due::Nothing);
+        // It is away for an hour, and can send nothing: that is a minute's waiting.
+        assert_eq!(stored(&mut behind, 5, 12, 3_672), Due::Nothing);
         // Part of it comes: what is still missing gets its time anew.
-        assert_eq!(stored(6, 20, 4_000), Due::Nothing);
+        assert_eq!(stored(&mut behind, 6, 20, 4_000), Due::Nothing);
         for seconds in 1..600 {
-            assert_eq!(
-                stored(6, 20 + seconds, 4_000 + u64::from(seconds)),
-                Due::Nothing
-            );
+            let at = 4_000 + u64::from(seconds);
+            assert_eq!(stored(&mut behind, 6, 20 + seconds, at), Due::Nothing);
         }
-        assert_eq!(stored(6, 700, 4_600), Due::GiveUp(20));
-        assert_eq!(stored(20, 701, 4_605), Due::Nothing);
-        assert_eq!(stored(701, 701, 4_610), Due::Nothing);
-        assert_eq!(stored(702, 702, 4_615), Due::Nothing);
+        assert_eq!(stored(&mut behind, 6, 700, 4_600), Due::GiveUp(20));
+        assert_eq!(stored(&mut behind, 20, 701, 4_605), Due::Nothing);
+        assert_eq!(stored(&mut behind, 701, 701, 4_610), Due::Nothing);
+        assert_eq!(stored(&mut behind, 702, 702, 4_615), Due::Nothing);
         assert_eq!(behind.len(), 0);
+    }
+
+    /// A device that measures each quarter of an hour would never be confirmed again.
+    #[test]
+    fn a_slow_device_is_waited_for_as_well() {
+        let start = Instant::now();
+        let kitchen = DeviceKey::new("aldis", "kitchen").unwrap();
+        let minute = Duration::from_secs(60);
+        let mut behind = Behind::new(2 * minute, 30 * minute);
+        let mut dues = Vec::new();
+        for number in 0..40 {
+            let now = at(start, u64::from(number) * 900);
+            dues.push(behind.stored(&kitchen, 1, 5, 7 + number, now));
+            behind.settled(&kitchen, 1);
+        }
+        assert!(dues.contains(&Due::GiveUp(7)), "{dues:?}");
     }
 
     /// Repeated old readings would hide that newer ones are missing.

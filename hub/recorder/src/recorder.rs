@@ -257,6 +257,11 @@ impl Work {
                 },
             };
             let Some(event) = next else {
+                tracing::error!("the recorder's client has ended; restart the hub");
+                self.figures.change(|figures| {
+                    figures.connected = false;
+                    figures.trouble = Some("its client has ended; restart the hub".to_owned());
+                });
                 return std::future::pending().await;
             };
             self.happened(event, batch);
@@ -309,8 +314,10 @@ impl Work {
         self.late.awaited = Some((word, Instant::now()));
     }
 
-    fn is_late(&mut self) -> bool {
-        let overdue = |(_, since): &(String, Instant)| since.elapsed() > WORD;
+    /// Whether what came at that moment may have waited.
+    fn is_late(&mut self, received: Instant) -> bool {
+        let overdue =
+            |(_, since): &(String, Instant)| received.saturating_duration_since(*since) > WORD;
         if self.late.awaited.as_ref().is_some_and(overdue) {
             self.late.awaited = None;
         }
@@ -329,7 +336,7 @@ impl Work {
         let ago = i64::try_from(message.received.elapsed().as_millis()).unwrap_or(i64::MAX);
         let came = Came {
             received_ms: self.options.clock.now().saturating_sub(ago),
-            late: self.is_late(),
+            late: self.is_late(message.received),
         };
         let lives = &self.lives;
         let read = arrivals::arrival(&self.options.prefix, message, came, |device| {
@@ -373,7 +380,9 @@ impl Work {
         let told = error.to_string();
         self.figures.change(|figures| {
             if figures.store_trouble.as_ref() != Some(&told) {
-                tracing::error!("{told}. Nothing is lost: it stays with the broker meanwhile");
+                tracing::error!(
+                    "{told}. What comes stays with the broker meanwhile, as far as that has room"
+                );
             }
             figures.store_trouble = Some(told);
         });
@@ -406,20 +415,9 @@ impl Work {
                 .stored(device, life, series.confirmed, highest, now);
             let outcome = self.see_to(due, device, life).await;
             let confirmed = outcome.unwrap_or(series.confirmed);
-            if !self.lives.knows(device, life) {
-                // Which of its lives is the present one only the store knows for sure.
-                match self.options.history.standings(device).await {
-                    Ok(standings) => {
-                        let lives = standings.iter().map(|standing| standing.life).collect();
-                        self.lives.are(device, lives);
-                    }
-                    Err(error) => {
-                        tracing::debug!("{error}");
-                        continue;
-                    }
-                }
-            }
-            if self.lives.present(device) == life {
+            // Numbers of an earlier life mean nothing to the device any more.
+            if series.present {
+                self.lives.is(device, life);
                 self.tell(device, confirmed);
             }
         }
@@ -432,7 +430,13 @@ impl Work {
         let history = &self.options.history;
         let outcome = match due {
             Due::Nothing => return None,
-            Due::Settle => history.settle(device, life).await,
+            Due::Settle => {
+                let settled = history.settle(device, life).await;
+                if settled.is_ok() {
+                    self.behind.settled(device, life);
+                }
+                settled
+            }
             Due::GiveUp(up_to) => match history.give_up(device, life, up_to).await {
                 Ok(Some((confirmed, lost))) => {
                     tracing::warn!("{lost} readings of {device} up to number {up_to} did not come");

@@ -166,6 +166,11 @@ async fn states_messages_and_health_are_stored() {
     client.publish(state).await.unwrap();
     // What the broker had kept is known, too.
     let recorder = recorder(options(&broker, &history)).await;
+    // Its subscriptions are there when that has come.
+    until("what the broker had kept is stored", async || {
+        (recorder.figures().events == 1).then_some(())
+    })
+    .await;
     for (topic, payload) in [
         ("status", "online"),
         ("sensor", "ok"),
@@ -216,9 +221,11 @@ async fn what_waited_at_the_broker_is_stored_and_its_time_is_not_taken_for_certa
     device.read(9, [1]).await;
     device.confirmed(1).await;
     // Its word to itself has come back by now or soon.
+    let mut before = 1;
     until("times are certain", async || {
-        let next = numbers(&history).await.len() as u32 + 1;
-        device.read(9, [next]).await;
+        before += 1;
+        device.read(9, [before]).await;
+        device.confirmed(before).await;
         let all: Vec<_> = history
             .readings(&kitchen(), 0, i64::MAX)
             .try_collect()
@@ -227,7 +234,6 @@ async fn what_waited_at_the_broker_is_stored_and_its_time_is_not_taken_for_certa
         all.last().is_some_and(|last| last.exact).then_some(())
     })
     .await;
-    let before = numbers(&history).await.len() as u32;
     first.shutdown().await;
     device.read(9, before + 1..=before + 30).await;
     let second = recorder(options(&broker, &history)).await;

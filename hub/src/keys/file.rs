@@ -308,6 +308,28 @@ mod tests {
         }
     }
 
+    /// `sudo aldis hub pair`, and the service cannot read its keys: nobody comes in any more.
+    #[cfg(unix)]
+    #[test]
+    fn what_root_changes_in_a_services_folder_stays_the_services() {
+        use std::os::unix::fs::{MetadataExt, chown};
+        let dir = tempfile::tempdir().unwrap();
+        if fs::metadata(dir.path()).unwrap().uid() != 0 {
+            println!("only root gives files away");
+            return;
+        }
+        chown(dir.path(), Some(65_534), Some(65_534)).unwrap();
+        let file = KeysFile::of(dir.path());
+        file.update(|keys| {
+            keys.anonymous = false;
+            Ok(())
+        })
+        .unwrap();
+        for path in [file.path(), dir.path().join("keys.lock")] {
+            assert_eq!(fs::metadata(path).unwrap().uid(), 65_534);
+        }
+    }
+
     /// A file with a mistake is overwritten, and what it said is gone.
     #[test]
     fn a_file_with_a_mistake_is_left_alone() {

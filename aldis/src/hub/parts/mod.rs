@@ -197,6 +197,13 @@ impl Plan {
                     "`--share {share}`: the word is a level of a topic, without `/`, `+` and `#`"
                 ));
             }
+            if share.is_some() && !store.as_deref().is_some_and(|store| store.contains("://")) {
+                return Err(
+                    "hubs that share the recording record in one place: name a server with \
+                     `--store postgres://USER@HOST/DATABASE`"
+                        .into(),
+                );
+            }
             Some(Recording {
                 store: store.unwrap_or_else(|| data.join(FILE).to_string_lossy().into_owned()),
                 client_id: match (&broker, &share) {

@@ -168,6 +168,8 @@ pub(crate) async fn publish(
         payload: payload.into_bytes(),
         qos: commands::qos(qos)?,
         retain,
+        // What is kept does not expire; a command of now is none of tomorrow.
+        expires_s: (!retain).then_some(commands::WORTH_S),
     };
     commands::publish(&shared, publish).await?;
     Ok((StatusCode::ACCEPTED, Json(Published {})))

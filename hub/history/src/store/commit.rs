@@ -19,6 +19,8 @@ struct Known {
     id: i64,
     base: i64,
     confirmed: i64,
+    /// No later life of the device is known.
+    present: bool,
     runs: Runs,
 }
 
@@ -277,15 +279,35 @@ async fn readings(
         .map(|(&(_, life), &(device, _))| (device, i64::from(life)))
         .collect();
     let mut known = series_of(tx, &wanted).await?;
-    let new: Vec<_> = by_series
+    // In the order in which they came: the last is the device's present one.
+    let mut first = HashMap::new();
+    for (at, arrival) in batch.iter().enumerate() {
+        if let What::Reading(taken) = &arrival.what {
+            first.entry((&arrival.device, taken.life)).or_insert(at);
+        }
+    }
+    let mut new: Vec<_> = by_series
         .iter()
         .filter(|((_, life), (device, _))| !known.contains_key(&(*device, i64::from(*life))))
-        .map(|(&(_, life), (device, readings))| {
+        .map(|(&(key, life), (device, readings))| {
             let lowest = readings.iter().map(|(taken, _)| taken.seq).min();
-            (*device, i64::from(life), base(lowest.unwrap_or(0)))
+            let at = first.get(&(key, life)).copied().unwrap_or(0);
+            (at, (*device, i64::from(life), base(lowest.unwrap_or(0))))
         })
         .collect();
+    new.sort_unstable();
+    let new: Vec<_> = new.into_iter().map(|(_, series)| series).collect();
     make_series(tx, &new, &mut known).await?;
+    // What is new is later than what was known.
+    let latest: HashMap<i64, i64> = new
+        .iter()
+        .map(|&(device, life, _)| (device, life))
+        .collect();
+    for ((device, life), series) in &mut known {
+        if let Some(latest) = latest.get(device) {
+            series.present = latest == life;
+        }
+    }
 
     let mut spans = Vec::with_capacity(known.len());
     for (&(_, life), (device, readings)) in &by_series {
@@ -339,6 +361,7 @@ async fn readings(
         told.push(Series {
             device: key.clone(),
             life,
+            present: series.present,
             confirmed: number(confirmed),
             new,
             repeated,
@@ -358,27 +381,32 @@ async fn series_of(
 ) -> Result<HashMap<(i64, i64), Known>, sqlx::Error> {
     let mut known = HashMap::with_capacity(wanted.len());
     for chunk in chunks(wanted) {
-        let rows: Vec<(i64, i64, i64, i64, i64)> = with(
+        let rows: Vec<(i64, i64, i64, i64, i64, i64)> = with(
             "device, life",
             chunk,
             |mut row, &(device, life)| {
                 row.push_bind(device).push_bind(life);
             },
-            "SELECT CAST(s.device AS BIGINT), s.life, CAST(s.id AS BIGINT), s.base, s.confirmed \
+            "SELECT CAST(s.device AS BIGINT), s.life, CAST(s.id AS BIGINT), s.base, s.confirmed, \
+             CAST((SELECT max(l.id) FROM series l WHERE l.device = s.device) AS BIGINT) \
              FROM v JOIN series s ON s.device = v.device AND s.life = v.life",
         )
         .build_query_as()
         .fetch_all(&mut *tx)
         .await?;
-        known.extend(rows.into_iter().map(|(device, life, id, base, confirmed)| {
-            let series = Known {
-                id,
-                base,
-                confirmed,
-                runs: Runs::default(),
-            };
-            ((device, life), series)
-        }));
+        known.extend(
+            rows.into_iter()
+                .map(|(device, life, id, base, confirmed, latest)| {
+                    let series = Known {
+                        id,
+                        base,
+                        confirmed,
+                        present: id == latest,
+                        runs: Runs::default(),
+                    };
+                    ((device, life), series)
+                }),
+        );
     }
     Ok(known)
 }
@@ -388,15 +416,19 @@ async fn make_series(
     new: &[(i64, i64, i64)],
     known: &mut HashMap<(i64, i64), Known>,
 ) -> Result<(), sqlx::Error> {
-    for chunk in chunks(new) {
+    let new: Vec<_> = (0_i64..).zip(new.iter().copied()).collect();
+    for chunk in chunks(&new) {
         let rows: Vec<(i64, i64, i64, i64)> = with(
-            "device, life, base",
+            "place, device, life, base",
             chunk,
-            |mut row, &(device, life, base)| {
-                row.push_bind(device).push_bind(life).push_bind(base);
+            |mut row, &(place, (device, life, base))| {
+                row.push_bind(place)
+                    .push_bind(device)
+                    .push_bind(life)
+                    .push_bind(base);
             },
             "INSERT INTO series (device, life, base, confirmed) \
-             SELECT device, life, base, base - 1 FROM v WHERE true \
+             SELECT device, life, base, base - 1 FROM v WHERE true ORDER BY place \
              RETURNING CAST(device AS BIGINT), life, CAST(id AS BIGINT), base",
         )
         .build_query_as()
@@ -407,6 +439,7 @@ async fn make_series(
                 id,
                 base,
                 confirmed: base - 1,
+                present: true,
                 runs: Runs::default(),
             };
             known.insert((device, life), series);

@@ -1,0 +1,75 @@
+//! What the hub's own parts get more than others.
+
+use std::time::Duration;
+
+use aldis_client::{Broker, Options, Publish, QoS, start};
+use aldis_hub::{Hub, HubConfig, Limits};
+use aldis_testing::{connected, event};
+
+/// What comes while a recorder cannot store would be dropped after the bound for devices.
+#[tokio::test]
+async fn more_waits_for_the_hubs_own_parts() {
+    let hub = Hub::start(HubConfig {
+        limits: Limits {
+            queue: 10,
+            ..Limits::default()
+        },
+        ..HubConfig::ephemeral()
+    })
+    .await
+    .unwrap();
+    let (host, port) = (hub.mqtt_addr().ip().to_string(), hub.mqtt_addr().port());
+    let (username, password) = hub.inner();
+    let inner = Broker {
+        username: Some(username),
+        password: Some(password),
+        ..Broker::new(host.clone(), port)
+    };
+    let keep = |broker: Broker, id: &str| Options {
+        keep: Some(Duration::from_secs(3_600)),
+        ..Options::new(broker, id).subscribe("a", QoS::AtLeastOnce)
+    };
+    let options = [
+        keep(inner, "inner"),
+        keep(Broker::new(host.clone(), port), "other"),
+    ];
+    for options in &options {
+        let (client, mut events) = start(options.clone()).unwrap();
+        connected(&mut events).await;
+        // The word comes back when the subscription is there.
+        client.publish(Publish::new("a", "here")).await.unwrap();
+        event(&mut events, "its word", |event| match event {
+            aldis_client::Event::Message(message) => {
+                client.acknowledge(message.token.into_iter().collect());
+                Some(())
+            }
+            _ => None,
+        })
+        .await;
+        client.stop().await;
+    }
+    let (sender, mut events) = start(Options::new(Broker::new(host, port), "sender")).unwrap();
+    connected(&mut events).await;
+    for number in 0..500 {
+        let publish = Publish::new("a", number.to_string());
+        sender.publish(publish).await.unwrap();
+    }
+    let mut counts = Vec::new();
+    for options in &options {
+        let (client, mut events) = start(options.clone()).unwrap();
+        let mut count = 0;
+        event(&mut events, "the last", |event| match event {
+            aldis_client::Event::Message(message) => {
+                client.acknowledge(message.token.into_iter().collect());
+                count += u32::from(message.payload != b"here");
+                (message.payload == b"499").then_some(())
+            }
+            _ => None,
+        })
+        .await;
+        counts.push(count);
+    }
+    assert_eq!(counts[0], 500);
+    assert!(counts[1] < 100, "{counts:?}");
+    hub.shutdown().await;
+}
