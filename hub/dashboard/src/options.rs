@@ -76,12 +76,13 @@ pub struct TlsFiles {
 
 /// Knows the owner's password.
 pub trait Owner: Send + Sync + 'static {
-    /// Whether this is the owner's password. It may take as long as a hash does: it is called on
-    /// a thread of its own.
+    /// The mark of the password that this one was compared with, if it is the owner's: the
+    /// password may change meanwhile. It may take as long as a hash does: it is called on a
+    /// thread of its own.
     ///
     /// # Errors
     /// If that cannot be told now, in words that say why and what to do.
-    fn verify(&self, password: &str) -> Result<bool, String>;
+    fn verify(&self, password: &str) -> Result<Option<u64>, String>;
 
     /// A number that changes when the password does, and only then, restarts included. Sessions
     /// that were begun with another password end.
@@ -100,11 +101,11 @@ impl OwnerHash {
 }
 
 impl Owner for OwnerHash {
-    fn verify(&self, password: &str) -> Result<bool, String> {
+    fn verify(&self, password: &str) -> Result<Option<u64>, String> {
         let hash = PasswordHash::new(&self.0)
             .map_err(|_| "the hash of the owner's password is damaged; set a new one".to_owned())?;
         let verified = argon2::Argon2::default().verify_password(password.as_bytes(), &hash);
-        Ok(verified.is_ok())
+        Ok(verified.is_ok().then(|| self.mark()))
     }
 
     fn mark(&self) -> u64 {

@@ -14,6 +14,10 @@ use crate::live::frame;
 
 /// Topics that are remembered.
 const TOPICS: usize = 10_000;
+/// The room that they may take together. Ten thousand topics of a few hundred bytes fit.
+const ROOM: usize = 16 << 20;
+/// What a topic takes beside its name and payload.
+const BESIDE: usize = 256;
 /// The longest part of a payload that is shown and remembered.
 const SHOWN: usize = 8 << 10;
 /// How many messages who looks on may be behind.
@@ -48,6 +52,16 @@ impl TopicMessage {
             at_ms,
         }
     }
+
+    /// The room that it takes where it is remembered: three times its topic, and what is shown.
+    fn room(&self) -> usize {
+        let payload =
+            [&self.payload, &self.base64].map(|text| text.as_ref().map_or(0, String::len));
+        let topic = self.topic.len().saturating_mul(3);
+        payload
+            .into_iter()
+            .fold(topic.saturating_add(BESIDE), usize::saturating_add)
+    }
 }
 
 /// The part of a payload that is shown, as text if it is.
@@ -73,8 +87,47 @@ pub(crate) struct Topics {
 
 #[derive(Debug, Default)]
 struct Last {
-    by_topic: BTreeMap<String, TopicMessage>,
+    by_topic: BTreeMap<String, Known>,
+    /// The topics in the order in which they were published on last.
+    by_turn: BTreeMap<u64, String>,
+    turn: u64,
+    room: usize,
     refused: Option<String>,
+}
+
+#[derive(Debug)]
+struct Known {
+    message: TopicMessage,
+    turn: u64,
+}
+
+impl Last {
+    /// Remembers a message. Where there is no room, what was not published on for longest goes.
+    fn remember(&mut self, message: TopicMessage) {
+        self.forget(&message.topic);
+        self.turn = self.turn.wrapping_add(1);
+        let (topic, turn) = (message.topic.clone(), self.turn);
+        self.room = self.room.saturating_add(message.room());
+        self.by_turn.insert(turn, topic.clone());
+        self.by_topic.insert(topic, Known { message, turn });
+        while self.by_topic.len() > TOPICS || self.room > ROOM {
+            let Some((_, oldest)) = self.by_turn.pop_first() else {
+                break;
+            };
+            self.forget(&oldest);
+        }
+    }
+
+    fn forget(&mut self, topic: &str) {
+        if let Some(known) = self.by_topic.remove(topic) {
+            self.by_turn.remove(&known.turn);
+            self.room = self.room.saturating_sub(known.message.room());
+        }
+    }
+
+    fn messages(&self) -> impl Iterator<Item = &TopicMessage> {
+        self.by_topic.values().map(|known| &known.message)
+    }
 }
 
 /// A message on its way to those who look on.
@@ -101,11 +154,10 @@ impl Topics {
             };
             let _ = self.ring.send(seen);
         }
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = last.by_topic.len() < TOPICS;
-        if room || last.by_topic.contains_key(&message.topic) {
-            last.by_topic.insert(message.topic.clone(), message);
-        }
+        self.last
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remember(message);
     }
 
     /// Notes whether the broker lets us look on, and why not.
@@ -125,8 +177,7 @@ impl Topics {
     ) -> (Vec<TopicMessage>, usize, Option<String>) {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let mut fitting = last
-            .by_topic
-            .values()
+            .messages()
             .filter(|message| filter.fits(&message.topic));
         let first: Vec<_> = fitting.by_ref().take(limit).cloned().collect();
         let known = first.len().saturating_add(fitting.count());
@@ -136,15 +187,20 @@ impl Topics {
     /// Forgets what was published under a device's name.
     pub fn forget(&self, prefix: &str) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.by_topic.retain(|topic, _| !topic.starts_with(prefix));
+        let under = last
+            .by_topic
+            .keys()
+            .filter(|topic| topic.starts_with(prefix));
+        for topic in under.cloned().collect::<Vec<_>>() {
+            last.forget(&topic);
+        }
     }
 
     /// The topics under a device's name on which the broker had kept something.
     pub fn kept(&self, prefix: &str) -> Vec<String> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let under = last
-            .by_topic
-            .values()
+            .messages()
             .filter(|message| message.topic.starts_with(prefix));
         under
             .filter(|message| message.retain)
@@ -240,22 +296,70 @@ mod tests {
         assert!(text.is_none() && base64.unwrap().len() < 2 * SHOWN);
     }
 
-    /// Made-up topics fill the memory.
+    /// Made-up topics fill the memory, or keep those that are used from being seen.
     #[test]
     fn so_many_topics_are_remembered() {
         let topics = Topics::new();
-        for n in 0..TOPICS + 5 {
+        for n in 0..TOPICS {
             topics.hear(TopicMessage::new(format!("a/{n}"), b"1", 0, false, 0));
         }
-        topics.hear(TopicMessage::new("a/7".to_owned(), b"2", 1, true, 1));
+        topics.hear(TopicMessage::new("a/0".to_owned(), b"2", 1, true, 1));
+        for n in 0..5 {
+            topics.hear(TopicMessage::new(format!("b/{n}"), b"1", 0, false, 2));
+        }
         let all = Filter::new("#").unwrap();
         let (first, known, _) = topics.last(&all, 3);
         assert_eq!((first.len(), known), (3, TOPICS));
-        let seven = Filter::new("a/7").unwrap();
-        let (found, ..) = topics.last(&seven, 3);
-        assert_eq!(found[0].payload.as_deref(), Some("2"));
-        assert_eq!(topics.kept("a/"), ["a/7"]);
+        let known = |filter: &str| topics.last(&Filter::new(filter).unwrap(), 9);
+        assert_eq!(known("b/+").1, 5);
+        assert_eq!(known("a/0").0[0].payload.as_deref(), Some("2"));
+        for n in 1..=5 {
+            assert_eq!(known(&format!("a/{n}")).1, 0, "a/{n}");
+        }
+        assert_eq!(known("a/6").1, 1);
+        assert_eq!(topics.kept("a/"), ["a/0"]);
         topics.forget("a/");
-        assert_eq!(topics.last(&all, 3).1, 0);
+        assert_eq!(topics.last(&all, 3).1, 5);
+        topics.forget("b/");
+        assert_eq!(room(&topics), (0, 0));
+    }
+
+    /// Long topics with long payloads take a hundred times the memory of usual ones.
+    #[test]
+    fn so_much_is_remembered() {
+        let topics = Topics::new();
+        let long = "x".repeat(65_000);
+        for n in 0..300 {
+            let (topic, payload) = (format!("a/{n}/{long}"), vec![0xff; 2 * SHOWN]);
+            topics.hear(TopicMessage::new(topic, &payload, 0, false, 0));
+        }
+        topics.hear(TopicMessage::new("b".to_owned(), b"1", 0, false, 0));
+        let all = Filter::new("#").unwrap();
+        let (found, known, _) = topics.last(&all, 1000);
+        let bytes: usize = found
+            .iter()
+            .map(|message| 3 * message.topic.len() + message.base64.as_ref().map_or(0, String::len))
+            .sum();
+        assert!(bytes <= 16 << 20 && bytes > 15 << 20, "{bytes}");
+        // The newest are there.
+        assert!(found.iter().any(|message| message.topic == "b"));
+        assert!(
+            found
+                .iter()
+                .any(|message| message.topic.starts_with("a/299/"))
+        );
+        assert_eq!(room(&topics).1, known);
+        // One that is published on again is counted once.
+        let before = room(&topics);
+        for _ in 0..1000 {
+            topics.hear(TopicMessage::new("b".to_owned(), b"1", 0, false, 0));
+        }
+        assert_eq!(room(&topics), before);
+    }
+
+    /// The room that is counted, and in how many turns.
+    fn room(topics: &Topics) -> (usize, usize) {
+        let last = topics.last.lock().unwrap();
+        (last.room, last.by_turn.len())
     }
 }

@@ -208,9 +208,12 @@ async fn a_year(store: &str) -> Result<(), Failure> {
     };
     let (mut rows, mut worst) = (0, Duration::ZERO);
     let all = Instant::now();
+    // As if it had been running for a day.
+    history.believe(now, Duration::ZERO).await?;
+    let believed = history.believe(now, Duration::from_secs(86_400)).await?;
     loop {
         let began = Instant::now();
-        let piece = history.purge(now, &retention, 5000).await?;
+        let piece = history.purge(believed, &retention, 5000).await?;
         worst = worst.max(began.elapsed());
         rows += piece.rows;
         if !piece.more {

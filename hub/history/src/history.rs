@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use sqlx::postgres::PgConnectOptions;
 
 use crate::arrival::{Arrival, DeviceKey};
+use crate::clock::Believed;
 use crate::error::HistoryError;
 use crate::sqlite::Durability;
 use crate::view::{
@@ -276,6 +278,20 @@ impl History {
         ask!(self, store => store.roll_up(now).await)
     }
 
+    /// Takes what the clock says, and how long the program ran (by a clock that nobody sets)
+    /// since it took that last, or since it began; gives which time may be believed.
+    ///
+    /// That is the clock's if it is at most a day from where it ought to be. If it jumped
+    /// farther, it is what it was until the program has run with the new time for a day; so it is
+    /// with the first clock of a store. Call it each minute or so.
+    ///
+    /// # Errors
+    /// If what is known of the clock cannot be read or written.
+    pub async fn believe(&self, now: i64, ran: Duration) -> Result<Believed, HistoryError> {
+        let ran_ms = i64::try_from(ran.as_millis()).unwrap_or(i64::MAX);
+        ask!(self, store => store.believe(now, ran_ms).await)
+    }
+
     /// Deletes at most so many rows of what is older than it has to be, and of removed devices,
     /// with a transaction for each device and level. Do it again while there is more.
     ///
@@ -285,11 +301,11 @@ impl History {
     /// What was deleted until then is gone.
     pub async fn purge(
         &self,
-        now: i64,
+        believed: Believed,
         retention: &Retention,
         at_most: u32,
     ) -> Result<Purged, HistoryError> {
-        ask!(self, store => store.purge(now, retention, at_most).await)
+        ask!(self, store => store.purge(believed, retention, at_most).await)
     }
 
     /// Copies what is committed into a new file, while others go on; it has its name when it is

@@ -37,6 +37,7 @@
 #![allow(clippy::duplicate_mod)]
 
 mod arrival;
+mod clock;
 mod error;
 mod history;
 mod points;
@@ -49,6 +50,7 @@ mod when;
 pub use arrival::{
     Answer, Arrival, DeviceKey, Diag, HELD, Kind, MAX_MS, Message, Report, Taken, What,
 };
+pub use clock::Believed;
 pub use error::HistoryError;
 pub use history::History;
 pub use sqlite::Durability;

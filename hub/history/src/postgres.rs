@@ -26,7 +26,10 @@ pub(crate) const ALONE: Option<&str> = Some("SELECT pg_advisory_xact_lock(470295
 pub(crate) const SCHEMA: Option<&str> = Some(
     "DO $$ BEGIN IF to_regnamespace('aldis') IS NULL THEN CREATE SCHEMA aldis; END IF; END $$",
 );
-pub(crate) const MIGRATIONS: &[&str] = &[include_str!("../migrations/postgres/1.sql")];
+pub(crate) const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/postgres/1.sql"),
+    include_str!("../migrations/postgres/2.sql"),
+];
 /// What the readings of each five minutes `v` come to. As a join the server would rather read the
 /// whole table for each few of them.
 pub(crate) const SUMS: &str = "SELECT v.device, v.start_ms, s.* FROM v CROSS JOIN LATERAL \

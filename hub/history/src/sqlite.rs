@@ -26,7 +26,10 @@ pub(crate) const BEGIN_READ: &str = "BEGIN";
 pub(crate) const FOR_UPDATE: &str = "";
 pub(crate) const ALONE: Option<&str> = None;
 pub(crate) const SCHEMA: Option<&str> = None;
-pub(crate) const MIGRATIONS: &[&str] = &[include_str!("../migrations/sqlite/1.sql")];
+pub(crate) const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/sqlite/1.sql"),
+    include_str!("../migrations/sqlite/2.sql"),
+];
 /// What the readings of each five minutes `v` come to. The short list is gone through, whatever
 /// the planner thinks of the tables.
 pub(crate) const SUMS: &str = "SELECT v.device, v.start_ms, count(*), min(r.t), max(r.t), sum(r.t), min(r.h), max(r.h), sum(r.h) \

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use aldis_protocol::Topic;
 use aldis_protocol::topic::{DEFAULT_COMMAND, DEFAULT_PREFIX, DEFAULT_READOUT};
+use aldis_protocol::topic::{MAX_ID_LEN, MAX_LEN};
 use aldis_protocol::topic::{check_id, check_prefix, check_topic};
 use argon2::password_hash::PasswordHash;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,10 @@ pub use secret::{DevicePassword, OwnerPassword};
 
 /// The user name of the owner.
 pub const OWNER: &str = "owner";
+
+/// The longest topic below `answer`, with a level of its own as long as an id. Topics are
+/// remembered by those who look on, and a device may make up as many as it likes.
+const MAX_ANSWER_LEN: usize = MAX_LEN + 1 + MAX_ID_LEN;
 /// The user name of the hub's own parts. Names with `$` are nobody else's.
 pub(crate) const INNER: &str = "$hub";
 
@@ -92,6 +97,9 @@ impl Device {
 
     /// Whether the topic is a place for answers to this device's commands: one below `answer`.
     fn is_answer(&self, id: &str, topic: &str) -> bool {
+        if topic.len() > MAX_ANSWER_LEN {
+            return false;
+        }
         topic
             .strip_prefix(self.prefix.as_str())
             .and_then(|rest| rest.strip_prefix('/'))
@@ -378,10 +386,10 @@ fn check_hash(hash: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use aldis_protocol::topic::MAX_LEN;
+    use aldis_protocol::topic::{MAX_ID_LEN, MAX_LEN};
     use aldis_protocol::{Topic, Topics};
 
-    use super::{Device, Keys, OWNER, check_device_id};
+    use super::{Device, Keys, MAX_ANSWER_LEN, OWNER, check_device_id};
     use crate::access::hash_password;
 
     fn kitchen() -> Device {
@@ -422,6 +430,29 @@ mod tests {
         assert!(device.may_subscribe("kitchen", "output"));
         assert!(device.may_publish("kitchen", "aldis/attic/message/set", false));
         assert!(device.may_publish("kitchen", "aldis/kitchen/answer/phone", false));
+        let longest = format!("aldis/kitchen/answer/{}", "p".repeat(MAX_ID_LEN));
+        assert!(device.may_publish("kitchen", &longest, false));
+    }
+
+    /// A device that was stolen fills the memory of whoever remembers topics.
+    #[test]
+    fn an_answers_topic_is_short() {
+        for (id, prefix) in [
+            ("kitchen", "aldis"),
+            (&*"i".repeat(MAX_ID_LEN), &*"p".repeat(64)),
+        ] {
+            let mut device = kitchen();
+            device.prefix = prefix.to_owned();
+            let may = |len| {
+                let topic = format!("{prefix}/{id}/answer/");
+                let rest = "/".repeat(len - topic.len());
+                device.may_publish(id, &(topic + &rest), false)
+            };
+            assert!(may(MAX_ANSWER_LEN), "{prefix}/{id}");
+            for long in [MAX_ANSWER_LEN + 1, 1000, 65_535] {
+                assert!(!may(long), "{prefix}/{id}, {long}");
+            }
+        }
     }
 
     /// A device that was stolen reads or commands what is another's.

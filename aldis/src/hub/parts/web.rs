@@ -60,18 +60,22 @@ impl fmt::Debug for Secure {
 struct KeysOwner(Keyring);
 
 impl Owner for KeysOwner {
-    fn verify(&self, password: &str) -> Result<bool, String> {
-        if self.0.current().owner.is_none() {
-            return Err(
-                "the hub has no owner's password yet: `aldis hub password` sets one".to_owned(),
-            );
-        }
-        Ok(self.0.is_owner(password.as_bytes()))
+    fn verify(&self, password: &str) -> Result<Option<u64>, String> {
+        self.0.refresh();
+        self.hash()
+            .ok_or("the hub has no owner's password yet: `aldis hub password` sets one")?
+            .verify(password)
     }
 
     fn mark(&self) -> u64 {
-        let keys = self.0.current();
-        OwnerHash::new(keys.owner.clone().unwrap_or_default()).mark()
+        self.hash().unwrap_or_else(|| OwnerHash::new("")).mark()
+    }
+}
+
+impl KeysOwner {
+    /// The hash that is in force now.
+    fn hash(&self) -> Option<OwnerHash> {
+        self.0.current().owner.clone().map(OwnerHash::new)
     }
 }
 
@@ -184,5 +188,36 @@ pub fn typed(addr: SocketAddr) -> SocketAddr {
     match addr.ip() {
         ip if ip.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), addr.port()),
         _ => addr,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aldis_hub::{KeysFile, hash_password};
+
+    use super::*;
+
+    /// A password that was changed a moment ago still opens the dashboard, or the mark is of
+    /// another one than that which was compared.
+    #[test]
+    fn a_mark_is_of_the_password_that_was_compared() {
+        let dir = tempfile::tempdir().unwrap();
+        let owner = KeysOwner(Keyring::open(dir.path()).unwrap());
+        assert!(owner.verify("").unwrap_err().contains("aldis hub password"));
+        let mut marks = Vec::new();
+        for password in ["correct horse", "battery staple"] {
+            KeysFile::of(dir.path())
+                .update(|keys| {
+                    keys.owner = Some(hash_password(password).unwrap());
+                    Ok(())
+                })
+                .unwrap();
+            let mark = owner.verify(password).unwrap();
+            assert_eq!(mark, Some(owner.mark()));
+            assert_eq!(owner.verify("guess").unwrap(), None);
+            marks.push(mark);
+        }
+        assert_ne!(marks[0], marks[1]);
+        assert_eq!(owner.verify("correct horse").unwrap(), None);
     }
 }

@@ -102,9 +102,9 @@ pub(crate) async fn begin(
         let _turn = shared.looking.acquire().await;
         tokio::task::spawn_blocking(move || owner.verify(&password)).await
     };
-    match verified {
-        Ok(Ok(true)) => {}
-        Ok(Ok(false)) => {
+    let mark = match verified {
+        Ok(Ok(Some(mark))) => mark,
+        Ok(Ok(None)) => {
             tracing::warn!(
                 "{} tried to sign in to the dashboard with a wrong password",
                 peer.ip()
@@ -117,11 +117,10 @@ pub(crate) async fn begin(
         }
         Ok(Err(why)) => return Err(cannot(&why)),
         Err(_) => return Err(cannot("the check broke off")),
-    }
+    };
     shared.guard().forgive(peer.ip());
     // A session that is signed in anew ends: its id may be known to somebody.
     let old = shared.session(&headers, way);
-    let mark = shared.owner.mark();
     let now = shared.now();
     let token = {
         let mut sessions = shared.sessions();

@@ -22,14 +22,20 @@ pub struct Plain {
     pub mark: AtomicU64,
     pub broken: AtomicBool,
     pub asked: AtomicU64,
+    /// The next check finds the password changed when it is done.
+    pub changes: AtomicBool,
 }
 
 impl Owner for Plain {
-    fn verify(&self, password: &str) -> Result<bool, String> {
+    fn verify(&self, password: &str) -> Result<Option<u64>, String> {
         self.asked.fetch_add(1, Ordering::Relaxed);
+        let mark = self.mark();
+        if self.changes.swap(false, Ordering::Relaxed) {
+            self.mark.fetch_add(1, Ordering::Relaxed);
+        }
         match self.broken.load(Ordering::Relaxed) {
             true => Err("the file of keys is damaged".to_owned()),
-            false => Ok(password == PASSWORD),
+            false => Ok((password == PASSWORD).then_some(mark)),
         }
     }
 
@@ -95,6 +101,7 @@ impl Rig {
                 mark: AtomicU64::new(1),
                 broken: AtomicBool::new(false),
                 asked: AtomicU64::new(0),
+                changes: AtomicBool::new(false),
             }),
             clock: Arc::new(AtomicI64::new(NOW)),
             broker: Broker::new(addr.ip().to_string(), addr.port()),

@@ -144,6 +144,20 @@ async fn sessions_outlive_the_hub_and_not_the_password() {
     assert_eq!(again.get("/api/devices").await.status, 401);
 }
 
+/// Who signs in with a password that was found out, while it is changed, stays signed in.
+#[tokio::test]
+async fn a_password_that_changes_meanwhile_begins_no_session_of_the_new_one() {
+    let rig = Rig::start().await;
+    rig.owner.changes.store(true, Ordering::Relaxed);
+    let mut browser = rig.browser();
+    browser.sign_in(PASSWORD).await;
+    assert_eq!(rig.owner.mark.load(Ordering::Relaxed), 2);
+    assert_eq!(browser.get("/api/devices").await.status, 401);
+    // With the one that is in force now it goes.
+    assert_eq!(browser.sign_in(PASSWORD).await.status, 200);
+    assert_eq!(browser.get("/api/devices").await.status, 200);
+}
+
 /// A program that guesses; or one that keeps the owner out by guessing.
 #[tokio::test]
 async fn guessing_is_slow_and_costs_nothing() {

@@ -1,13 +1,15 @@
 //! Deletes what is too old, in pieces, so that writing goes on between them.
 
+use super::super::FOR_UPDATE;
 use super::{Connection, Store, lock, transaction};
+use crate::clock::{Believed, Clock, DAY_MS};
 use crate::error::HistoryError;
 use crate::view::{Purged, Retention};
 use crate::when::{HOUR_MS, floor};
 
-/// How far the clock may be ahead of what was heard last. A clock that is further ahead was set
-/// wrong, or nobody speaks any more; either way nothing is gained by deleting.
-const AHEAD_MS: i64 = 24 * HOUR_MS;
+/// How far the time may be ahead of what was heard last. Where it is further ahead nobody speaks
+/// any more, and nothing is gained by deleting.
+const AHEAD_MS: i64 = DAY_MS;
 
 /// What is deleted of which table: devices that have some, and how it is deleted of one.
 struct Rule {
@@ -81,10 +83,34 @@ enum Boundary {
 }
 
 impl Store {
+    /// Takes what the clock says, so many milliseconds of running after it was asked before.
+    pub async fn believe(&self, now: i64, ran_ms: i64) -> Result<Believed, HistoryError> {
+        transaction!(self, tx => {
+            let statement = ["SELECT believed_ms, told_ms, ran_ms FROM clock", FOR_UPDATE];
+            let (believed_ms, told_ms, before_ms): (Option<i64>, Option<i64>, i64) =
+                sqlx::query_as(sqlx::AssertSqlSafe(statement.concat()))
+                    .fetch_one(&mut *tx)
+                    .await?;
+            let mut clock = Clock {
+                believed_ms,
+                told_ms,
+                ran_ms: before_ms,
+            };
+            let believed = clock.tell(now, ran_ms);
+            sqlx::query("UPDATE clock SET believed_ms = $1, told_ms = $2, ran_ms = $3")
+                .bind(clock.believed_ms)
+                .bind(clock.told_ms)
+                .bind(clock.ran_ms)
+                .execute(&mut *tx)
+                .await?;
+            believed
+        })
+    }
+
     /// Deletes at most so many rows that are too old, or of removed devices.
     pub async fn purge(
         &self,
-        now: i64,
+        believed: Believed,
         retention: &Retention,
         at_most: u32,
     ) -> Result<Purged, HistoryError> {
@@ -101,7 +127,13 @@ impl Store {
             let Some(id) = removed else { break };
             rows += self.purge_removed(id, limit - rows).await?;
         }
-        let now = now.min(heard.saturating_add(AHEAD_MS));
+        let Some(until) = believed.until_ms else {
+            return Ok(purged(rows, limit));
+        };
+        if let Some(now) = believed.now_ms {
+            self.lower_boundaries(now).await?;
+        }
+        let now = until.min(heard.saturating_add(AHEAD_MS));
         let rules = [
             (RAW, retention.raw_ms, Boundary::Raw),
             (FIVE, retention.five_ms, Boundary::Five),
@@ -126,9 +158,40 @@ impl Store {
                     .await?;
             }
         }
-        Ok(Purged {
-            rows: u64::try_from(rows).unwrap_or(0),
-            more: rows >= limit,
+        Ok(purged(rows, limit))
+    }
+
+    /// Takes boundaries back that a wrong clock left in the future: readings would be taken for
+    /// late ones until then, and charts be made of hours.
+    ///
+    /// Before the hour that comes next they stay what they were, late: what they were added to
+    /// may be all that is left of others.
+    async fn lower_boundaries(&self, now: i64) -> Result<(), HistoryError> {
+        let future = now.saturating_add(DAY_MS);
+        let ids: Vec<i64> = sqlx::query_scalar(
+            "SELECT CAST(id AS BIGINT) FROM device \
+             WHERE removed = 0 AND (raw_from > $1 OR five_from > $1) ORDER BY id",
+        )
+        .bind(future)
+        .fetch_all(self.reader())
+        .await
+        .map_err(|error| self.error(&error))?;
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let next = floor(now, HOUR_MS).saturating_add(HOUR_MS);
+        transaction!(self, tx => {
+            let locked = lock(&mut tx, &ids).await?;
+            for (&id, device) in &locked {
+                let back = |from: i64| if from > future { next } else { from };
+                let five_from = back(device.five_from);
+                // Five minutes that are gone cannot be made anew of what comes late.
+                let raw_from = back(device.raw_from).max(five_from);
+                set(&mut tx, "UPDATE device SET five_from = $2 WHERE id = $1", id, five_from)
+                    .await?;
+                set(&mut tx, "UPDATE device SET raw_from = $2 WHERE id = $1", id, raw_from)
+                    .await?;
+            }
         })
     }
 
@@ -162,18 +225,20 @@ impl Store {
                             .fetch_one(&mut *tx)
                             .await?;
                             let done = before.min(open.unwrap_or(i64::MAX));
-                            let from = floor(done, HOUR_MS).max(device.raw_from);
+                            let hour = floor(done, HOUR_MS);
+                            let from = hour.max(device.raw_from);
                             set(&mut tx, "UPDATE device SET raw_from = $2 WHERE id = $1", id, from)
                                 .await?;
-                            from
+                            hour
                         }
                         Boundary::Five => {
                             // Five minutes whose readings are there can be made anew.
                             let done = before.min(device.raw_from);
-                            let from = floor(done, HOUR_MS).max(device.five_from);
+                            let hour = floor(done, HOUR_MS);
+                            let from = hour.max(device.five_from);
                             set(&mut tx, "UPDATE device SET five_from = $2 WHERE id = $1", id, from)
                                 .await?;
-                            from
+                            hour
                         }
                         Boundary::None => before,
                     };
@@ -220,6 +285,13 @@ impl Store {
             }
             limit - left
         })
+    }
+}
+
+fn purged(rows: i64, limit: i64) -> Purged {
+    Purged {
+        rows: u64::try_from(rows).unwrap_or(0),
+        more: rows >= limit,
     }
 }
 

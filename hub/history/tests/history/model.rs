@@ -8,7 +8,7 @@ use futures::TryStreamExt;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::place::{NOON, Place, device, taken, value};
+use crate::place::{NOON, Place, believed, device, taken, value};
 
 const HOUR: i64 = 3_600_000;
 
@@ -158,7 +158,12 @@ async fn run(place: &Place, steps: Vec<Step>) -> Result<(), TestCaseError> {
                     what: What::Led(aldis_protocol::Lamp::On),
                 };
                 history.commit(&[heard]).await.unwrap();
-                while history.purge(now, &raw, most).await.unwrap().more {}
+                while history
+                    .purge(believed(&history, now).await, &raw, most)
+                    .await
+                    .unwrap()
+                    .more
+                {}
                 model.purged_before = model.purged_before.max(time(before, false));
             }
         }

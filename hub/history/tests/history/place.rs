@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use aldis_history::{Arrival, DeviceKey, History, Taken, What};
+use aldis_history::{Arrival, Believed, DeviceKey, History, Taken, What};
 use aldis_protocol::Reading;
 use tempfile::TempDir;
 
@@ -353,4 +353,11 @@ pub fn value(seq: u32) -> Reading {
         t: i16::try_from(seq % 1000).unwrap() - 200,
         h: u16::try_from(seq % 997).unwrap(),
     }
+}
+
+/// The time, to a store whose recorder has been running with it for a day.
+pub async fn believed(history: &History, now: i64) -> Believed {
+    history.believe(now, Duration::ZERO).await.unwrap();
+    let day = Duration::from_secs(86_400);
+    history.believe(now, day).await.unwrap()
 }

@@ -7,7 +7,7 @@ use aldis_history::{
 use aldis_protocol::{Availability, Lamp, MessageState, SensorState};
 use futures::TryStreamExt;
 
-use crate::place::{NOON, Place, device, reading, taken, value};
+use crate::place::{NOON, Place, believed, device, reading, taken, value};
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
@@ -59,6 +59,11 @@ on_both! {
     roll_ups_outlive_readings
     /// Deleting must not take what is to be kept.
     purging_goes_in_pieces
+    /// A clock that is set wrong for an hour would cost all that was kept.
+    a_wrong_clock_deletes_nothing
+    /// After a clock that was wrong for days, each reading would be deleted as soon as it is
+    /// stored, for years.
+    a_store_recovers_from_a_wrong_clock
     /// A removed device would come back with its old data.
     a_removed_device_begins_anew
     /// What was committed is there for the next process.
@@ -674,8 +679,16 @@ async fn extremes_are_stored(place: Place) {
         events_ms: Some(i64::MIN),
         diag_ms: Some(0),
     };
-    while history.purge(i64::MAX, &everything, 10).await.unwrap().more {}
-    history.purge(i64::MIN, &everything, 10).await.unwrap();
+    while history
+        .purge(believed(&history, i64::MAX).await, &everything, 10)
+        .await
+        .unwrap()
+        .more
+    {}
+    history
+        .purge(believed(&history, i64::MIN).await, &everything, 10)
+        .await
+        .unwrap();
 
     // The longest names there can be.
     let long = DeviceKey::new(&"p".repeat(64), &"i".repeat(64)).unwrap();
@@ -877,11 +890,21 @@ async fn roll_ups_outlive_readings(place: Place) {
         ..Retention::default()
     };
     // Nothing goes before it is rolled up.
-    assert_eq!(history.purge(now, &raw, 100_000).await.unwrap().rows, 0);
+    assert_eq!(
+        history
+            .purge(believed(&history, now).await, &raw, 100_000)
+            .await
+            .unwrap()
+            .rows,
+        0
+    );
     assert_eq!(history.roll_up(now).await.unwrap(), 864);
     let mut purged = 0;
     loop {
-        let piece = history.purge(now, &raw, 500).await.unwrap();
+        let piece = history
+            .purge(believed(&history, now).await, &raw, 500)
+            .await
+            .unwrap();
         assert!(piece.rows <= 500);
         purged += piece.rows;
         if !piece.more {
@@ -913,7 +936,12 @@ async fn roll_ups_outlive_readings(place: Place) {
     check(&expected).await;
     history.roll_up(now).await.unwrap();
     check(&expected).await;
-    while history.purge(now, &raw, 500).await.unwrap().more {}
+    while history
+        .purge(believed(&history, now).await, &raw, 500)
+        .await
+        .unwrap()
+        .more
+    {}
     check(&expected).await;
 
     // The same when the five minutes are gone as well.
@@ -921,7 +949,12 @@ async fn roll_ups_outlive_readings(place: Place) {
         five_ms: Some(2 * DAY),
         ..raw
     };
-    while history.purge(now, &five, 100).await.unwrap().more {}
+    while history
+        .purge(believed(&history, now).await, &five, 100)
+        .await
+        .unwrap()
+        .more
+    {}
     let fives = history.sizes().await.unwrap().fives;
     assert_eq!(fives, 864 - 25 * 12);
     let (ms, seq) = (NOON + 30_000, 5000);
@@ -934,7 +967,12 @@ async fn roll_ups_outlive_readings(place: Place) {
     assert_eq!(chart.level, Level::Hour);
     check_points(&chart.points, chart.width_ms, &expected);
     history.roll_up(now).await.unwrap();
-    while history.purge(now, &five, 100).await.unwrap().more {}
+    while history
+        .purge(believed(&history, now).await, &five, 100)
+        .await
+        .unwrap()
+        .more
+    {}
     let chart = history
         .chart(&device("a"), NOON, NOON + 3 * DAY, 864)
         .await
@@ -946,7 +984,12 @@ async fn roll_ups_outlive_readings(place: Place) {
         five_ms: Some(0),
         ..raw
     };
-    while history.purge(now, &none, 100).await.unwrap().more {}
+    while history
+        .purge(believed(&history, now).await, &none, 100)
+        .await
+        .unwrap()
+        .more
+    {}
     assert_eq!(history.sizes().await.unwrap().fives, 23 * 12);
     let (ms, seq) = (NOON + 2 * DAY + 2 * HOUR + 30_000, 6000);
     history.commit(&arrivals(&[(ms, seq)])).await.unwrap();
@@ -1005,7 +1048,10 @@ async fn purging_goes_in_pieces(place: Place) {
     };
     let mut pieces = Vec::new();
     loop {
-        let piece = history.purge(now, &keep, 4).await.unwrap();
+        let piece = history
+            .purge(believed(&history, now).await, &keep, 4)
+            .await
+            .unwrap();
         pieces.push(piece.rows);
         if !piece.more {
             break;
@@ -1020,7 +1066,14 @@ async fn purging_goes_in_pieces(place: Place) {
         .map(|(at, _)| at / DAY)
         .collect();
     assert_eq!(left, [6, 7, 7, 8, 8, 9, 9]);
-    assert_eq!(history.purge(now, &keep, 4).await.unwrap().rows, 0);
+    assert_eq!(
+        history
+            .purge(believed(&history, now).await, &keep, 4)
+            .await
+            .unwrap()
+            .rows,
+        0
+    );
     let outages = history
         .outages(&device("a"), NOON + 6 * DAY, now)
         .await
@@ -1045,12 +1098,154 @@ async fn purging_goes_in_pieces(place: Place) {
     };
     assert_eq!(
         history
-            .purge(now + 30 * year, &keep, 100)
+            .purge(believed(&history, now + 30 * year).await, &keep, 100)
             .await
             .unwrap()
             .rows,
         0
     );
+}
+
+/// What is kept by default.
+const KEEP: Retention = Retention {
+    raw_ms: Some(90 * DAY),
+    five_ms: Some(1095 * DAY),
+    hour_ms: None,
+    events_ms: Some(1095 * DAY),
+    diag_ms: Some(60 * DAY),
+};
+
+/// Stores readings, half an hour apart, as they are taken; gives when and which.
+async fn half_hours(history: &History, from: i64, seqs: std::ops::Range<u32>) -> Vec<(i64, u32)> {
+    let mut batch = Vec::new();
+    let mut expected = Vec::new();
+    for (at, seq) in (0..).zip(seqs) {
+        let ms = from + at * HOUR / 2;
+        batch.push(Arrival {
+            received_ms: ms,
+            ..taken("a", 1, seq, ms)
+        });
+        expected.push((ms, seq));
+    }
+    history.commit(&batch).await.unwrap();
+    expected
+}
+
+async fn purge_all(history: &History, now: aldis_history::Believed) -> u64 {
+    let mut rows = 0;
+    loop {
+        let piece = history.purge(now, &KEEP, 500).await.unwrap();
+        rows += piece.rows;
+        if !piece.more {
+            return rows;
+        }
+    }
+}
+
+async fn a_wrong_clock_deletes_nothing(place: Place) {
+    let history = place.open().await;
+    let minute = std::time::Duration::from_secs(60);
+    half_hours(&history, NOON, 1..89 * 48).await;
+    // The first clock may be the wrong one as well.
+    let first = history.believe(NOON + 3650 * DAY, minute).await.unwrap();
+    assert_eq!(first.is_off_by(), None);
+    history.roll_up(NOON + 3650 * DAY).await.unwrap();
+    assert_eq!(purge_all(&history, first).await, 0);
+
+    let now = NOON + 89 * DAY;
+    let right = believed(&history, now).await;
+    assert_eq!(purge_all(&history, right).await, 0);
+    let before = history.sizes().await.unwrap();
+
+    // Someone speaks while it is 2036, so that this was heard last.
+    let wrong = now + 3650 * DAY;
+    half_hours(&history, wrong, 5000..5004).await;
+    history.roll_up(wrong + 3 * HOUR).await.unwrap();
+    for (hour, ran) in (0..24).zip([minute].into_iter().chain([60 * minute; 23])) {
+        let doubted = history.believe(wrong + hour * HOUR, ran).await.unwrap();
+        assert_eq!(purge_all(&history, doubted).await, 0, "after {hour} h");
+        assert_eq!(doubted.is_off_by(), Some(3650 * DAY + hour * HOUR));
+    }
+    // The next process knows what this one knew.
+    history.close().await;
+    let history = place.open().await;
+    let doubted = history.believe(wrong + DAY, minute).await.unwrap();
+    assert_eq!(purge_all(&history, doubted).await, 0);
+
+    let right = history.believe(now + DAY, minute).await.unwrap();
+    assert_eq!(right.is_off_by(), None);
+    assert_eq!(purge_all(&history, right).await, 0);
+    let sizes = history.sizes().await.unwrap();
+    assert_eq!(sizes.readings, before.readings + 4);
+    let chart = history
+        .chart(&device("a"), now - HOUR, now, 1000)
+        .await
+        .unwrap();
+    assert_eq!(chart.level, Level::Raw);
+    // And what is too old goes, as ever.
+    let later = believed(&history, NOON + 91 * DAY).await;
+    assert_eq!(purge_all(&history, later).await, 48);
+}
+
+async fn a_store_recovers_from_a_wrong_clock(place: Place) {
+    let history = place.open().await;
+    half_hours(&history, NOON, 1..89 * 48).await;
+    let now = NOON + 89 * DAY + HOUR / 4;
+    let wrong = now + 3650 * DAY;
+    half_hours(&history, wrong, 5000..5004).await;
+    history.roll_up(wrong + 3 * HOUR).await.unwrap();
+    let believed_wrong = believed(&history, wrong).await;
+    assert!(purge_all(&history, believed_wrong).await > 89 * 48);
+    assert_eq!(history.sizes().await.unwrap().readings, 4);
+
+    // Set right, and not believed yet: what is too old goes, and nothing that is not.
+    half_hours(&history, now - 91 * DAY, 5900..5901).await;
+    half_hours(&history, now - HOUR, 5901..5902).await;
+    let doubted = history
+        .believe(now, std::time::Duration::ZERO)
+        .await
+        .unwrap();
+    assert_eq!(purge_all(&history, doubted).await, 1);
+    assert_eq!(seqs(&history, "a").await, [5901, 5000, 5001, 5002, 5003]);
+    let right = believed(&history, now).await;
+    assert_eq!(purge_all(&history, right).await, 0);
+    let expected = half_hours(&history, now, 6000..6000 + 10 * 48).await;
+    let end = now + 10 * DAY;
+    history.roll_up(end).await.unwrap();
+    let right = believed(&history, end).await;
+    assert_eq!(purge_all(&history, right).await, 0);
+    assert_eq!(history.sizes().await.unwrap().readings, 4 + 1 + 480);
+    for (from, level) in [(end - HOUR, Level::Raw), (end - 3 * DAY, Level::Five)] {
+        let chart = history.chart(&device("a"), from, end, 100).await.unwrap();
+        assert_eq!(chart.level, level);
+        let expected: Vec<_> = expected
+            .iter()
+            .filter(|(ms, _)| *ms >= from)
+            .copied()
+            .collect();
+        check_points(&chart.points, chart.width_ms, &expected);
+    }
+    // From the day on which one of them is too old, the others stay all the same.
+    let end = now + 91 * DAY;
+    half_hours(&history, end, 7000..7002).await;
+    history.roll_up(end + DAY / 2).await.unwrap();
+    let right = believed(&history, end + DAY / 2).await;
+    let gone = purge_all(&history, right).await;
+    // A day and a half of readings have gone, by whole hours.
+    assert!((71..=74).contains(&gone), "{gone}");
+    assert_eq!(
+        history.sizes().await.unwrap().readings,
+        4 + 1 + 480 + 2 - gone
+    );
+    let seqs = seqs(&history, "a").await;
+    assert!(seqs.contains(&7000) && seqs.contains(&7001));
+    // Whatever was deleted, the hours count each reading once.
+    let chart = history
+        .chart(&device("a"), NOON - 10 * DAY, end + DAY, 10_000)
+        .await
+        .unwrap();
+    let count: u64 = chart.points.iter().map(|point| point.n).sum();
+    assert_eq!(count, 89 * 48 - 1 + 2 + 480 + 2);
 }
 
 async fn a_removed_device_begins_anew(place: Place) {
@@ -1096,7 +1291,7 @@ async fn a_removed_device_begins_anew(place: Place) {
     let mut rows = 0;
     loop {
         let piece = history
-            .purge(NOON, &Retention::default(), 100)
+            .purge(believed(&history, NOON).await, &Retention::default(), 100)
             .await
             .unwrap();
         assert!(piece.rows <= 100);
@@ -1116,7 +1311,7 @@ async fn a_removed_device_begins_anew(place: Place) {
     let committed = other.commit(&[reading("a", 1, 290)]).await.unwrap();
     assert_eq!(committed.series[0].new, 1);
     while history
-        .purge(NOON, &Retention::default(), 100)
+        .purge(believed(&history, NOON).await, &Retention::default(), 100)
         .await
         .unwrap()
         .more
@@ -1163,7 +1358,7 @@ async fn a_newer_store_is_refused(place: Place) {
             error,
             HistoryError::Newer {
                 found: 99,
-                known: 1,
+                known: 2,
                 ..
             }
         ),
@@ -1238,7 +1433,7 @@ async fn unknown_devices_are_said(place: Place) {
     assert_eq!(history.devices().await.unwrap(), []);
     assert_eq!(
         history
-            .purge(NOON, &Retention::default(), 10)
+            .purge(believed(&history, NOON).await, &Retention::default(), 10)
             .await
             .unwrap()
             .rows,

@@ -6,7 +6,7 @@ use aldis_history::{Arrival, Committed, History, Retention, What};
 use aldis_protocol::Availability;
 use futures::TryStreamExt;
 
-use crate::place::{NOON, Place, device, reading};
+use crate::place::{NOON, Place, believed, device, reading};
 
 const DEVICES: u32 = 12;
 const READINGS: u32 = 400;
@@ -54,7 +54,10 @@ async fn record(history: History, seed: u64) -> Vec<Committed> {
                 raw_ms: Some(10 * 365 * 86_400_000),
                 ..Retention::default()
             };
-            history.purge(NOON, &keep, 100).await.unwrap();
+            history
+                .purge(believed(&history, NOON).await, &keep, 100)
+                .await
+                .unwrap();
         }
     }
     told
@@ -151,6 +154,7 @@ async fn tables_are_made_once() {
 async fn a_device_may_be_removed_under_a_writer() {
     for place in [Place::postgres(), Place::sqlite()] {
         let history = place.open().await;
+        let now = believed(&history, NOON).await;
         let writer = {
             let other = place.open().await;
             tokio::spawn(async move {
@@ -170,16 +174,13 @@ async fn a_device_may_be_removed_under_a_writer() {
             if history.remove(&device("a")).await.is_ok() {
                 removed += 1;
             }
-            history
-                .purge(NOON, &Retention::default(), 50)
-                .await
-                .unwrap();
+            history.purge(now, &Retention::default(), 50).await.unwrap();
             tokio::task::yield_now().await;
         }
         writer.await.unwrap();
         assert!(removed > 0);
         while history
-            .purge(NOON, &Retention::default(), 50)
+            .purge(now, &Retention::default(), 50)
             .await
             .unwrap()
             .more
