@@ -216,3 +216,27 @@ fn kills_of_the_hubs_broker_recorder_and_devices_leave_no_gap() {
 fn kills_of_mosquitto_recorder_and_devices_leave_no_gap() {
     kills_of_each(Kind::Mosquitto);
 }
+
+/// Others of the machine would read all messages in the files of the hub.
+#[test]
+fn what_the_hub_keeps_is_for_its_user_alone() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let folder = Folder::new();
+    // As somebody's `mkdir` makes it.
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = aldis("hub");
+    command.args(["--listen", "127.0.0.1:0", "--json", "--data"]);
+    let mut hub = Program::start(command.arg(folder.path()));
+    hub.wait_for_text("\"event\":\"listening\"");
+    let mut seen = Vec::new();
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        assert_eq!(entry.metadata().unwrap().mode() & 0o077, 0, "{name}");
+        seen.push(name);
+    }
+    for name in ["history.db", "hub.db", "keys.toml"] {
+        assert!(seen.iter().any(|seen| seen == name), "{seen:?}");
+    }
+    hub.stop();
+}

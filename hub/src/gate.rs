@@ -386,6 +386,15 @@ impl Gate {
         self.permits(id, keys, Action::Subscribe, filter, device)
     }
 
+    /// rmqtt takes no message to a topic with a level behind the first that begins with `$`, and
+    /// says nothing to whoever waits for its acknowledgement.
+    fn is_taken(topic: &str) -> bool {
+        topic
+            .split('/')
+            .skip(1)
+            .all(|level| !level.starts_with('$'))
+    }
+
     fn permits(
         &self,
         id: &Id,
@@ -394,6 +403,9 @@ impl Gate {
         topic: &str,
         device: impl FnOnce(&str) -> bool,
     ) -> bool {
+        if !Self::is_taken(topic) {
+            return false;
+        }
         let access = &self.inner.access;
         let subject = Subject {
             user: id.username.as_deref(),

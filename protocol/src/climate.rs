@@ -129,20 +129,36 @@ pub fn encode_readout(reading: Reading, buffer: &mut [u8]) -> Result<usize, Buff
         .finish()
 }
 
-/// Writes the payload of `climate/ack`: every reading up to `seq` is stored. Gives its length.
+/// Writes the payload of `climate/ack`: every reading up to `seq` is stored, counted in this life
+/// (zero: it is not said). Gives its length.
 ///
 /// # Errors
-/// If it does not fit; 10 bytes always suffice.
-pub fn encode_ack(seq: u32, buffer: &mut [u8]) -> Result<usize, BufferTooSmall> {
-    Writer::new(buffer).number(seq.into()).finish()
+/// If it does not fit; 16 bytes always suffice.
+pub fn encode_ack(seq: u32, life: u16, buffer: &mut [u8]) -> Result<usize, BufferTooSmall> {
+    let mut writer = Writer::new(buffer);
+    writer.number(seq.into());
+    if life != 0 {
+        writer.str(" ").number(life.into());
+    }
+    writer.finish()
 }
 
-/// Reads the payload of `climate/ack`: decimal digits and nothing else.
-pub fn decode_ack(payload: &[u8]) -> Option<u32> {
-    if payload.is_empty() || !payload.iter().all(u8::is_ascii_digit) {
+/// Reads the payload of `climate/ack`: the number and the life, which is zero where it is not
+/// said. Decimal digits, one space between the two, and nothing else.
+pub fn decode_ack(payload: &[u8]) -> Option<(u32, u16)> {
+    let text = core::str::from_utf8(payload).ok()?;
+    match text.split_once(' ') {
+        Some((seq, life)) => Some((digits(seq)?, digits(life)?)),
+        None => Some((digits(text)?, 0)),
+    }
+}
+
+fn digits<T: core::str::FromStr>(text: &str) -> Option<T> {
+    // A sign would be taken as well.
+    if text.starts_with('+') {
         return None;
     }
-    core::str::from_utf8(payload).ok()?.parse().ok()
+    text.parse().ok()
 }
 
 #[cfg(test)]
@@ -255,12 +271,28 @@ mod tests {
     /// A wrong acknowledgement makes the device forget readings that nobody stored.
     #[test]
     fn acknowledgements_are_strict() {
-        let mut buffer = [0; 10];
-        for seq in [0, 7, u32::MAX] {
-            let length = encode_ack(seq, &mut buffer).unwrap();
-            assert_eq!(decode_ack(&buffer[..length]), Some(seq));
+        let mut buffer = [0; 16];
+        for (seq, life) in [(0, 0), (7, 1), (u32::MAX, u16::MAX)] {
+            let length = encode_ack(seq, life, &mut buffer).unwrap();
+            assert_eq!(decode_ack(&buffer[..length]), Some((seq, life)));
         }
-        for wrong in ["", "+1", "-1", " 1", "1\n", "1.0", "4294967296", "x"] {
+        assert_eq!(decode_ack(b"12"), Some((12, 0)));
+        for wrong in [
+            "",
+            "+1",
+            "-1",
+            " 1",
+            "1\n",
+            "1.0",
+            "4294967296",
+            "x",
+            "1 ",
+            "1  2",
+            "1 +2",
+            "1 -2",
+            "1 2 3",
+            "1 65536",
+        ] {
             assert_eq!(decode_ack(wrong.as_bytes()), None, "{wrong}");
         }
     }

@@ -163,8 +163,9 @@ proptest! {
 
     /// The acknowledged number changes on its way.
     #[test]
-    fn ack(seq: u32) {
-        prop_assert_eq!(decode_ack(&encode(|buffer| encode_ack(seq, buffer))), Some(seq));
+    fn ack(seq: u32, life: u16) {
+        let written = encode(|buffer| encode_ack(seq, life, buffer));
+        prop_assert_eq!(decode_ack(&written), Some((seq, life)));
     }
 
     /// The readout differs from floating point's.

@@ -1,6 +1,6 @@
 //! Moments as people type them.
 
-use jiff::civil::{Date, DateTime, Time};
+use jiff::civil::{DateTime, Time};
 use jiff::{Timestamp, Zoned};
 
 use crate::duration;
@@ -19,17 +19,14 @@ pub fn parse(text: &str, now: &Zoned) -> Result<i64, String> {
     if let Ok(moment) = text.parse::<Timestamp>() {
         return Ok(moment.as_millisecond());
     }
-    let local = text
-        .parse::<Date>()
-        .map(|date| date.to_datetime(Time::midnight()))
-        // A date alone would be read as one, so this has a time.
-        .or_else(|_| text.parse::<DateTime>())
-        .or_else(|_| {
-            text.parse::<Time>()
-                .map(|time| now.date().to_datetime(time))
-        });
+    // A date alone is its midnight; a number alone could be anything.
+    let time = || {
+        let time = text.parse::<Time>().ok().filter(|_| text.contains(':'))?;
+        Some(now.date().to_datetime(time))
+    };
+    let local = text.parse::<DateTime>().ok().or_else(time);
     match local.map(|local| local.to_zoned(now.time_zone().clone())) {
-        Ok(Ok(moment)) => Ok(moment.timestamp().as_millisecond()),
+        Some(Ok(moment)) => Ok(moment.timestamp().as_millisecond()),
         _ => Err(format!(
             "`{text}` is no moment; write for example 2026-11-26, 2026-11-26T18:30, 18:30, \
              2026-11-26T18:30:00Z, or 2h for two hours ago"

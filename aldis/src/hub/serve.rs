@@ -136,6 +136,9 @@ pub fn run(args: Args, common: &Common) -> ExitCode {
     if args.hash_password {
         return print_hash();
     }
+    // What the hub keeps is for its user alone: messages are read by whoever reads its files.
+    #[cfg(unix)]
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     logging::start(args.verbose);
     let plan = match plan(&args, common) {
         Ok(plan) => plan,

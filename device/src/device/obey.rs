@@ -98,9 +98,12 @@ impl<const BACKLOG: usize> Device<'_, BACKLOG> {
 
     fn confirmation(&mut self, topic: &str, payload: &[u8], now: Instant, board: &mut impl Board) {
         let why = match decode_ack(payload) {
+            Some((_, life)) if life != 0 && life != self.saved.life => {
+                "a number of another life of the device"
+            }
             // Of an earlier life, perhaps: nobody has what was not yet given.
-            Some(seq) if seq >= self.saved.seq => "no reading of this number was sent",
-            Some(seq) => return self.backlog.confirmed(seq, now),
+            Some((seq, _)) if seq >= self.saved.seq => "no reading of this number was sent",
+            Some((seq, _)) => return self.backlog.confirmed(seq, now),
             None => "not a sequence number",
         };
         board.notice(Notice::Ignored { topic, why });

@@ -62,8 +62,11 @@ pub(crate) fn arrival(
     let what = match topic {
         Topic::Climate => {
             let climate = Climate::decode(payload).map_err(|_| Passed::Unreadable)?;
-            // What seems longer than the session was kept is a broker's bound on expiry.
+            // The seconds are whole ones: a broker may take one off what it passes on at once. And
+            // what seems longer than the session was kept is a broker's bound on expiry.
             let waited_s = Climate::waited_s(message.expiry_s).filter(|waited| *waited < WAITED_S);
+            let at_once = !late && !message.dup && waited_s.is_some_and(|waited| waited <= 2);
+            let waited_s = if at_once { Some(0) } else { waited_s };
             let waited_ms = u64::from(waited_s.unwrap_or(0)) * 1_000;
             let known = waited_s.is_some() || !(late || message.dup);
             What::Reading(Taken {
@@ -181,6 +184,11 @@ mod tests {
         // It did, and the broker says for how long.
         of.expiry_s = Some(Climate::EXPIRY_S - 60);
         assert_eq!(reading(&of, true), (150_000, true));
+        // One that came at once, of which a second was taken off.
+        of.dup = false;
+        of.expiry_s = Some(Climate::EXPIRY_S - 1);
+        assert_eq!(reading(&of, false), (90_000, true));
+        assert_eq!(reading(&of, true), (91_000, true));
         // Somebody else's expiry says nothing about waiting.
         of.expiry_s = Some(u32::MAX);
         of.dup = false;

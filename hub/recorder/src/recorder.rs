@@ -415,10 +415,12 @@ impl Work {
                 .stored(device, life, series.confirmed, highest, now);
             let outcome = self.see_to(due, device, life).await;
             let confirmed = outcome.unwrap_or(series.confirmed);
-            // Numbers of an earlier life mean nothing to the device any more.
             if series.present {
                 self.lives.is(device, life);
-                self.tell(device, confirmed);
+            }
+            // A number without a life would be taken for one of the present life.
+            if series.present || life != 0 {
+                self.tell(device, life, confirmed);
             }
         }
         let behind = self.behind.len();
@@ -457,13 +459,15 @@ impl Work {
         }
     }
 
-    fn tell(&self, device: &DeviceKey, confirmed: u32) {
+    fn tell(&self, device: &DeviceKey, life: u32, confirmed: u32) {
         let mut topic = [0; MAX_LEN];
-        let mut payload = [0; 10];
+        let mut payload = [0; 16];
         let topic = Topics::new(device.prefix(), device.id())
             .ok()
             .and_then(|topics| Some(topics.write(Topic::ClimateAck, &mut topic).ok()?.to_owned()));
-        let len = encode_ack(confirmed, &mut payload);
+        // Lives are of 16 bits; what says another is no device of ours.
+        let life = u16::try_from(life).unwrap_or(0);
+        let len = encode_ack(confirmed, life, &mut payload);
         if let (Some(topic), Ok(len)) = (topic, len)
             && let Some(payload) = payload.get(..len)
         {
