@@ -305,7 +305,7 @@ pub const PATCHES: &[Patch] = &[
         name: "device-retained-commands",
         what: "commands that the broker kept are obeyed",
         file: "device/src/device/obey.rs",
-        from: "            _ if retain => Err(\"a retained command\"),
+        from: "            _ if retain => Err(RETAINED),
 ",
         to: "",
         expected: &["retained-ignored"],
