@@ -86,6 +86,8 @@ test.each(VIEWS)('a thousand devices on a %s: a reading is on the screen at once
 test('eight thousand topics with a thousand messages a second', async () => {
   await on({ view: PHONE, devices: 1000, path: '/topics' }, async ({ page, world }) => {
     const devices = [...world.devices.values()];
+    // What was there is shown when the stream of what comes is open.
+    await until(() => page.locator('.head .quiet').innerText(), (text) => text === '3,000 topics');
     for (const device of devices) {
       for (const name of ['climate', 'diag', 'answer', 'message/state', 'start']) world.publish(`${device.key}/${name}`, '{"seq":1}');
     }

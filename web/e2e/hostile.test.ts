@@ -48,6 +48,8 @@ test('names and values from outside', on({ view: PHONE, devices: 1 }, async ({ p
 }));
 
 test('topics and payloads from outside', on({ view: PHONE, devices: 1, path: '/topics' }, async ({ page, world }) => {
+  // What was there is shown when the stream of what comes is open.
+  await until(() => page.locator('.head .quiet').innerText(), (text) => text !== '0 topics');
   for (const [index, text] of ALL.entries()) {
     world.publish(`0/${text}${index}`, text);
     world.publish(`${text}/0/${index}`, `{"a":"${text}"}`);

@@ -51,6 +51,20 @@ export function Topics(): JSX.Element {
     if (!there) return undefined;
     let source: EventSource | null = null;
     let gone = false;
+    // After the stream is open, each time: what comes in between would be in neither.
+    let asked = false;
+    const fetchAll = (): void => {
+      asked = true;
+      api.topics(filter, LIMIT).then(
+        ({ topics, refused }) => {
+          if (gone) return;
+          setProblem(refused ? t('topics.refused', { why: refused }) : null);
+          for (const message of topics) table.current.take(message, table.current.get(message.topic) ? 0 : 1);
+          draw();
+        },
+        (error: unknown) => !gone && setProblem(told(error)),
+      );
+    };
     const open = (): void => {
       source = new EventSource(`/api/topics/live?filter=${encodeURIComponent(filter)}`);
       source.addEventListener('topic', (event) => {
@@ -66,6 +80,10 @@ export function Topics(): JSX.Element {
       source.addEventListener('dropped', (event) => {
         dropped.value += (JSON.parse(event.data as string) as { count: number }).count;
       });
+      source.addEventListener('open', fetchAll);
+      source.addEventListener('error', () => {
+        if (!asked) fetchAll();
+      });
     };
     table.current.clear();
     waiting.current = [];
@@ -73,15 +91,6 @@ export function Topics(): JSX.Element {
     dropped.value = 0;
     version.value += 1;
     open();
-    api.topics(filter, LIMIT).then(
-      ({ topics, refused }) => {
-        if (gone) return;
-        setProblem(refused ? t('topics.refused', { why: refused }) : null);
-        for (const message of topics) table.current.take(message, table.current.get(message.topic) ? 0 : 1);
-        draw();
-      },
-      (error: unknown) => !gone && setProblem(told(error)),
-    );
     return () => {
       gone = true;
       source?.close();
