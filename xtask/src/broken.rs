@@ -149,6 +149,14 @@ fn manifest(root: &str) -> String {
     let lines = root
         .lines()
         .take_while(|line| !line.starts_with("[profile"));
+    // What other crates are replaced by is not copied.
+    let mut patches = false;
+    let lines = lines.filter(|line| {
+        if line.starts_with('[') {
+            patches = line.starts_with("[patch");
+        }
+        !patches
+    });
     for line in lines.filter(|line| !others.iter().any(|other| line.starts_with(other))) {
         text += line;
         text.push('\n');

@@ -34,7 +34,7 @@ pub const PORT: u16 = 1883;
 #[command(next_help_heading = "The running hub")]
 #[group(skip)]
 pub struct Args {
-    /// Where to speak MQTT; port 0 takes a free port [default: 127.0.0.1:1883 and [::1]:1883]
+    /// Where to speak MQTT; port 0 takes a free port [default: port 1883 of 127.0.0.1 and of ::1]
     #[arg(long, value_name = "ADDR", env = "ALDIS_HUB_LISTEN")]
     listen: Option<String>,
     /// Let other machines in, each with its name and password: listen on all addresses

@@ -33,7 +33,7 @@ use web::Web;
 #[command(next_help_heading = "Beside the broker")]
 #[group(skip)]
 pub struct Args {
-    /// Use this broker, mqtt[s]://host[:port], and run none
+    /// Use this broker, mqtt://host:port or mqtts://host:port, and run none
     #[arg(
         long,
         value_name = "URL",
