@@ -9,7 +9,7 @@ use crate::recent::Recent;
 struct Entry {
     token: Token,
     print: Print,
-    /// Its connection is gone: at QoS 1 it comes again.
+    /// At QoS 1: its connection is gone, and it comes again.
     lost: bool,
 }
 
@@ -94,7 +94,8 @@ impl<const N: usize> Prints<N> {
 /// At most `N` messages, the acknowledgements of which wait.
 ///
 /// The broker sends those of a lost connection again. They were handled, and only their
-/// token is a new one.
+/// token is a new one. At QoS 2 that is the session's affair and the token is good: what looks
+/// the same is another message.
 #[derive(Debug)]
 pub(crate) struct Held<const N: usize> {
     entries: Vec<Entry, N>,
@@ -132,7 +133,7 @@ impl<const N: usize> Held<N> {
     /// The connection is gone.
     pub fn lost(&mut self) {
         for entry in &mut self.entries {
-            entry.lost = true;
+            entry.lost = entry.token.qos() == QoS::AtLeastOnce;
         }
     }
 

@@ -470,6 +470,43 @@ fn a_flood_over_lost_connections_leaves_none_without_a_state() {
     }
 }
 
+/// A message is sent twice, contact breaks when the device has the first and could not tell yet
+/// what became of it, and the broker sends both again.
+#[test]
+fn what_looks_the_same_is_acknowledged_too() {
+    for version in [Version::V4, Version::V5] {
+        for qos in [Qos::AtLeastOnce, Qos::ExactlyOnce] {
+            for cut in 1..100 {
+                let settings = Settings {
+                    versions: Versions::Only(version),
+                    ..settings()
+                };
+                let mut rig: Rig = Rig::start(settings, Config::default());
+                // It keeps no notes, and acknowledges what it has told.
+                rig.board.worn = true;
+                rig.until_connected();
+                rig.latency = 20;
+                let refused = r#"{"id":"same","text":""}"#;
+                rig.publish(SET, refused, qos);
+                rig.wait(10);
+                rig.publish(SET, refused, qos);
+                rig.wait(cut);
+                rig.cut();
+                rig.until_connected();
+                rig.wait(2_000);
+                let what = format!("{version:?} {qos:?} {cut}");
+                assert_eq!(
+                    rig.broker.session("kitchen").unwrap().in_flight,
+                    0,
+                    "{what}"
+                );
+                let states = news(&mut rig);
+                assert!(states.len() >= 2, "{what}: {states:?}");
+            }
+        }
+    }
+}
+
 /// What a sender knows last, of each message.
 fn known(rig: &mut Rig) -> std::collections::BTreeMap<String, MessageState> {
     news(rig).into_iter().collect()

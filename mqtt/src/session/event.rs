@@ -54,6 +54,12 @@ impl Token {
     pub const fn packet_id(&self) -> PacketId {
         self.packet_id
     }
+
+    /// How the message came: at QoS 1 the token is of its connection, after which the message
+    /// comes again with another one; at QoS 2 it is good until the session ends.
+    pub const fn qos(&self) -> QoS {
+        self.qos
+    }
 }
 
 /// Something happened.
