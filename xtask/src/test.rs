@@ -106,6 +106,7 @@ impl Test {
             board(),
             cluster(),
             faults(&ourselves),
+            broken(&ourselves),
             Step::new("firmware", [sizes]).noting(step::sizes),
             match xtensa::check() {
                 Ok(()) => Step::new("firmware for Xtensa", xtensa::commands()),
@@ -235,6 +236,13 @@ fn cluster() -> Step {
     let mut parts = cargo_with(&["test", "-p", "aldis-hub", "--locked", "--lib"]);
     parts.args(["--features", "cluster"]);
     Step::new("cluster", [lints, parts, hub]).noting(step::tests)
+}
+
+/// A product that is broken on purpose: whether the world would notice.
+fn broken(ourselves: &Path) -> Step {
+    let mut command = Command::new(ourselves);
+    command.arg("broken");
+    Step::new("broken on purpose", [command]).noting(step::last_line)
 }
 
 /// The device at real brokers, over networks that fail.

@@ -163,7 +163,8 @@ impl Witness {
 
     /// What was with the application is handled.
     pub fn reacted(&mut self) {
-        self.reacting.clear();
+        let packets = std::mem::take(&mut self.reacting);
+        self.passed_over(&packets);
     }
 
     /// A turn of the loop is over.

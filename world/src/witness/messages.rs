@@ -504,7 +504,7 @@ impl Witness {
         else {
             return;
         };
-        let (from, text) = std::mem::take(text);
+        let (from, text) = text.clone();
         let mut records = messages.records.iter().rev();
         let known = records.find(|record| {
             record.text == text && record.name.from == from && messages.holds(&record.name)
@@ -515,6 +515,29 @@ impl Witness {
         }) = messages.current()
         {
             (*name, *taken, *kept) = (known, true, true);
+        }
+    }
+
+    /// The device has handled what came in these packets. Of what it said nothing, and what looks
+    /// like one of a connection that is gone, was taken for that one: which of two alike is which
+    /// cannot be seen where neither has an id, and the other one is to be taken in when it comes.
+    pub(super) fn passed_over(&mut self, packets: &[u16]) {
+        let since = self.connected_at;
+        let coming = &mut self.messages.coming;
+        for packet in packets {
+            let new = coming.iter().position(|of| {
+                of.packet == *packet && of.nameless().is_some_and(|(_, is_known)| !is_known)
+            });
+            let Some(new) = new else { continue };
+            let text = coming[new].nameless().map(|(text, _)| text);
+            let old = coming.iter().position(|of| {
+                let known = of.nameless().filter(|(_, is_known)| *is_known);
+                of.at < since && known.map(|(text, _)| text) == text
+            });
+            if let Some(old) = old {
+                let known = coming[old].what.clone();
+                coming[old].what = std::mem::replace(&mut coming[new].what, known);
+            }
         }
     }
 
@@ -873,6 +896,22 @@ impl Coming {
             return false;
         };
         name.is_none() && *refused
+    }
+
+    /// Whose a message without an id is and what it says, and whether the device took it in, if
+    /// it was not refused.
+    fn nameless(&self) -> Option<(&(String, String), bool)> {
+        match &self.what {
+            Arrived::Message {
+                name,
+                taken,
+                kept,
+                refused: false,
+                text: Some(text),
+                ..
+            } => Some((text, name.is_some() && *taken && *kept)),
+            _ => None,
+        }
     }
 
     /// Whether it is a message of this name.

@@ -180,6 +180,11 @@ pub fn faults(output: &str) -> String {
     late.fold(note, |note, late| note + "\n  " + late)
 }
 
+/// The last thing that was said.
+pub fn last_line(output: &str) -> String {
+    output.lines().next_back().unwrap_or_default().to_owned()
+}
+
 /// The figures of each board in the JSON of `sizes`.
 pub fn sizes(output: &str) -> String {
     let boards = output
