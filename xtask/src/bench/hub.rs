@@ -32,6 +32,10 @@ pub struct Loads {
     pub processes: u32,
     /// Seconds for which they are looked at.
     pub seconds: u64,
+    /// Devices that the dashboard shows.
+    pub shown: u32,
+    /// Browsers that look on.
+    pub browsers: u32,
 }
 
 impl Loads {
@@ -42,6 +46,8 @@ impl Loads {
         devices: 10_000,
         processes: 5,
         seconds: 60,
+        shown: 1_000,
+        browsers: 50,
     };
     /// Enough to see that it works.
     pub const QUICK: Self = Self {
@@ -50,6 +56,8 @@ impl Loads {
         devices: 200,
         processes: 2,
         seconds: 10,
+        shown: 50,
+        browsers: 5,
     };
 }
 
@@ -65,6 +73,8 @@ pub fn run(loads: Loads, as_json: bool) -> Result<()> {
     }
     eprintln!("{} virtual devices", loads.devices);
     let crowd = crowd(&tools, loads)?;
+    eprintln!("dashboard with {} devices", loads.shown);
+    let dashboard = dashboard(&tools, loads)?;
     if as_json {
         for (system, outcome) in &rows {
             println!(
@@ -80,6 +90,7 @@ pub fn run(loads: Loads, as_json: bool) -> Result<()> {
             );
         }
         println!("{crowd}");
+        println!("{}", json!({ "dashboard": dashboard }));
         return Ok(());
     }
     let ours = rows.first().map_or(0.0, |(_, outcome)| outcome.stored);
@@ -102,6 +113,10 @@ pub fn run(loads: Loads, as_json: bool) -> Result<()> {
         );
     }
     println!("\n{}", in_words(&crowd, loads));
+    println!("\nThe dashboard, from publishing to the browser, and its charts:\n");
+    for line in dashboard {
+        println!("- {line}");
+    }
     Ok(())
 }
 
@@ -163,6 +178,7 @@ struct Outcome {
 /// The programs.
 struct Tools {
     aldis: PathBuf,
+    dashboard: PathBuf,
     load: PathBuf,
     python: PathBuf,
 }
@@ -184,7 +200,17 @@ impl Tools {
         };
         let target = target_dir();
         build(
-            &["--release", "-p", "aldis"],
+            &[
+                "--release",
+                "-p",
+                "aldis",
+                "--bin",
+                "aldis",
+                "-p",
+                "aldis-dashboard",
+                "--example",
+                "latency",
+            ],
             root().to_path_buf(),
             target.clone(),
         )?;
@@ -196,6 +222,7 @@ impl Tools {
         )?;
         Ok(Self {
             aldis: target.join("release/aldis"),
+            dashboard: target.join("release/examples/latency"),
             load: bench.join("peers/bench-hub"),
             python: python()?,
         })
@@ -412,6 +439,32 @@ fn recording(system: System, tools: &Tools, loads: Loads) -> Result<Outcome> {
         missing: wanted - stored.min(wanted),
         memory_kib,
     })
+}
+
+/// The dashboard's own measurement, line by line; charts of a year, which takes minutes to store,
+/// only with whole loads.
+fn dashboard(tools: &Tools, loads: Loads) -> Result<Vec<String>> {
+    let (devices, browsers) = (loads.shown.to_string(), loads.browsers.to_string());
+    let live: &[&str] = &["--devices", &devices, "--browsers", &browsers];
+    let one: &[&str] = &["--devices", &devices, "--browsers", "1"];
+    let mut runs = vec![one, live];
+    if loads.shown >= Loads::WHOLE.shown {
+        runs.push(&["--year"]);
+    }
+    let mut lines = Vec::new();
+    for arguments in runs {
+        let output = Command::new(&tools.dashboard).args(arguments).output()?;
+        if !output.status.success() {
+            bail!(
+                "the dashboard's measurement ends with {}: {}",
+                output.status,
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        let text = String::from_utf8_lossy(&output.stdout);
+        lines.extend(text.lines().map(str::to_owned));
+    }
+    Ok(lines)
 }
 
 /// Thousands of virtual devices at one hub.
