@@ -96,6 +96,42 @@ describe.each(VIEWS)('on a %s', (_name, view) => {
     await page.getByText('Done: the device says it is off.').waitFor();
   }));
 
+  // A command to a device that is away is lost after half a minute, and nobody says so.
+  test('the lamp of a device that is offline waits for it', on({ view, path: KITCHEN }, async ({ page, world, device, mock }) => {
+    const lamp = page.getByRole('switch', { name: 'Lamp' });
+    await lamp.waitFor();
+    world.setStatus(device('kitchen'), 'offline');
+    await page.getByText('The device is offline: its lamp can be switched when it is back.').waitFor();
+    expect(await lamp.getAttribute('aria-disabled')).toBe('true');
+    // Whoever uses a screen reader hears why.
+    expect(await page.locator(`#${await lamp.getAttribute('aria-describedby')}`).innerText()).toContain('is offline');
+    await lamp.click({ force: true });
+    await lamp.focus();
+    await page.keyboard.press('Enter');
+    world.setLamp(device('kitchen'), null);
+    await until(() => page.getByRole('button', { name: 'Turn on' }).isDisabled(), Boolean);
+    world.setLamp(device('kitchen'), 'on');
+    world.setStatus(device('kitchen'), 'online');
+    await until(() => lamp.getAttribute('aria-disabled'), (disabled) => disabled === 'false');
+    expect(mock.requests.filter((request: string) => request.startsWith('POST'))).toEqual([]);
+    await lamp.click();
+    await page.getByText('Done: the device says it is off.').waitFor();
+  }));
+
+  // Whoever sends it would wait for an answer that cannot come.
+  test('a message to a device that is offline says how long it waits', on({ view, path: KITCHEN }, async ({ page, world, device }) => {
+    await page.getByLabel('Message to Kitchen').waitFor();
+    world.setStatus(device('kitchen'), 'offline');
+    await page.getByText('The broker keeps the message for it until it has been away for an hour').waitFor();
+    world.emit('device', { ...world.view(device('kitchen')), since_ms: Date.now() - 2 * 3_600_000 });
+    await page.getByText('most likely the broker keeps nothing for it any more').waitFor();
+    await page.getByLabel('Message to Kitchen').fill('later');
+    await page.getByRole('button', { name: 'Send' }).click();
+    await page.locator('.message[data-state=sent]').waitFor();
+    world.setStatus(device('kitchen'), 'online');
+    await page.getByText('The device has been offline').waitFor({ state: 'detached' });
+  }));
+
   test('a message, to the end: received, shown, read', on({ view, path: KITCHEN }, async ({ page, world, device }) => {
     const text = page.getByLabel('Message to Kitchen');
     const send = page.getByRole('button', { name: 'Send' });
@@ -152,7 +188,6 @@ describe.each(VIEWS)('on a %s', (_name, view) => {
     // A contact that is lost now is in the list at once, and still goes on.
     world.setStatus(device('kitchen'), 'offline');
     await page.locator('table').getByText(/still/).waitFor();
-    await page.getByText('The device is offline. It is asked all the same, and may not answer.').waitFor();
     world.setStatus(device('kitchen'), 'online', 'silent');
     await page.locator('table').getByText('no answer came').first().waitFor();
   }));

@@ -34,6 +34,9 @@ export const live = new Live({
 /** Whether the hub is there and what is shown comes from it: only then it is asked for more. */
 export const isCurrent = (): boolean => live.state.peek() === 'live' && !fromMemory.peek() && store.loaded.peek();
 
+/** Whether nothing is known of the present: the hub is away, or was not heard yet. */
+export const isPast = (): boolean => fromMemory.value || live.state.value !== 'live';
+
 export const lamps = new Lamps({
   send: api.lamp,
   told,
@@ -130,6 +133,7 @@ function listen(): void {
     if (contacts > 0) void checkSession();
     contacts += 1;
   });
+  on('beat', () => undefined);
   on<Device>('device', (device) => {
     const before = store.get(device.key);
     store.change(device);
@@ -240,6 +244,7 @@ export async function startHub(): Promise<void> {
   });
   addEventListener('online', () => live.wake());
   addEventListener('offline', () => live.lost());
+  setInterval(() => live.check(), 1000);
   let unseen: ReturnType<typeof setTimeout> | undefined;
   document.addEventListener('visibilitychange', () => {
     clearTimeout(unseen);

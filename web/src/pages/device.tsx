@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { api, ApiError, told } from '../api';
 import { hubNow, now } from '../clock';
 import { describe } from '../events';
-import { fromMemory, isCurrent, live, removed, resync } from '../hub';
+import { fromMemory, isCurrent, isPast, live, removed, resync } from '../hub';
 import { bytes, count, measured, moment, span, t, tn, whole, word } from '../i18n';
 import { tell } from '../notice';
 import { Age, Dialog, Foreign, Icon, Loading, Title, useLoaded } from '../parts/basic';
@@ -17,7 +17,7 @@ import { nameOf, store } from '../store';
 import { keep, recall } from '../stored';
 import { printable, shortened } from '../text';
 import type { Device, DeviceEvent, Gap, Outage } from '../types';
-import { isOld, isPast } from './devices';
+import { isOld } from './devices';
 
 export function DevicePage({ id }: { id: string }): JSX.Element {
   // A device that appears later has no signal yet: then the list tells.

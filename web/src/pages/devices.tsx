@@ -2,7 +2,7 @@ import { useComputed } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { now } from '../clock';
-import { fromMemory, live } from '../hub';
+import { isPast, live } from '../hub';
 import { locale, measured, t, tn } from '../i18n';
 import { Age, Foreign, Icon, Loading, Title } from '../parts/basic';
 import { Spark } from '../parts/spark';
@@ -72,9 +72,6 @@ export function Devices(): JSX.Element {
     </>
   );
 }
-
-/** Whether nothing is known of the present: the hub is away. */
-export const isPast = (): boolean => fromMemory.value || live.state.value === 'away';
 
 /** Whether values are of the past, so that nobody takes them for the present. */
 export function isOld(key: string, status: string | null, sensor: string | null, takenMs: number | null): boolean {

@@ -5,7 +5,7 @@ import { useEffect, useState } from 'preact/hooks';
 import { api, told } from '../api';
 import { hubNow, now } from '../clock';
 import { reasonOf } from '../events';
-import { isCurrent, live, remember, resync } from '../hub';
+import { isCurrent, isPast, live, remember, resync } from '../hub';
 import { moment, t, tn, whole, word } from '../i18n';
 import { byteLength, latest, MAX_TEXT, nameOf as nameOfMessage, steps, withMessage, withNews } from '../messages';
 import { nameOf } from '../store';
@@ -17,6 +17,8 @@ import { Foreign } from './basic';
 const TTL = [['', 'never'], ['600', 'minutes'], ['3600', 'hour'], ['86400', 'day']] as const;
 /** Who the hub says the messages of a dashboard are from. */
 const OURS = 'dashboard';
+/** How long a broker keeps the session of a device that is away: a device asks for that with MQTT 5. */
+const KEPT_MS = 3600_000;
 const AT_FIRST = 5;
 const LIMIT = 50;
 
@@ -112,7 +114,7 @@ function Write({ device, onSent }: { device: Device; onSent: (id: string, text: 
         value={text}
         dir="auto"
         onInput={(event) => setText(event.currentTarget.value)}
-        aria-describedby="message-left message-error"
+        aria-describedby="message-left message-away message-error"
         aria-invalid={left < 0}
       />
       <div class="row wrap">
@@ -129,6 +131,11 @@ function Write({ device, onSent }: { device: Device; onSent: (id: string, text: 
           {busy ? t('message.sending') : t('message.send')}
         </button>
       </div>
+      {device.status === 'offline' && !isPast() && (
+        <p id="message-away" class="quiet small">
+          {t(device.since_ms !== null && now.value - device.since_ms > KEPT_MS ? 'message.away.long' : 'message.away')}
+        </p>
+      )}
       <p id="message-error" role="alert" class="bad">{error}</p>
     </form>
   );

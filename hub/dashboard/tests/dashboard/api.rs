@@ -299,6 +299,8 @@ async fn commands_reach_the_device_and_its_answers_the_page() {
         (Some(id.as_str()), "ąč \"x\"", Some(60))
     );
     assert_eq!(message.from, Some("dashboard"));
+    // Or it would have its ten minutes anew after an hour at the broker.
+    assert!(matches!(heard.expiry_s, Some(50..=60)), "{:?}", heard.expiry_s);
     let seen = events
         .wait("message", |message| message["id"] == id.as_str())
         .await;
