@@ -185,6 +185,10 @@ describe.each(VIEWS)('on a %s', (_name, view) => {
     await page.getByRole('img', { name: /Bar of contact.*outage/ }).waitFor();
     await page.getByText('12 readings are missing, 3 were given up by the device.').waitFor();
     await page.getByText('power or reset button').waitFor();
+    // What waits for its confirmation was delivered.
+    device('kitchen').diag.outbox = 3;
+    world.changed(device('kitchen'));
+    await page.getByText('3 not delivered yet, or not confirmed as stored').waitFor();
     // A contact that is lost now is in the list at once, and still goes on.
     world.setStatus(device('kitchen'), 'offline');
     await page.locator('table').getByText(/still/).waitFor();

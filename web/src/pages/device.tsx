@@ -133,14 +133,13 @@ function Gaps({ device, list }: { device: Device; list: Gap[] }): JSX.Element {
             <table>
               <thead>
                 <tr>
-                  <th scope="col">{t('gaps.first')}</th><th scope="col">{t('gaps.last')}</th>
-                  <th scope="col">{t('gaps.count')}</th><th scope="col">{t('gaps.what')}</th>
+                  <th scope="col">{t('gaps.numbers')}</th><th scope="col">{t('gaps.count')}</th><th scope="col">{t('gaps.what')}</th>
                 </tr>
               </thead>
               <tbody>
                 {list.slice(0, 20).map((gap) => (
                   <tr key={`${gap.life}:${gap.first}`}>
-                    <td class="number">{count(gap.first)}</td><td class="number">{count(gap.last)}</td>
+                    <td>{count(gap.first)}{gap.last > gap.first && <>–<wbr />{count(gap.last)}</>}</td>
                     <td class="number">{count(gap.last - gap.first + 1)}</td><td>{t(gap.lost ? 'gaps.given' : 'gaps.awaited')}</td>
                   </tr>
                 ))}
@@ -177,7 +176,10 @@ function Figures({ device }: { device: Device }): JSX.Element {
       diag.free === undefined ? null
         : bytes(diag.free) + (diag.free_min === undefined ? '' : ` (${t('figures.free_min', { bytes: bytes(diag.free_min) })})`),
     );
-    row(t('figures.outbox'), diag.outbox === undefined ? null : count(diag.outbox));
+    // A device that wants confirmations keeps what was delivered, too, until it is stored.
+    row(t('figures.outbox'), diag.outbox === undefined ? null : (
+      <>{count(diag.outbox)}{diag.outbox > 0 && <span class="quiet small"> {t('figures.outbox.hint')}</span>}</>
+    ));
     row(t('figures.reconnects'), counters('reconnects', diag.reconnects));
     row(t('figures.dropped'), counters('dropped', diag.dropped));
     row(t('figures.version'), diag.version === undefined ? null : text(diag.version));
