@@ -67,6 +67,43 @@ export const lt: Texts = {
   'devices.sort.name': 'pagal pavadinimą',
   'devices.sort.trouble': 'pirma sutrikę',
 
+  'choose.start': 'Rinktis',
+  'choose.label': 'Pasirinkti įrenginiai',
+  'choose.chosen': {
+    one: 'Pasirinktas {n} įrenginys',
+    few: 'Pasirinkti {n} įrenginiai',
+    other: 'Pasirinkta {n} įrenginių',
+  },
+  'choose.all': 'Visus rodomus',
+  'choose.offline': 'Visus atsijungusius',
+  'choose.none': 'Nė vieno',
+  'choose.remove': 'Pašalinti …',
+  'choose.end': 'Baigti',
+  'choose.more': { one: 'ir dar {n}', few: 'ir dar {n}', other: 'ir dar {n}' },
+  'choose.remove.title': {
+    one: 'Pašalinti {n} įrenginį?',
+    few: 'Pašalinti {n} įrenginius?',
+    other: 'Pašalinti {n} įrenginių?',
+  },
+  'choose.remove.text': 'Bus ištrinti visi jų rodmenys, žinutės ir istorija.',
+  'choose.remove.online': {
+    one: '{n} iš jų tebėra prisijungęs ir atsiras vėl, bet be praeities.',
+    few: '{n} iš jų tebėra prisijungę ir atsiras vėl, bet be praeities.',
+    other: '{n} iš jų tebėra prisijungusių ir atsiras vėl, bet be praeities.',
+  },
+  'choose.progress': 'Pašalinta {done} iš {total}',
+  'choose.stop': 'Sustabdyti',
+  'choose.removed': {
+    one: 'Pašalintas {n} įrenginys.',
+    few: 'Pašalinti {n} įrenginiai.',
+    other: 'Pašalinta {n} įrenginių.',
+  },
+  'choose.failed': {
+    one: '{n} įrenginys nepašalintas.',
+    few: '{n} įrenginiai nepašalinti.',
+    other: '{n} įrenginių nepašalinta.',
+  },
+
   'status.online': 'prisijungęs',
   'status.offline': 'atsijungęs',
   'status.null': 'nežinoma',

@@ -9,7 +9,7 @@ import { byteLength } from '../messages';
 import { tell } from '../notice';
 import { Choice, Foreign, Title } from '../parts/basic';
 import { Virtual } from '../parts/virtual';
-import { printable, shortened } from '../text';
+import { quoted, visible } from '../text';
 import { base64Length, isFilter, isTopic, pretty, TopicTable, type Row, type Topic } from '../topics';
 import type { TopicMessage } from '../types';
 
@@ -58,7 +58,7 @@ export function Topics(): JSX.Element {
       api.topics(filter, LIMIT).then(
         ({ topics, refused }) => {
           if (gone) return;
-          setProblem(refused ? t('topics.refused', { why: refused }) : null);
+          setProblem(refused ? t('topics.refused', { why: quoted(refused, 200) }) : null);
           for (const message of topics) table.current.take(message, table.current.get(message.topic) ? 0 : 1);
           draw();
         },
@@ -203,7 +203,7 @@ export function Topics(): JSX.Element {
 
 function summary(topic: Topic): string {
   if (topic.payload === null) return topic.base64 ? tn('topics.binary', topic.bytes ?? base64Length(topic.base64)) : t('topics.empty');
-  return topic.payload === '' ? t('topics.empty') : printable(shortened(topic.payload, 200)).replace(/\s+/g, ' ');
+  return topic.payload === '' ? t('topics.empty') : visible(topic.payload, 200).replace(/\s+/g, ' ');
 }
 
 function TopicRow(props: { row: Row; chosen: boolean; onToggle: () => void; onChoose: () => void }): JSX.Element {
@@ -216,13 +216,13 @@ function TopicRow(props: { row: Row; chosen: boolean; onToggle: () => void; onCh
       {branch ? (
         <button type="button" class="branch" aria-expanded={row.open} onClick={props.onToggle}>
           <span class="arrow" aria-hidden="true" />
-          <Foreign text={shortened(row.name, 200) || '""'} />
+          <Foreign text={row.name || '""'} />
           <span class="quiet small">{count(row.below)}</span>
         </button>
       ) : null}
       {row.topic && (
         <button type="button" class="leaf" aria-pressed={props.chosen} onClick={props.onChoose}>
-          {!branch && <Foreign class="name" text={shortened(row.name, 200) || '""'} />}
+          {!branch && <Foreign class="name" text={row.name || '""'} />}
           <Foreign class="payload" text={summary(row.topic)} />
           {row.topic.retain && <span class="tag" title={t('topics.retained')}>R<span class="sr"> {t('topics.retained')}</span></span>}
         </button>
@@ -237,14 +237,14 @@ function Payload({ topic, onCopy }: { topic: Topic; onCopy: () => void }): JSX.E
   const length = topic.bytes ?? size;
   return (
     <section class="panel" aria-labelledby="payload-title">
-      <h2 id="payload-title" class="mono wrap-any"><Foreign text={shortened(topic.topic, 300)} /></h2>
+      <h2 id="payload-title" class="mono wrap-any"><Foreign text={topic.topic} most={300} /></h2>
       <p class="quiet small">
         {moment(topic.at_ms, now.value)} · QoS {topic.qos}
         {topic.retain && <> · {t('topics.retained')}</>} · {tn('topics.messages', topic.seen)}
         {topic.payload === null && topic.base64 && <> · {tn('topics.binary', length)}</>}
       </p>
-      <pre class="payload-whole" dir="auto" tabIndex={0} aria-label={t('topics.shown', { topic: shortened(topic.topic, 100) })} title={whole(topic.at_ms)}>
-        {printable(shortened(pretty(text), MOST_SHOWN)) || t('topics.empty')}
+      <pre class="payload-whole" dir="auto" tabIndex={0} aria-label={t('topics.shown', { topic: quoted(topic.topic, 100) })} title={whole(topic.at_ms)}>
+        {visible(pretty(text), MOST_SHOWN) || t('topics.empty')}
       </pre>
       {(length > size || text.length > MOST_SHOWN) && <p class="quiet small">{tn('topics.cut', length)}</p>}
       <button type="button" onClick={onCopy}>{t('topics.copy')}</button>
@@ -276,7 +276,7 @@ function Publish({ target }: { target: string }): JSX.Element {
     setError(null);
     try {
       await api.publish(topic, payload, Number(qos), retain);
-      const text = t('publish.done', { topic: shortened(printable(topic), 80) });
+      const text = t('publish.done', { topic: quoted(topic, 80) });
       setDone(text);
       tell(text);
     } catch (problem) {

@@ -10,7 +10,7 @@ import { moment, t, tn, whole, word } from '../i18n';
 import { byteLength, latest, MAX_TEXT, nameOf as nameOfMessage, steps, withMessage, withNews } from '../messages';
 import { nameOf } from '../store';
 import { keep, recall } from '../stored';
-import { shortened } from '../text';
+import { quoted } from '../text';
 import type { Device, Message, MessageNews } from '../types';
 import { Foreign } from './basic';
 
@@ -35,8 +35,8 @@ export function Messages({ device }: { device: Device }): JSX.Element {
       const after = withNews(before, told);
       const message = told.id === null ? undefined : after.find(({ id }) => id === told.id);
       if (message && told.state !== undefined) {
-        const text = shortened(message.text || String(message.id), 40);
-        setNews(t('message.news', { text, state: word('message', told.state) }));
+        const text = quoted(message.text || String(message.id), 40);
+        setNews(t('message.news', { text, state: quoted(word('message', told.state), 40) }));
       }
       return after;
     });
@@ -107,7 +107,7 @@ function Write({ device, onSent }: { device: Device; onSent: (id: string, text: 
 
   return (
     <form class="write" onSubmit={(event) => void submit(event)}>
-      <label for="message-text">{t('message.text', { name: shortened(nameOf(device), 80) })}</label>
+      <label for="message-text">{t('message.text', { name: quoted(nameOf(device), 80) })}</label>
       <textarea
         id="message-text"
         rows={2}
@@ -146,15 +146,15 @@ function Sent({ message }: { message: Message }): JSX.Element {
   const end = latest(message);
   return (
     <li class="message" data-state={end?.state ?? 'sent'}>
-      <p class="message-text" dir="auto"><Foreign text={shortened(message.text || (message.id ?? ''), 1000)} /></p>
+      <p class="message-text" dir="auto"><Foreign text={message.text || (message.id ?? '')} most={1000} /></p>
       <p class="quiet small">
         <time dateTime={new Date(message.at_ms).toISOString()} title={whole(message.at_ms)}>{moment(message.at_ms, now.value)}</time>
-        {message.from !== null && <> · {message.from === OURS ? t('message.ours') : <Foreign text={t('message.from', { from: shortened(message.from, 80) })} />}</>}
+        {message.from !== null && <> · {message.from === OURS ? t('message.ours') : t('message.from', { from: quoted(message.from, 80) })}</>}
       </p>
       <ol class="steps" aria-label={t('message.steps')}>
         {line.filter((step) => step.reached || !end || end.state !== 'read').map((step) => (
           <li key={step.state} class={`${step.reached ? 'reached' : 'ahead'} ${step.bad ? 'bad' : ''}`}>
-            <span aria-hidden={!step.reached}>{word('message', step.state)}</span>
+            <span aria-hidden={!step.reached}><Foreign text={word('message', step.state)} most={40} /></span>
             {step.at_ms !== null && step.state !== 'sent' && (
               <time class="small" dateTime={new Date(step.at_ms).toISOString()}>{moment(step.at_ms, now.value)}</time>
             )}
