@@ -46,6 +46,13 @@ describe.each(VIEWS)('on a %s', (_name, view) => {
       await set.page.getByRole('button', { name: 'Remove' }).click();
       await set.page.getByRole('dialog').waitFor();
       expect(await violations(set)).toEqual([]);
+      await set.page.goto('/');
+      await set.page.getByRole('button', { name: 'Choose' }).click();
+      await set.page.getByRole('checkbox', { name: 'Attic' }).check();
+      expect(await violations(set)).toEqual([]);
+      await set.page.getByRole('button', { name: 'Remove …' }).click();
+      await set.page.getByRole('dialog').waitFor();
+      expect(await violations(set)).toEqual([]);
       await set.end();
     });
   });
@@ -82,6 +89,22 @@ test('by keyboard alone', on({ path: '/' }, async ({ page, device }) => {
   expect(await page.evaluate(() => document.activeElement?.getAttribute('role'))).toBe('switch');
   await page.goBack();
   await page.getByRole('heading', { level: 1, name: 'Devices' }).waitFor();
+}));
+
+// Choosing would be for those with a mouse alone.
+test('several are chosen by keyboard', on({ path: '/', devices: 4 }, async ({ page }) => {
+  const choose = page.getByRole('button', { name: 'Choose' });
+  await choose.focus();
+  await page.keyboard.press('Enter');
+  for (let n = 0; n < 12; n += 1) {
+    await page.keyboard.press('Tab');
+    if (await page.evaluate(() => (document.activeElement as HTMLInputElement).type === 'checkbox')) break;
+  }
+  await page.keyboard.press('Space');
+  await page.keyboard.press('Tab');
+  await page.keyboard.press('Space');
+  await page.getByText('2 devices chosen').waitFor();
+  expect(await page.getByRole('checkbox', { checked: true }).count()).toBe(2);
 }));
 
 // Going back from a device would lead to the top of a list of a thousand.
@@ -146,6 +169,13 @@ describe.each([320, 360, 412])('at %i points', (width) => {
         if (path.startsWith('/device?')) await page.locator('table').first().waitFor({ state: 'attached' });
         expect(await wide(page), name).toEqual([]);
       }
+      await page.goto('/');
+      await page.locator('.tools button').click();
+      await page.locator('.card input').first().check();
+      expect(await wide(page), 'choosing').toEqual([]);
+      await page.locator('.danger').click();
+      await page.getByRole('dialog').waitFor();
+      expect(await wide(page), 'the question').toEqual([]);
       if (locale === 'lt-LT') expect(await violations(set)).toEqual([]);
       await set.end();
     });

@@ -229,6 +229,53 @@ describe.each(VIEWS)('on a %s', (_name, view) => {
     await page.getByText('The hub knows no device of this name.').waitFor();
   }));
 
+  // A test that made two hundred devices up would be cleared away one by one.
+  test('many are removed in one step, only when it is meant', on({ view, devices: 40, furnished: true, expected: /503/ }, async ({ page, world, device, mock }) => {
+    for (const name of ['node-0010', 'node-0011', 'node-0012']) world.setStatus(device(name), 'offline');
+    await page.locator('.card').first().waitFor();
+    await page.getByLabel('Find a device').fill('node-00');
+    await page.getByRole('button', { name: 'Choose', exact: true }).click();
+    await page.getByText('0 devices chosen').waitFor();
+    expect(await page.getByRole('button', { name: 'Remove …' }).isDisabled()).toBe(true);
+    // Those of the search alone: `cellar` is offline as well.
+    await page.getByRole('button', { name: 'All offline' }).click();
+    await page.getByText('3 devices chosen').waitFor();
+    await page.getByRole('checkbox', { name: 'node-0013' }).check();
+    await page.getByText('4 devices chosen').waitFor();
+    await page.getByRole('button', { name: 'Remove …' }).click();
+    const dialog = page.getByRole('dialog', { name: 'Remove 4 devices?' });
+    await dialog.getByText('All their readings').waitFor();
+    await dialog.getByText('1 of them is online').waitFor();
+    await page.keyboard.press('Escape');
+    await dialog.waitFor({ state: 'detached' });
+    expect(world.devices.size).toBe(40);
+
+    await page.getByRole('button', { name: 'Remove …' }).click();
+    await page.getByRole('button', { name: 'Remove for good' }).click();
+    await page.getByText('4 devices were removed.').waitFor();
+    expect([...world.devices.keys()].filter((key) => /node-001[0-3]/.test(key))).toEqual([]);
+    expect(world.devices.size).toBe(36);
+    // Where one was, and cards are links again.
+    await until(() => page.evaluate(() => document.activeElement?.textContent), (text) => text === 'Choose');
+    await page.locator('a.card').first().waitFor();
+
+    // A hub that cannot says so, and what is left is still chosen.
+    await page.getByRole('button', { name: 'Choose', exact: true }).click();
+    await page.getByRole('button', { name: 'All shown' }).click();
+    const left = world.devices.size - 8;
+    await page.getByText(`${left} devices chosen`).waitFor();
+    mock.broken = true;
+    await page.getByRole('button', { name: 'Remove …' }).click();
+    await page.getByRole('dialog').getByText(`and ${left - 5} more`).waitFor();
+    await page.getByRole('button', { name: 'Remove for good' }).click();
+    await page.getByRole('alert').getByText(`${left} devices were not removed. The hub has no contact with its broker.`).waitFor();
+    await page.getByRole('button', { name: 'Cancel' }).click();
+    await page.getByText(`${left} devices chosen`).waitFor();
+    await page.getByRole('button', { name: 'None', exact: true }).click();
+    await page.getByRole('button', { name: 'Done', exact: true }).click();
+    expect(world.devices.size).toBe(36);
+  }));
+
   test('readings are saved as CSV, of the time that is shown', on({ view, path: KITCHEN }, async ({ page }) => {
     await page.getByRole('button', { name: 'Hour', exact: true }).click();
     const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Save as CSV' }).click()]);

@@ -37,6 +37,8 @@ export class Mock {
     /** Answers are held back so long. */
     this.slowMs = 0;
     this.frozen = false;
+    /** Without its broker a hub removes nothing. */
+    this.broken = false;
     /** What waits until it is thawed. */
     this.held = [];
   }
@@ -174,6 +176,7 @@ export class Mock {
           return this.json(response, 200, world.view(device));
         }
         case 'DELETE ':
+          if (this.broken) throw new Problem(503, 'broker_unavailable', 'There is no connection.');
           world.remove(device.key);
           response.writeHead(204).end();
           return undefined;

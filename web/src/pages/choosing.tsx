@@ -57,13 +57,13 @@ function Question(props: { devices: Device[]; onClose: () => void; onDone: () =>
     setError(null);
     const removal = await removeAll(devices.map((device) => device.key), removeDevice, setDone, stop.current.signal);
     if (removal.done > 0) tell(tn('choose.removed', removal.done));
-    if (removal.problem === null) {
-      if (stop.current.signal.aborted) props.onClose();
-      else props.onDone();
-      return;
+    // Stopped: the dialog may be gone already, and those that are left are still chosen.
+    if (stop.current.signal.aborted) props.onClose();
+    else if (removal.problem === null) props.onDone();
+    else {
+      setDone(null);
+      setError(`${tn('choose.failed', devices.length - removal.done)} ${told(removal.problem)}`);
     }
-    setDone(null);
-    setError(`${tn('choose.failed', devices.length - removal.done)} ${told(removal.problem)}`);
   }
   function close(): void {
     stop.current.abort();

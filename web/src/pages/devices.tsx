@@ -21,6 +21,13 @@ export function Devices(): JSX.Element {
   // Nothing, while nobody chooses.
   const [chosen, setChosen] = useState<Chosen | null>(null);
   const chooser = useRef<HTMLButtonElement>(null);
+  const choosing = chosen !== null;
+  const chose = useRef(false);
+  useEffect(() => {
+    // What had the focus is gone with the boxes and the question.
+    if (chose.current && !choosing) chooser.current?.focus();
+    chose.current = choosing;
+  }, [choosing]);
   const devices = store.all.value;
   const shown = listed(devices, find, sorting, locale.value);
   const offline = devices.filter((device) => device.status === 'offline').length;
@@ -58,7 +65,7 @@ export function Devices(): JSX.Element {
             <option value="trouble">{t('devices.sort.trouble')}</option>
             <option value="name">{t('devices.sort.name')}</option>
           </select>
-          <button ref={chooser} type="button" aria-pressed={chosen !== null} onClick={() => setChosen(chosen === null ? new Set() : null)}>
+          <button ref={chooser} type="button" aria-pressed={choosing} onClick={() => setChosen(chosen === null ? new Set() : null)}>
             {t('choose.start')}
           </button>
         </div>
@@ -69,10 +76,7 @@ export function Devices(): JSX.Element {
           // What is gone meanwhile is not chosen any more.
           chosen={devices.filter((device) => chosen.has(device.key))}
           onChoose={setChosen}
-          onEnd={() => {
-            setChosen(null);
-            chooser.current?.focus();
-          }}
+          onEnd={() => setChosen(null)}
         />
       )}
       <p class="sr" role="status">{find !== '' && tn('devices.count', shown.length)}</p>
