@@ -246,7 +246,7 @@ mod tests {
         let (_ending, ending) = watch::channel(false);
         let streams = Streams::new(ending);
         let (tell, receiver) = broadcast::channel::<Bytes>(4);
-        let render = |part, bytes: &mut Vec<u8>| match part {
+        let render = |part: Part<Bytes>, bytes: &mut Vec<u8>| match part {
             Part::Event(event) => {
                 bytes.extend_from_slice(&event);
                 true
@@ -257,13 +257,28 @@ mod tests {
         let first = frame("hello", &serde_json::json!({}));
         let answer = respond(&streams, room, first, receiver, render, || true);
         let mut stream = answer.into_body().into_data_stream();
-        assert!(stream.next().await.unwrap().unwrap().starts_with(b"retry: "));
+        assert!(
+            stream
+                .next()
+                .await
+                .unwrap()
+                .unwrap()
+                .starts_with(b"retry: ")
+        );
         for _ in 0..3 {
             let began = Instant::now();
             assert_eq!(stream.next().await.unwrap().unwrap(), BEAT);
             assert_eq!(began.elapsed(), HEARTBEAT);
         }
-        tell.send(Bytes::from_static(b"event: x\ndata: 1\n\n")).unwrap();
-        assert!(stream.next().await.unwrap().unwrap().starts_with(b"event: x"));
+        tell.send(Bytes::from_static(b"event: x\ndata: 1\n\n"))
+            .unwrap();
+        assert!(
+            stream
+                .next()
+                .await
+                .unwrap()
+                .unwrap()
+                .starts_with(b"event: x")
+        );
     }
 }

@@ -300,7 +300,11 @@ async fn commands_reach_the_device_and_its_answers_the_page() {
     );
     assert_eq!(message.from, Some("dashboard"));
     // Or it would have its ten minutes anew after an hour at the broker.
-    assert!(matches!(heard.expiry_s, Some(50..=60)), "{:?}", heard.expiry_s);
+    assert!(
+        matches!(heard.expiry_s, Some(50..=60)),
+        "{:?}",
+        heard.expiry_s
+    );
     let seen = events
         .wait("message", |message| message["id"] == id.as_str())
         .await;
