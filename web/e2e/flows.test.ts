@@ -311,7 +311,13 @@ describe.each(VIEWS)('on a %s', (_name, view) => {
     await page.getByText('This is not a topic filter.').waitFor();
 
     await row('a-new/topic').getByRole('button').click();
+    // What was chosen is seen at once, however long the list is.
+    await until(() => page.locator('.payload-panel').evaluate((panel) => panel.getBoundingClientRect().bottom <= innerHeight), Boolean);
     await page.getByRole('button', { name: 'Publish here' }).click();
+    await until(() => page.getByLabel('Message', { exact: true }).evaluate((field) => {
+      const { left, top, bottom } = field.getBoundingClientRect();
+      return field === document.activeElement && [top + 1, bottom - 1].every((y) => document.elementFromPoint(left + 20, y) === field);
+    }), Boolean);
     await page.getByLabel('Message', { exact: true }).fill('{"a":1}');
     await page.getByRole('button', { name: 'Publish', exact: true }).click();
     await page.getByText('Published on a-new/topic.').first().waitFor();

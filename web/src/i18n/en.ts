@@ -304,6 +304,7 @@ export const en = {
   'topics.messages': { one: '{n} message', other: '{n} messages' },
   'topics.shown': 'Last message on {topic}',
   'topics.copy': 'Publish here',
+  'topics.close': 'Close',
   'topics.cut': {
     one: 'It has {n} byte; only its beginning is shown.',
     other: 'It has {n} bytes; only the beginning is shown.',

@@ -160,7 +160,7 @@ export const lt: Texts = {
   'chart.level.mean': 'vidurkiai su mažiausia ir didžiausia verte',
   'chart.level.5min': '5 minučių vidurkis su mažiausia ir didžiausia verte',
   'chart.level.hour': 'valandos vidurkis su mažiausia ir didžiausia verte',
-  'chart.outages': 'tamsesnė juosta – be ryšio',
+  'chart.outages': 'pažymėta juosta – be ryšio',
   'chart.csv': 'Išsaugoti CSV',
   'chart.spark': 'Paskutinės paros temperatūra: nuo {min} iki {max} °C',
 
@@ -340,6 +340,7 @@ export const lt: Texts = {
   'topics.messages': { one: '{n} pranešimas', few: '{n} pranešimai', other: '{n} pranešimų' },
   'topics.shown': 'Paskutinis temos {topic} pranešimas',
   'topics.copy': 'Skelbti šioje temoje',
+  'topics.close': 'Uždaryti',
   'topics.cut': {
     one: 'Iš viso {n} baitas; rodoma tik pradžia.',
     few: 'Iš viso {n} baitai; rodoma tik pradžia.',

@@ -26,7 +26,8 @@ export function Topics(): JSX.Element {
   const [view, setView] = useState<'tree' | 'list'>('tree');
   const [closed, setClosed] = useState<ReadonlySet<string>>(new Set());
   const [chosen, setChosen] = useState<string | null>(null);
-  const [target, setTarget] = useState('');
+  // Anew each time, so that one that was changed since is taken again.
+  const [target, setTarget] = useState<{ topic: string } | null>(null);
   const [problem, setProblem] = useState<string | null>(null);
   const version = useSignal(0);
   const dropped = useSignal(0);
@@ -193,7 +194,7 @@ export function Topics(): JSX.Element {
           )}
         </div>
         <div class="side">
-          {open && <Payload topic={open} onCopy={() => setTarget(open.topic)} />}
+          {open && <Payload topic={open} onCopy={() => setTarget({ topic: open.topic })} onClose={() => setChosen(null)} />}
           <Publish target={target} />
         </div>
       </div>
@@ -231,12 +232,12 @@ function TopicRow(props: { row: Row; chosen: boolean; onToggle: () => void; onCh
   );
 }
 
-function Payload({ topic, onCopy }: { topic: Topic; onCopy: () => void }): JSX.Element {
+function Payload({ topic, onCopy, onClose }: { topic: Topic; onCopy: () => void; onClose: () => void }): JSX.Element {
   const text = topic.payload ?? topic.base64 ?? '';
   const size = topic.payload === null ? base64Length(topic.base64 ?? '') : byteLength(topic.payload);
   const length = topic.bytes ?? size;
   return (
-    <section class="panel" aria-labelledby="payload-title">
+    <section class="panel payload-panel" aria-labelledby="payload-title">
       <h2 id="payload-title" class="mono wrap-any"><Foreign text={topic.topic} most={300} /></h2>
       <p class="quiet small">
         {moment(topic.at_ms, now.value)} · QoS {topic.qos}
@@ -247,21 +248,27 @@ function Payload({ topic, onCopy }: { topic: Topic; onCopy: () => void }): JSX.E
         {visible(pretty(text), MOST_SHOWN) || t('topics.empty')}
       </pre>
       {(length > size || text.length > MOST_SHOWN) && <p class="quiet small">{tn('topics.cut', length)}</p>}
-      <button type="button" onClick={onCopy}>{t('topics.copy')}</button>
+      <div class="row">
+        <button type="button" onClick={onCopy}>{t('topics.copy')}</button>
+        <button type="button" class="push" onClick={onClose}>{t('topics.close')}</button>
+      </div>
     </section>
   );
 }
 
-function Publish({ target }: { target: string }): JSX.Element {
+function Publish({ target }: { target: { topic: string } | null }): JSX.Element {
   const [topic, setTopic] = useState('');
   const [payload, setPayload] = useState('');
+  const message = useRef<HTMLTextAreaElement>(null);
   const [qos, setQos] = useState('1');
   const [retain, setRetain] = useState(false);
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<string | null>(null);
   const [done, setDone] = useState<string | null>(null);
   useEffect(() => {
-    if (target !== '') setTopic(target);
+    if (target === null) return;
+    setTopic(target.topic);
+    message.current?.focus();
   }, [target]);
 
   async function submit(event: Event): Promise<void> {
@@ -305,6 +312,7 @@ function Publish({ target }: { target: string }): JSX.Element {
         <label for="publish-payload">{t('publish.payload')}</label>
         <textarea
           id="publish-payload"
+          ref={message}
           class="mono"
           rows={3}
           spellcheck={false}
