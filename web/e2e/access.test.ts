@@ -46,6 +46,13 @@ describe.each(VIEWS)('on a %s', (_name, view) => {
       await set.page.getByRole('button', { name: 'Remove' }).click();
       await set.page.getByRole('dialog').waitFor();
       expect(await violations(set)).toEqual([]);
+      await set.page.goto('/');
+      await set.page.getByRole('button', { name: 'Choose' }).click();
+      await set.page.getByRole('checkbox', { name: 'Attic' }).check();
+      expect(await violations(set)).toEqual([]);
+      await set.page.getByRole('button', { name: 'Remove …' }).click();
+      await set.page.getByRole('dialog').waitFor();
+      expect(await violations(set)).toEqual([]);
       await set.end();
     });
   });
@@ -84,6 +91,22 @@ test('by keyboard alone', on({ path: '/' }, async ({ page, device }) => {
   await page.getByRole('heading', { level: 1, name: 'Devices' }).waitFor();
 }));
 
+// Choosing would be for those with a mouse alone.
+test('several are chosen by keyboard', on({ path: '/', devices: 4 }, async ({ page }) => {
+  const choose = page.getByRole('button', { name: 'Choose' });
+  await choose.focus();
+  await page.keyboard.press('Enter');
+  for (let n = 0; n < 12; n += 1) {
+    await page.keyboard.press('Tab');
+    if (await page.evaluate(() => (document.activeElement as HTMLInputElement).type === 'checkbox')) break;
+  }
+  await page.keyboard.press('Space');
+  await page.keyboard.press('Tab');
+  await page.keyboard.press('Space');
+  await page.getByText('2 devices chosen').waitFor();
+  expect(await page.getByRole('checkbox', { checked: true }).count()).toBe(2);
+}));
+
 // Going back from a device would lead to the top of a list of a thousand.
 test('going back leads to where one was', on({ view: PHONE, devices: 300 }, async ({ page }) => {
   await page.locator('.card').first().waitFor();
@@ -107,19 +130,54 @@ test('nothing moves for whoever wants that', on({ view: { ...PHONE, reducedMotio
   await page.getByText('Done: the device says it is off.').waitFor();
 }));
 
-// A language that the browser asks for, and nothing wider than the narrowest phone.
-test.each(['/', KITCHEN, '/topics', '/hub'])('Lithuanian at 320 points: %s', async (path) => {
-  const set = await stage({ view: { ...PHONE, viewport: { width: 320, height: 640 }, locale: 'lt-LT' }, furnished: true, signIn: false, path });
-  set.mock.sessions.set('test', 'csrf-of-test');
-  await set.context.addCookies([{ name: 'aldis', value: 'test', url: set.mock.url }]);
-  await set.page.reload();
-  await set.page.getByText('Tiesiogiai', { exact: true }).waitFor();
-  await set.page.waitForLoadState('load');
-  if (path === KITCHEN) await set.page.getByText('dingo ryšys su prieigos tašku').waitFor();
-  const wide = await set.page.evaluate(() => [...document.querySelectorAll('body *')]
-    .filter((element) => element.getBoundingClientRect().right > 321 && !element.closest('.sr, .u-wrap'))
-    .map((element) => `${element.tagName} ${element.getAttribute('class')} ${element.textContent?.slice(0, 40)}`));
-  expect(wide).toEqual([]);
-  expect(await violations(set)).toEqual([]);
-  await set.end();
+/** What is wider than the screen, or than the box that would cut it off. */
+const wide = (page: Stage['page']): Promise<string[]> => page.evaluate(() => {
+  const root = document.documentElement;
+  const found = root.scrollWidth > root.clientWidth ? [`the page: ${root.scrollWidth} of ${root.clientWidth}`] : [];
+  const name = (element: Element): string => `${element.tagName} ${element.getAttribute('class')} ${element.textContent?.slice(0, 40)}`;
+  for (const element of document.querySelectorAll('body *')) {
+    if (element.closest('.sr, .u-wrap, svg')) continue;
+    const panel = element.closest('.panel')?.getBoundingClientRect();
+    const most = Math.min(root.clientWidth, panel ? panel.right : Infinity) + 1;
+    if (element.getBoundingClientRect().right > most) found.push(name(element));
+  }
+  // Buttons that belong together stay in one line.
+  for (const choice of document.querySelectorAll('.choice')) {
+    const tops = new Set([...choice.children].map((button) => button.getBoundingClientRect().top));
+    if (tops.size > 1) found.push(`in ${tops.size} lines: ${name(choice)}`);
+  }
+  return found;
+});
+
+// A phone would scroll sideways, or what is at the edge would be cut off.
+describe.each([320, 360, 412])('at %i points', (width) => {
+  describe.each([['en-GB', 'Live'], ['lt-LT', 'Tiesiogiai']])('in %s', (locale, live) => {
+    test.each(['light', 'dark'] as const)('nothing is wider, in %s', async (colorScheme) => {
+      const set = await stage({ view: { ...PHONE, viewport: { width, height: 740 }, colorScheme, locale }, furnished: true, signIn: false, expected: /401/ });
+      const { page, mock, context } = set;
+      await page.locator('#password').waitFor();
+      expect(await wide(page), 'sign-in').toEqual([]);
+      mock.sessions.set('test', 'csrf-of-test');
+      await context.addCookies([{ name: 'aldis', value: 'test', url: mock.url }]);
+      for (const [name, path, ready] of PAGES) {
+        await page.goto(path);
+        await page.getByText(live, { exact: true }).waitFor();
+        // What the other tests wait for is in English.
+        if (locale === 'en-GB') await ready(page);
+        else await page.waitForLoadState('load');
+        if (name === 'device') await until(() => page.locator('.plot').getAttribute('data-points'), (points) => Number(points) > 100);
+        if (path.startsWith('/device?')) await page.locator('table').first().waitFor({ state: 'attached' });
+        expect(await wide(page), name).toEqual([]);
+      }
+      await page.goto('/');
+      await page.locator('.tools button').click();
+      await page.locator('.card input').first().check();
+      expect(await wide(page), 'choosing').toEqual([]);
+      await page.locator('.danger').click();
+      await page.getByRole('dialog').waitFor();
+      expect(await wide(page), 'the question').toEqual([]);
+      if (locale === 'lt-LT') expect(await violations(set)).toEqual([]);
+      await set.end();
+    });
+  });
 });

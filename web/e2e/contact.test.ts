@@ -20,7 +20,7 @@ describe.each(VIEWS)('on a %s', (_name, view) => {
     world.reading(device('kitchen'), { t: 20.5, h: 40 });
     await page.locator('[data-value=t]').getByText('20.5').waitFor();
     await mock.stop();
-    await page.getByText(/No contact with the hub\. Last known:/).waitFor();
+    await page.getByText(/No contact with the hub since/).waitFor();
     await page.getByText('old value').waitFor();
     // A contact of which nothing is known does not go on.
     expect(await page.locator('.status').innerText()).toBe('online');
@@ -82,7 +82,7 @@ describe.each(VIEWS)('on a %s', (_name, view) => {
     await context.setOffline(true);
     await mock.stop();
     await page.reload();
-    await page.getByText(/No contact with the hub\. Last known: \d\d:\d\d:\d\d/).waitFor();
+    await page.getByText(/No contact with the hub since \d\d:\d\d:\d\d/).waitFor();
     expect(await page.locator('[data-value=t]').innerText()).toBe(t);
     await page.getByText('old value').waitFor();
     await page.getByText('Dinner is ready, come down!').first().waitFor();
@@ -114,6 +114,34 @@ test('a night asleep', on({ view: PHONE, path: '/', clock: true }, async ({ page
   world.reading(device('attic'), { t: 33.3, h: 50 });
   await page.clock.runFor(500);
   await page.locator('[data-key="aldis/attic"]').getByText('33.3').waitFor();
+}));
+
+// The lid of a laptop: the page was seen all the time, so that no event tells that it is seen again.
+test('a night with the lid closed', on({ path: KITCHEN, clock: true }, async ({ page, mock }) => {
+  const before = mock.requests.length;
+  await page.clock.setSystemTime(Date.now() + 9 * 3_600_000);
+  await page.clock.runFor(2_500);
+  await until(() => mock.requests.slice(before).filter((request: string) => request === 'GET /api/live').length, (count) => count === 1);
+  await page.getByText('Live', { exact: true }).waitFor();
+}));
+
+// A hub that hangs, with its connections open, would be live for ever; so would what it said last.
+test('a hub that stands still is away', on({ path: KITCHEN, clock: true }, async ({ page, mock, world, device }) => {
+  world.reading(device('kitchen'), { t: 20.5, h: 40 });
+  await page.locator('[data-value=t]').getByText('20.5').waitFor();
+  mock.freeze();
+  await page.clock.fastForward(13_000);
+  await page.getByText(/No contact with the hub since \d\d:\d\d:\d\d\. What is shown is of then\./).waitFor();
+  await page.getByText('Live', { exact: true }).waitFor({ state: 'detached' });
+  await page.locator('.status.unsure').waitFor();
+  await page.getByText('old value').waitFor();
+  // It takes connections and says nothing over them: still away.
+  await page.clock.fastForward(40_000);
+  await page.getByText(/No contact with the hub since/).waitFor();
+  mock.freeze(false);
+  await page.clock.runFor(12_000);
+  await page.getByText('Live', { exact: true }).waitFor();
+  await page.getByText(/No contact with the hub since/).waitFor({ state: 'hidden' });
 }));
 
 // Each hidden tab would keep one of the six connections that a browser makes to one hub.

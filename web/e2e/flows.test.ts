@@ -92,8 +92,46 @@ describe.each(VIEWS)('on a %s', (_name, view) => {
     await until(() => world.nextId, (id) => id > 1);
     await page.clock.fastForward(10_500);
     await page.getByText(/No answer from the device within 10\s+s/).waitFor();
+    // Told live, or found where the clock that was turned has cut the page off.
+    world.event(device('kitchen'), 'answer', { id: 'w-1', done: true, reason: null });
     world.emit('answer', { key: 'aldis/kitchen', id: 'w-1', done: true, reason: null });
     await page.getByText('Done: the device says it is off.').waitFor();
+  }));
+
+  // A command to a device that is away is lost after half a minute, and nobody says so.
+  test('the lamp of a device that is offline waits for it', on({ view, path: KITCHEN }, async ({ page, world, device, mock }) => {
+    const lamp = page.getByRole('switch', { name: 'Lamp' });
+    await lamp.waitFor();
+    world.setStatus(device('kitchen'), 'offline');
+    await page.getByText('The device is offline: its lamp can be switched when it is back.').waitFor();
+    expect(await lamp.getAttribute('aria-disabled')).toBe('true');
+    // Whoever uses a screen reader hears why.
+    expect(await page.locator(`#${await lamp.getAttribute('aria-describedby')}`).innerText()).toContain('is offline');
+    await lamp.click({ force: true });
+    await lamp.focus();
+    await page.keyboard.press('Enter');
+    world.setLamp(device('kitchen'), null);
+    await until(() => page.getByRole('button', { name: 'Turn on' }).isDisabled(), Boolean);
+    world.setLamp(device('kitchen'), 'on');
+    world.setStatus(device('kitchen'), 'online');
+    await until(() => lamp.getAttribute('aria-disabled'), (disabled) => disabled === 'false');
+    expect(mock.requests.filter((request: string) => request.startsWith('POST'))).toEqual([]);
+    await lamp.click();
+    await page.getByText('Done: the device says it is off.').waitFor();
+  }));
+
+  // Whoever sends it would wait for an answer that cannot come.
+  test('a message to a device that is offline says how long it waits', on({ view, path: KITCHEN }, async ({ page, world, device }) => {
+    await page.getByLabel('Message to Kitchen').waitFor();
+    world.setStatus(device('kitchen'), 'offline');
+    await page.getByText('The broker keeps the message for it until it has been away for an hour').waitFor();
+    world.emit('device', { ...world.view(device('kitchen')), since_ms: Date.now() - 2 * 3_600_000 });
+    await page.getByText('most likely the broker keeps nothing for it any more').waitFor();
+    await page.getByLabel('Message to Kitchen').fill('later');
+    await page.getByRole('button', { name: 'Send' }).click();
+    await page.locator('.message[data-state=sent]').waitFor();
+    world.setStatus(device('kitchen'), 'online');
+    await page.getByText('The device has been offline').waitFor({ state: 'detached' });
   }));
 
   test('a message, to the end: received, shown, read', on({ view, path: KITCHEN }, async ({ page, world, device }) => {
@@ -149,10 +187,13 @@ describe.each(VIEWS)('on a %s', (_name, view) => {
     await page.getByRole('img', { name: /Bar of contact.*outage/ }).waitFor();
     await page.getByText('12 readings are missing, 3 were given up by the device.').waitFor();
     await page.getByText('power or reset button').waitFor();
+    // What waits for its confirmation was delivered.
+    device('kitchen').diag.outbox = 3;
+    world.changed(device('kitchen'));
+    await page.getByText('3 not delivered yet, or not confirmed as stored').waitFor();
     // A contact that is lost now is in the list at once, and still goes on.
     world.setStatus(device('kitchen'), 'offline');
-    await page.locator('table').getByText(/still/).waitFor();
-    await page.getByText('The device is offline. It is asked all the same, and may not answer.').waitFor();
+    await page.locator('table').getByText(/, still/).waitFor();
     world.setStatus(device('kitchen'), 'online', 'silent');
     await page.locator('table').getByText('no answer came').first().waitFor();
   }));
@@ -190,6 +231,53 @@ describe.each(VIEWS)('on a %s', (_name, view) => {
     await page.getByText('The hub knows no device of this name.').waitFor();
   }));
 
+  // A test that made two hundred devices up would be cleared away one by one.
+  test('many are removed in one step, only when it is meant', on({ view, devices: 40, furnished: true, expected: /503/ }, async ({ page, world, device, mock }) => {
+    for (const name of ['node-0010', 'node-0011', 'node-0012']) world.setStatus(device(name), 'offline');
+    await page.locator('.card').first().waitFor();
+    await page.getByLabel('Find a device').fill('node-00');
+    await page.getByRole('button', { name: 'Choose', exact: true }).click();
+    await page.getByText('0 devices chosen').waitFor();
+    expect(await page.getByRole('button', { name: 'Remove …' }).isDisabled()).toBe(true);
+    // Those of the search alone: `cellar` is offline as well.
+    await page.getByRole('button', { name: 'All offline' }).click();
+    await page.getByText('3 devices chosen').waitFor();
+    await page.getByRole('checkbox', { name: 'node-0013' }).check();
+    await page.getByText('4 devices chosen').waitFor();
+    await page.getByRole('button', { name: 'Remove …' }).click();
+    const dialog = page.getByRole('dialog', { name: 'Remove 4 devices?' });
+    await dialog.getByText('All their readings').waitFor();
+    await dialog.getByText('1 of them is online').waitFor();
+    await page.keyboard.press('Escape');
+    await dialog.waitFor({ state: 'detached' });
+    expect(world.devices.size).toBe(40);
+
+    await page.getByRole('button', { name: 'Remove …' }).click();
+    await page.getByRole('button', { name: 'Remove for good' }).click();
+    await page.getByText('4 devices were removed.').waitFor();
+    expect([...world.devices.keys()].filter((key) => /node-001[0-3]/.test(key))).toEqual([]);
+    expect(world.devices.size).toBe(36);
+    // Where one was, and cards are links again.
+    await until(() => page.evaluate(() => document.activeElement?.textContent), (text) => text === 'Choose');
+    await page.locator('a.card').first().waitFor();
+
+    // A hub that cannot says so, and what is left is still chosen.
+    await page.getByRole('button', { name: 'Choose', exact: true }).click();
+    await page.getByRole('button', { name: 'All shown' }).click();
+    const left = world.devices.size - 8;
+    await page.getByText(`${left} devices chosen`).waitFor();
+    mock.broken = true;
+    await page.getByRole('button', { name: 'Remove …' }).click();
+    await page.getByRole('dialog').getByText(`and ${left - 5} more`).waitFor();
+    await page.getByRole('button', { name: 'Remove for good' }).click();
+    await page.getByRole('alert').getByText(`${left} devices were not removed. The hub has no contact with its broker.`).waitFor();
+    await page.getByRole('button', { name: 'Cancel' }).click();
+    await page.getByText(`${left} devices chosen`).waitFor();
+    await page.getByRole('button', { name: 'None', exact: true }).click();
+    await page.getByRole('button', { name: 'Done', exact: true }).click();
+    expect(world.devices.size).toBe(36);
+  }));
+
   test('readings are saved as CSV, of the time that is shown', on({ view, path: KITCHEN }, async ({ page }) => {
     await page.getByRole('button', { name: 'Hour', exact: true }).click();
     const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Save as CSV' }).click()]);
@@ -225,7 +313,13 @@ describe.each(VIEWS)('on a %s', (_name, view) => {
     await page.getByText('This is not a topic filter.').waitFor();
 
     await row('a-new/topic').getByRole('button').click();
+    // What was chosen is seen at once, however long the list is.
+    await until(() => page.locator('.payload-panel').evaluate((panel) => panel.getBoundingClientRect().bottom <= innerHeight), Boolean);
     await page.getByRole('button', { name: 'Publish here' }).click();
+    await until(() => page.getByLabel('Message', { exact: true }).evaluate((field) => {
+      const { left, top, bottom } = field.getBoundingClientRect();
+      return field === document.activeElement && [top + 1, bottom - 1].every((y) => document.elementFromPoint(left + 20, y) === field);
+    }), Boolean);
     await page.getByLabel('Message', { exact: true }).fill('{"a":1}');
     await page.getByRole('button', { name: 'Publish', exact: true }).click();
     await page.getByText('Published on a-new/topic.').first().waitFor();

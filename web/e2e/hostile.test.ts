@@ -10,6 +10,24 @@ const ALL = [EVIL, RTL, LONG, '🔦'.repeat(50), 'a\0b\x1b[31m', '{{constructor}
 
 const calm = async (page: any, width: number): Promise<void> => {
   expect(await page.evaluate(() => (window as any).owned)).toBeUndefined();
+  // Nothing of it is hidden, or turns around what is beside it.
+  expect(await page.evaluate(() => {
+    const hidden = /[\u0000-\u0008\u000b-\u001f\u200b\u200e\u200f\u202a-\u202e\u2066\u2067\ufeff]/;
+    const found: string[] = hidden.test(document.title) ? [`title: ${document.title}`] : [];
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT | NodeFilter.SHOW_ELEMENT);
+    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+      if (node instanceof Element) {
+        for (const name of ['aria-label', 'title', 'alt']) {
+          if (hidden.test(node.getAttribute(name) ?? '')) found.push(`${name}: ${node.getAttribute(name)}`);
+        }
+        continue;
+      }
+      const text = node.nodeValue ?? '';
+      const apart = node.parentElement?.closest('bdi, pre, textarea') != null || /\u2068[^\u2069]*[\u0590-\u05ff][^\u2069]*\u2069/.test(text);
+      if (hidden.test(text) || (/[\u0590-\u05ff]/.test(text) && !apart)) found.push(`${node.parentElement?.tagName}: ${text}`);
+    }
+    return found;
+  })).toEqual([]);
   // Nothing of it makes the page wider than the phone.
   const wide = await page.evaluate((most: number) => (document.documentElement.scrollWidth <= most ? [] : [...document.querySelectorAll('main *')]
     .filter((element) => element.getBoundingClientRect().right > most).map((element) => `${element.tagName}.${element.getAttribute('class')}`)), width);

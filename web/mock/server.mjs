@@ -36,6 +36,11 @@ export class Mock {
     this.requests = [];
     /** Answers are held back so long. */
     this.slowMs = 0;
+    this.frozen = false;
+    /** Without its broker a hub removes nothing. */
+    this.broken = false;
+    /** What waits until it is thawed. */
+    this.held = [];
   }
 
   get url() {
@@ -58,10 +63,18 @@ export class Mock {
     const { server } = this;
     if (!server) return;
     this.server = null;
+    this.freeze(false);
     await new Promise((resolve) => {
       server.close(resolve);
       server.closeAllConnections();
     });
+  }
+
+  /** As if stopped by a signal: connections stay open, and nothing comes over them. */
+  freeze(frozen = true) {
+    this.frozen = frozen;
+    if (frozen) return;
+    for (const thaw of this.held.splice(0)) thaw();
   }
 
   endSessions() {
@@ -75,6 +88,7 @@ export class Mock {
     response.setHeader('Content-Security-Policy', CSP);
     response.setHeader('X-Content-Type-Options', 'nosniff');
     try {
+      if (this.frozen) await new Promise((resolve) => this.held.push(resolve));
       if (this.slowMs > 0) await new Promise((resolve) => setTimeout(resolve, this.slowMs));
       if (url.pathname.startsWith('/api/')) await this.api(request, response, url);
       else await this.file(response, url);
@@ -162,6 +176,7 @@ export class Mock {
           return this.json(response, 200, world.view(device));
         }
         case 'DELETE ':
+          if (this.broken) throw new Problem(503, 'broker_unavailable', 'There is no connection.');
           world.remove(device.key);
           response.writeHead(204).end();
           return undefined;
@@ -245,8 +260,10 @@ export class Mock {
   stream(request, response, begin) {
     response.writeHead(200, { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store' });
     response.write('retry: 1000\n\n');
-    const end = begin((kind, data) => response.write(`event: ${kind}\ndata: ${JSON.stringify(data)}\n\n`));
-    const beat = setInterval(() => response.write(': \n\n'), 15_000);
+    const write = (kind, data) => response.write(`event: ${kind}\ndata: ${JSON.stringify(data)}\n\n`);
+    const send = (kind, data) => void (this.frozen ? this.held.push(() => write(kind, data)) : write(kind, data));
+    const end = begin(send);
+    const beat = setInterval(() => send('beat', {}), 5000);
     request.on('close', () => {
       clearInterval(beat);
       end();

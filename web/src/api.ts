@@ -2,6 +2,7 @@
 
 import { signal } from '@preact/signals';
 import { span, t, word } from './i18n';
+import { quoted } from './text';
 import type {
   ChartData, Device, DeviceEvent, DeviceWhole, Health, Lamp, Message, Outage, SessionInfo, Topics,
 } from './types';
@@ -27,15 +28,15 @@ export class ApiError extends Error {
       return t('error.too_many_attempts', { span: span((this.retryAfterS ?? 60) * 1000) });
     }
     const known = word('error', this.code);
-    if (known === this.code) return t('error.other', { message: this.message });
+    if (known === this.code) return t('error.other', { message: quoted(this.message, 300) });
     // By a function: in a text `$` would have a meaning.
-    return known.replace('{message}', () => this.message);
+    return known.replace('{message}', () => quoted(this.message, 300));
   }
 }
 
 /** The same for whatever was thrown. */
 export const told = (error: unknown): string =>
-  error instanceof ApiError ? error.told : t('error.other', { message: String(error) });
+  error instanceof ApiError ? error.told : t('error.other', { message: quoted(String(error), 300) });
 
 const TIMEOUT_MS = 15_000;
 

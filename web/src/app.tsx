@@ -10,9 +10,10 @@ import { DevicePage } from './pages/device';
 import { HubPage } from './pages/hub';
 import { SignIn } from './pages/signin';
 import { Topics } from './pages/topics';
-import { Icon, Title } from './parts/basic';
+import { Foreign, Icon, Title } from './parts/basic';
 import { page, type Page } from './router';
 import { store } from './store';
+import { quoted } from './text';
 
 export function App(): JSX.Element {
   const now = session.value;
@@ -26,7 +27,7 @@ export function App(): JSX.Element {
             <circle cx="16" cy="16" r="10.5" />
             <path d="M7.5 12h17M6 16h20M7.5 20h17" />
           </svg>
-          <span>{(now.state === 'in' && now.info.name) || 'Aldis'}</span>
+          <span><Foreign text={(now.state === 'in' && now.info.name) || 'Aldis'} most={80} /></span>
         </a>
         <Navigation at={page.value} />
         <Contact />
@@ -98,7 +99,7 @@ function Banner(): JSX.Element {
     text = heard !== null && store.loaded.value
       ? t('live.away', { at: moment(heard, Math.max(now.value, hubNow())) })
       : t('live.away.never');
-  } else if (!broker.value.connected) text = t('live.broker', { why: broker.value.why ?? '' });
+  } else if (!broker.value.connected) text = t('live.broker', { why: quoted(broker.value.why ?? '', 200) });
   return (
     <div role="status" class="banner" hidden={text === null}>
       {text !== null && <><Icon name="warning" /> {text}</>}

@@ -11,6 +11,7 @@ import { LostContacts, notifying, show } from './notify';
 import { deviceLink } from './router';
 import { nameOf, pace, store } from './store';
 import { forget, forgetAll, keep, recall } from './stored';
+import { quoted, visible } from './text';
 import type { Answer, Device, Health, MessageNews, Reading, SessionInfo } from './types';
 
 export const health = signal<Health | null>(null);
@@ -33,6 +34,9 @@ export const live = new Live({
 
 /** Whether the hub is there and what is shown comes from it: only then it is asked for more. */
 export const isCurrent = (): boolean => live.state.peek() === 'live' && !fromMemory.peek() && store.loaded.peek();
+
+/** Whether nothing is known of the present: the hub is away, or was not heard yet. */
+export const isPast = (): boolean => fromMemory.value || live.state.value !== 'live';
 
 export const lamps = new Lamps({
   send: api.lamp,
@@ -130,11 +134,12 @@ function listen(): void {
     if (contacts > 0) void checkSession();
     contacts += 1;
   });
+  on('beat', () => undefined);
   on<Device>('device', (device) => {
     const before = store.get(device.key);
     store.change(device);
     if (device.status === 'offline' && before && before.status !== 'offline') {
-      lost.add({ key: device.key, name: nameOf(device), path: deviceLink(device.key) });
+      lost.add({ key: device.key, name: quoted(nameOf(device), 80), path: deviceLink(device.key) });
     } else if (device.status === 'online') lost.back(device.key);
   });
   on<Reading>('reading', (reading) => {
@@ -145,7 +150,7 @@ function listen(): void {
   on<{ key: string }>('removed', ({ key }) => removed(key));
   on<{ connected: boolean; why?: string | null }>('broker', ({ connected, why }) => {
     broker.value = { connected, why: why ?? null };
-    if (!connected) void show(t('notify.broker'), why ?? '', 'broker', '/hub');
+    if (!connected) void show(t('notify.broker'), visible(why ?? '', 200), 'broker', '/hub');
   });
   on<Health>('health', (value) => {
     setHubTime(value.now_ms);
@@ -153,12 +158,12 @@ function listen(): void {
   });
   on<MessageNews>('message', (news) => {
     const device = store.get(news.key);
-    const name = device ? nameOf(device) : news.key;
+    const name = quoted(device ? nameOf(device) : news.key, 80);
     const path = deviceLink(news.key);
     if (news.state === undefined) {
-      if (news.id === null || !ours.has(news.id)) void show(t('notify.message', { name }), news.text ?? '', `m:${news.id ?? news.at_ms}`, path);
+      if (news.id === null || !ours.has(news.id)) void show(t('notify.message', { name }), visible(news.text ?? '', 256), `m:${news.id ?? news.at_ms}`, path);
     } else if (news.id !== null && ours.has(news.id) && news.state !== 'received' && news.state !== 'shown') {
-      void show(t('notify.state', { name, state: word('message', news.state) }), '', `m:${news.id}`, path);
+      void show(t('notify.state', { name, state: quoted(word('message', news.state), 40) }), '', `m:${news.id}`, path);
     }
   });
 }
@@ -167,7 +172,28 @@ function listen(): void {
 export function removed(key: string): void {
   store.remove(key);
   for (const what of ['chart', 'messages', 'about', 'events']) void forget(`${what}:${key}`);
-  void keepAll();
+  keepSoon();
+}
+
+/** Removes a device from the hub, and what is known of it here. */
+export async function removeDevice(key: string): Promise<void> {
+  try {
+    await api.remove(key);
+  } catch (problem) {
+    // Somebody else was faster: it is gone, as was wished.
+    if (!(problem instanceof ApiError && problem.status === 404)) throw problem;
+  }
+  removed(key);
+}
+
+let keeping: ReturnType<typeof setTimeout> | undefined;
+
+/** Once for what comes together: a thousand devices may be removed one after the other. */
+function keepSoon(): void {
+  keeping ??= setTimeout(() => {
+    keeping = undefined;
+    void keepAll();
+  }, 500);
 }
 
 async function keepAll(): Promise<void> {
@@ -240,6 +266,7 @@ export async function startHub(): Promise<void> {
   });
   addEventListener('online', () => live.wake());
   addEventListener('offline', () => live.lost());
+  setInterval(() => live.check(), 1000);
   let unseen: ReturnType<typeof setTimeout> | undefined;
   document.addEventListener('visibilitychange', () => {
     clearTimeout(unseen);

@@ -23,13 +23,13 @@ export interface LiveOptions {
 
 type Listener = (data: unknown) => void;
 
-/** The hub says something every 5 seconds; after this long without a word it is gone. */
-export const SILENCE_MS = 20_000;
+/** The hub says something every 5 seconds (`beat`, if nothing else); after this long without a word it is gone. */
+export const SILENCE_MS = 12_000;
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 10_000;
 
 export const KINDS = [
-  'hello', 'device', 'reading', 'message', 'answer', 'morse', 'removed', 'broker', 'health',
+  'hello', 'beat', 'device', 'reading', 'message', 'answer', 'morse', 'removed', 'broker', 'health',
 ] as const;
 export type Kind = (typeof KINDS)[number];
 
@@ -91,6 +91,11 @@ export class Live {
     this.failures = 0;
     if (state === 'asleep') this.state.value = 'connecting';
     this.connect();
+  }
+
+  /** Asked once a second: where the machine slept, the timer of the silence slept with it. */
+  check(): void {
+    if (this.state.peek() === 'live' && this.heardAt !== null && this.options.now() - this.heardAt > SILENCE_MS) this.lost();
   }
 
   /** Nobody looks: the connection is given up until somebody does. */

@@ -11,6 +11,8 @@ export class Store {
   private readonly byKey = new Map<string, Signal<Device>>();
   private waiting = new Map<string, Device>();
   private scheduled = false;
+  /** Whether some are gone since what waits was drawn. */
+  private fewer = false;
   /** Grows when devices come or go, or change what they are sorted by. */
   readonly shape = signal(0);
   /** Whether the hub, or the memory of it, was heard at all. */
@@ -70,7 +72,9 @@ export class Store {
 
   remove(key: string): void {
     this.waiting.delete(key);
-    if (this.byKey.delete(key)) this.shape.value += 1;
+    if (!this.byKey.delete(key)) return;
+    this.fewer = true;
+    this.flushSoon();
   }
 
   clear(): void {
@@ -86,7 +90,8 @@ export class Store {
     const waiting = this.waiting;
     this.waiting = new Map();
     batch(() => {
-      let reshaped = false;
+      let reshaped = this.fewer;
+      this.fewer = false;
       for (const device of waiting.values()) reshaped = this.put(device) || reshaped;
       if (reshaped) this.shape.value += 1;
     });

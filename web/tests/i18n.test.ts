@@ -12,6 +12,7 @@ const WORDS: Record<string, string[]> = {
   lamp: ['on', 'off', 'null'],
   'lamp.pending': ['on', 'off'],
   'lamp.done': ['on', 'off'],
+  'lamp.turn': ['on', 'off'],
   message: ['sent', 'received', 'shown', 'read', 'expired', 'refused', 'replaced'],
   'message.ttl': ['never', 'minutes', 'hour', 'day'],
   since: ['online', 'offline'],

@@ -74,6 +74,31 @@ describe('the live connection', () => {
     expect(sources[0]!.closed).toBe(true);
   });
 
+  // Timers sleep with the machine, and whoever looked at the page all the time wakes nothing.
+  test('a night without timers is noticed by the clock', () => {
+    hello();
+    clock.turn(SILENCE_MS - 1);
+    live.check();
+    expect(live.state.value).toBe('live');
+    clock.now += 8 * 3_600_000;
+    live.check();
+    expect(live.state.value).toBe('away');
+    clock.turn(500);
+    hello();
+    live.check();
+    expect(live.state.value).toBe('live');
+  });
+
+  // A hub of which there is nothing to tell would be taken for one that has stopped.
+  test('a beat is a word', () => {
+    hello();
+    for (let n = 0; n < 5; n += 1) {
+      clock.turn(5_000);
+      newest().say('beat', {});
+    }
+    expect(live.state.value).toBe('live');
+  });
+
   // After a night the page would go on with a connection that is dead.
   test('a page that is woken connects anew at once, unless it was heard a moment ago', () => {
     hello();

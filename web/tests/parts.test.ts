@@ -6,7 +6,7 @@ import { append, extremesOf, levelOf, moments } from '../src/parts/series';
 import { bucketed, pathOf } from '../src/parts/spark';
 import { seenRows } from '../src/parts/virtual';
 import { deviceLink, pageOf } from '../src/router';
-import { printable, shortened } from '../src/text';
+import { printable, quoted, shortened, visible } from '../src/text';
 import type { ChartData } from '../src/types';
 import { Clockwork } from './clockwork';
 
@@ -120,6 +120,28 @@ describe('addresses', () => {
 describe('text from outside', () => {
   test('control characters are seen', () => {
     expect(printable('a\0b\x1b[31m\x7f\ttab\n')).toBe('a␀b␛[31m␡\ttab\n');
+  });
+  // `evil‮gnp.exe` would look like `evilexe.png`; two names that look alike would be told apart by nobody.
+  test('what has no picture, or turns the line around, is seen', () => {
+    expect(printable('evil\u202egnp.exe')).toBe('evil⟨U+202E⟩gnp.exe');
+    for (const code of [0x80, 0xad, 0x61c, 0x115f, 0x200b, 0x200d, 0x200e, 0x2028, 0x2066, 0x2069, 0x2800, 0x3164, 0xfe0f, 0xfeff, 0xe0041, 0xd800]) {
+      expect(printable(`a${String.fromCodePoint(code)}b`)).toBe(`a⟨U+${code.toString(16).toUpperCase().padStart(4, '0')}⟩b`);
+    }
+  });
+  // What people write stays what it is.
+  test('letters that join and emoji of several are left alone', () => {
+    for (const text of ['שלום', 'می\u200cخواهم', 'क्\u200dष', '👩\u200d🔧', '❤\ufe0f', '👍🏽', '1\ufe0f\u20e3', '🇱🇹', '🏴\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}', 'ąž — “x”\u00a0°C', '\u06dd']) {
+      expect(printable(text)).toBe(text);
+    }
+  });
+  // The rest of our sentence would run from right to left.
+  test('in a sentence of ours its direction ends with it', () => {
+    expect(quoted('Kitchen', 80)).toBe('Kitchen');
+    expect(quoted('שלום', 80)).toBe('\u2068שלום\u2069');
+    expect(quoted('שלום\u2069', 80)).toBe('\u2068שלום⟨U+2069⟩\u2069');
+  });
+  test('it is bounded, however much has to be made visible', () => {
+    expect(visible('\u202e'.repeat(1000), 80).length).toBe(81);
   });
   // Half of an emoji is a black box.
   test('is cut between characters', () => {

@@ -5,8 +5,10 @@
 //! cargo run --release -p aldis-dashboard --example latency -- --year
 //! ```
 //!
-//! Broker, dashboard, devices and browsers are in this one process, on loopback. With `--year` a
-//! year of one device's readings, one each five seconds, is stored first.
+//! Broker, dashboard, devices and browsers are in this one process, on loopback. A browser here is
+//! a connection that reads events; what a real one takes until the reading is on its screen is
+//! measured by `npm run latency` in `web`, for which this is started with `--screen`. With `--year`
+//! a year of one device's readings, one each five seconds, is stored first.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,6 +36,7 @@ struct Arguments {
     devices: u32,
     readings: u32,
     year: bool,
+    screen: bool,
 }
 
 impl Arguments {
@@ -43,11 +46,16 @@ impl Arguments {
             devices: 1000,
             readings: 500,
             year: false,
+            screen: false,
         };
         let mut words = std::env::args().skip(1);
         while let Some(flag) = words.next() {
             if flag == "--year" {
                 read.year = true;
+                continue;
+            }
+            if flag == "--screen" {
+                read.screen = true;
                 continue;
             }
             let value = words
@@ -59,7 +67,7 @@ impl Arguments {
                 "--readings" => read.readings = value.parse()?,
                 _ => {
                     return Err(format!(
-                        "{flag}: there are --browsers, --devices, --readings and --year"
+                        "{flag}: there are --browsers, --devices, --readings, --year and --screen"
                     )
                     .into());
                 }
@@ -112,6 +120,9 @@ async fn main() -> Result<(), Error> {
     let cookie = sign_in(addr).await?;
     if arguments.year {
         charts(addr, &cookie, now()).await?;
+    } else if arguments.screen {
+        let client = devices(addr, &cookie, &broker, &arguments).await?;
+        screen(addr, &client, &arguments).await?;
     } else {
         let process = Process::new(dir.path());
         live(addr, &cookie, &broker, &arguments, &process).await?;
@@ -122,6 +133,28 @@ async fn main() -> Result<(), Error> {
     Ok(())
 }
 
+/// Connects, and has each device say something, so that the dashboard knows it.
+async fn devices(
+    addr: SocketAddr,
+    cookie: &str,
+    broker: &Broker,
+    arguments: &Arguments,
+) -> Result<Client, Error> {
+    let (client, mut events) = aldis_client::start(Options::new(broker.clone(), "devices"))?;
+    while !client.is_connected() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tokio::spawn(async move { while events.next().await.is_some() {} });
+    for device in 0..arguments.devices {
+        say(&client, device, 1, FIRST).await?;
+    }
+    let last = format!("aldis/d{}\"", arguments.devices.saturating_sub(1));
+    while !json(addr, cookie, "/api/devices").await?.contains(&last) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(client)
+}
+
 async fn live(
     addr: SocketAddr,
     cookie: &str,
@@ -129,88 +162,58 @@ async fn live(
     arguments: &Arguments,
     process: &Process,
 ) -> Result<(), Error> {
-    let (client, mut events) = aldis_client::start(Options::new(broker.clone(), "devices"))?;
-    while !client.is_connected() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    tokio::spawn(async move { while events.next().await.is_some() {} });
-    let mut seq = 0;
-    for device in 0..arguments.devices {
-        seq += 1;
-        say(&client, device, seq).await?;
-    }
-    while !json(addr, cookie, "/api/devices")
-        .await?
-        .contains(&format!("aldis/d{}\"", arguments.devices.saturating_sub(1)))
-    {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let client = devices(addr, cookie, broker, arguments).await?;
     let (seen, mut arrived) = mpsc::unbounded_channel();
     for _ in 0..arguments.browsers {
         let mut line = TcpStream::connect(addr).await?;
         let head = format!("GET /api/live HTTP/1.1\r\nhost: localhost\r\ncookie: {cookie}\r\n\r\n");
         line.write_all(head.as_bytes()).await?;
-        let seen = seen.clone();
-        tokio::spawn(async move {
-            let mut some = vec![0; 64 << 10];
-            let mut text = Vec::new();
-            while let Ok(count @ 1..) = line.read(&mut some).await {
-                let at = Instant::now();
-                text.extend_from_slice(&some[..count]);
-                while let Some(end) = text.windows(2).position(|two| two == b"\n\n") {
-                    let event: Vec<u8> = text.drain(..end + 2).collect();
-                    // The humidity is the number by which a reading is known here.
-                    let event = String::from_utf8_lossy(&event).into_owned();
-                    if event.contains("event: reading")
-                        && let Some((_, rest)) = event.split_once("\"h\":")
-                        && let Some(h) = rest.split(',').next().and_then(|h| h.parse::<f64>().ok())
-                    {
-                        let _ = seen.send(((h * 10.0).round() as u32, at));
-                    }
-                }
-            }
-        });
+        tokio::spawn(listen(line, seen.clone()));
     }
-    // Streams are open when they say hello; give each its first reading.
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    let before = process.look();
+    drop(seen);
+    for _ in 0..arguments.browsers {
+        let (heard, _) = next(&mut arrived).await?;
+        if heard != Heard::Hello {
+            return Err("a browser heard a reading before the hub's word".into());
+        }
+    }
+    process.look();
     let began = Instant::now();
     let pause = Duration::from_secs(5) / arguments.devices.max(1);
-    let mut latencies = Vec::new();
     let mut published = Vec::new();
     for n in 0..arguments.readings {
-        seq += 1;
         published.push(Instant::now());
-        say_as(&client, n % arguments.devices, seq, u16::try_from(n)?).await?;
+        say(
+            &client,
+            n % arguments.devices,
+            2 + n / arguments.devices,
+            known_by(n)?,
+        )
+        .await?;
         tokio::time::sleep(pause).await;
     }
+    let took = began.elapsed();
+    let mut latencies = Vec::new();
     while latencies.len() < published.len() * arguments.browsers {
-        let (n, at) = tokio::time::timeout(Duration::from_secs(10), arrived.recv())
-            .await
-            .map_err(|_| {
-                format!(
-                    "{} readings did not arrive",
-                    published.len() * arguments.browsers - latencies.len()
-                )
-            })?
-            .ok_or("no browser is left")?;
-        if let Some(published) = published.get(n as usize) {
+        if let (Heard::Reading(n), at) = next(&mut arrived).await?
+            && let Some(published) = published.get(n)
+        {
             latencies.push(at.saturating_duration_since(*published));
         }
     }
     latencies.sort_unstable();
-    let of = |share: usize| latencies[(latencies.len() - 1) * share / 100];
-    let after = process.look();
+    let machine = process.look();
     println!(
-        "{} devices, {} browsers, {:.0} readings/s: p50 {:.2} ms, p99 {:.2} ms, worst {:.2} ms; {} MB, {:.0} % of a core",
+        "{} devices, {} browsers, {:.0} readings/s, from publishing until a browser has the event:",
         arguments.devices,
         arguments.browsers,
-        f64::from(arguments.readings) / began.elapsed().as_secs_f64(),
-        of(50).as_secs_f64() * 1e3,
-        of(99).as_secs_f64() * 1e3,
-        of(100).as_secs_f64() * 1e3,
-        after.memory_bytes.unwrap_or(0) / 1_000_000,
-        after.cpu_percent.unwrap_or(0.0),
+        f64::from(arguments.readings) / took.as_secs_f64(),
+    );
+    println!("  {}", spread(&latencies));
+    println!(
+        "  {} MB, {:.0} % of a core, all of it in one process",
+        machine.memory_bytes.unwrap_or(0) / 1_000_000,
+        machine.cpu_percent.unwrap_or(0.0),
     );
     let began = Instant::now();
     let devices = json(addr, cookie, "/api/devices").await?;
@@ -219,22 +222,108 @@ async fn live(
         devices.len(),
         began.elapsed().as_secs_f64() * 1e3
     );
-    let _ = before;
     Ok(())
 }
 
-async fn say(client: &Client, device: u32, seq: u32) -> Result<(), Error> {
-    say_as(client, device, seq, 9_999).await
+/// For a real browser: says where the dashboard is, waits until it is told to begin, and says of
+/// each reading of `d0` when it was published, by the clock that the browser has as well.
+async fn screen(addr: SocketAddr, client: &Client, arguments: &Arguments) -> Result<(), Error> {
+    println!("dashboard http://{addr}");
+    println!("password {PASSWORD}");
+    told().await?;
+    let clock = system_clock();
+    let pause = Duration::from_secs(5) / arguments.devices.max(1);
+    let each = (Duration::from_millis(50).as_nanos() / pause.as_nanos().max(1)).max(1);
+    let (mut watched, mut n) = (0, 0);
+    while watched < arguments.readings {
+        n += 1;
+        if u128::from(n) % each == 0 {
+            let reading = Reading {
+                t: i16::try_from(watched % 1_200)? - 400,
+                h: 500,
+            };
+            watched += 1;
+            println!("published {:.1} {}", f64::from(reading.t) / 10.0, clock());
+            say(client, 0, 1 + watched, reading).await?;
+        } else {
+            let device = 1 + n % arguments.devices.saturating_sub(1).max(1);
+            say(client, device, 2 + n / arguments.devices, known_by(n)?).await?;
+        }
+        tokio::time::sleep(pause).await;
+    }
+    println!("end");
+    // The browser may still ask for something.
+    told().await
 }
 
-async fn say_as(client: &Client, device: u32, seq: u32, h: u16) -> Result<(), Error> {
+/// Waits for a line.
+async fn told() -> Result<(), Error> {
+    tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await??;
+    Ok(())
+}
+
+/// What a browser hears.
+#[derive(Debug, PartialEq)]
+enum Heard {
+    Hello,
+    /// The reading of this number.
+    Reading(usize),
+}
+
+type Arrived = (Heard, Instant);
+
+async fn next(arrived: &mut mpsc::UnboundedReceiver<Arrived>) -> Result<Arrived, Error> {
+    let next = tokio::time::timeout(Duration::from_secs(10), arrived.recv()).await;
+    next.map_err(|_| "nothing arrives any more, and something is missing")?
+        .ok_or_else(|| "no browser is left".into())
+}
+
+/// Reads events, and tells of each when it was there.
+async fn listen(mut line: TcpStream, seen: mpsc::UnboundedSender<Arrived>) {
+    let mut some = vec![0; 64 << 10];
+    let mut text = Vec::new();
+    while let Ok(count @ 1..) = line.read(&mut some).await {
+        let at = Instant::now();
+        text.extend_from_slice(&some[..count]);
+        while let Some(end) = text.windows(2).position(|two| two == b"\n\n") {
+            let event: Vec<u8> = text.drain(..end + 2).collect();
+            if let Some(heard) = heard(&String::from_utf8_lossy(&event)) {
+                let _ = seen.send((heard, at));
+            }
+        }
+    }
+}
+
+fn heard(event: &str) -> Option<Heard> {
+    if event.contains("event: hello\n") {
+        return Some(Heard::Hello);
+    }
+    let (_, data) = event.split_once("event: reading\ndata: ")?;
+    let data: serde_json::Value = serde_json::from_str(data.trim()).ok()?;
+    let tenths = |name: &str| Some((data.get(name)?.as_f64()? * 10.0).round() as i64);
+    let number = (tenths("t")? + 400) * 1_000 + tenths("h")?;
+    Some(Heard::Reading(usize::try_from(number).ok()?))
+}
+
+/// The reading by which its number is known: each is one that a sensor could give.
+fn known_by(n: u32) -> Result<Reading, Error> {
+    Ok(Reading {
+        t: i16::try_from(n / 1_000)? - 400,
+        h: u16::try_from(n % 1_000)?,
+    })
+}
+
+/// Of a device that says something for the first time: behind all that are numbered.
+const FIRST: Reading = Reading { t: 800, h: 999 };
+
+async fn say(client: &Client, device: u32, seq: u32, reading: Reading) -> Result<(), Error> {
     let climate = Climate {
         seq,
         life: 7,
         boot: 1,
         taken: None,
         age_ms: 0,
-        reading: Reading { t: 215, h },
+        reading,
     };
     let mut buffer = [0; Climate::MAX_LEN];
     let len = climate
@@ -243,6 +332,23 @@ async fn say_as(client: &Client, device: u32, seq: u32, h: u16) -> Result<(), Er
     let topic = format!("aldis/d{device}/climate");
     client.publish(Publish::new(topic, &buffer[..len])).await?;
     Ok(())
+}
+
+/// Median, 99 of 100, and the worst.
+fn spread(sorted: &[Duration]) -> String {
+    let of = |share: usize| {
+        let at = sorted.len().saturating_sub(1) * share / 100;
+        sorted
+            .get(at)
+            .map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
+    };
+    format!(
+        "p50 {:.2} ms, p99 {:.2} ms, worst {:.2} ms, of {}",
+        of(50),
+        of(99),
+        of(100),
+        sorted.len()
+    )
 }
 
 async fn store_a_year(history: &History, now: i64) -> Result<(), Error> {
@@ -290,7 +396,9 @@ async fn charts(addr: SocketAddr, cookie: &str, now: i64) -> Result<(), Error> {
     {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    println!("chart of 800 points, 20 different stretches each:");
+    println!(
+        "from asking for a chart of 800 points until it is there, 20 stretches that nobody asked for before:"
+    );
     for (name, days) in [
         ("year", 365.0),
         ("month", 30.0),
@@ -324,9 +432,8 @@ async fn charts(addr: SocketAddr, cookie: &str, now: i64) -> Result<(), Error> {
         }
         times.sort_unstable();
         println!(
-            "{name:>6}: median {:.1} ms, worst {:.1} ms, {points} points, {bytes} bytes",
-            times[10].as_secs_f64() * 1e3,
-            times[19].as_secs_f64() * 1e3,
+            "{name:>6}: {}; {points} points, {bytes} bytes",
+            spread(&times)
         );
     }
     Ok(())

@@ -70,11 +70,11 @@ pub(crate) async fn message(
         .encode(&mut payload)
         .map_err(|error| ApiError::invalid(error.to_string()))?;
     let payload = payload.get(..len).unwrap_or_default();
-    publish(
-        shared,
-        Publish::new(topic(key, Topic::MessageSet)?, payload),
-    )
-    .await?;
+    let mut letter = Publish::new(topic(key, Topic::MessageSet)?, payload);
+    // The device counts from when it has the message; the broker counts for as long as it keeps it.
+    // A device that is there gets it all the same, and says what became of it.
+    letter.expires_s = ttl_s.map(|seconds| seconds.max(WORTH_S));
+    publish(shared, letter).await?;
     Ok(id)
 }
 

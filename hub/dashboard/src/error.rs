@@ -1,5 +1,6 @@
 //! What can go wrong, for whoever starts the dashboard and for whoever asks it.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,7 +10,8 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::{self, Content, RefOr, ResponseBuilder, ResponsesBuilder};
+use utoipa::{IntoResponses, ToSchema};
 
 /// Why the dashboard does not start.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +71,23 @@ pub(crate) struct ErrorDetail {
     /// For people.
     #[schema(example = "Sign in first.")]
     message: String,
+}
+
+/// For the description: what may be answered to a body that is to change something of a device.
+pub(crate) struct Refusals;
+
+impl IntoResponses for Refusals {
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
+        let body = || Content::new(Some(openapi::Ref::from_schema_name("ErrorBody")));
+        [400, 401, 403, 404, 408, 413, 415, 422, 503]
+            .into_iter()
+            .fold(ResponsesBuilder::new(), |refusals, status| {
+                let refusal = ResponseBuilder::new().content("application/json", body());
+                refusals.response(status.to_string(), refusal)
+            })
+            .build()
+            .into()
+    }
 }
 
 /// Why a request is not answered as it wished.

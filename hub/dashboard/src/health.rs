@@ -1,7 +1,7 @@
 //! How the hub is, put together.
 
 use crate::shared::Shared;
-use crate::view::{BrokerHealth, DashboardHealth, DiskHealth, Health, RecorderHealth, StoreHealth};
+use crate::view::{BrokerHealth, DashboardHealth, DiskHealth, Health, StoreHealth};
 
 /// Looks at everything.
 pub(crate) fn look(shared: &Shared) -> Health {
@@ -26,15 +26,7 @@ pub(crate) fn look(shared: &Shared) -> Health {
             url: shared.broker_url.clone(),
             since_ms: contact.since_ms,
         },
-        recorder: shared.vitals.recorder().map(|recorder| RecorderHealth {
-            running: recorder.running,
-            stored: recorder.stored,
-            repeated: recorder.repeated,
-            waiting: recorder.waiting,
-            last_commit_ms: recorder.last_commit_ms,
-            commit_p99_ms: recorder.commit_p99_ms,
-            error: recorder.error,
-        }),
+        recorder: shared.vitals.recorder(),
         store: StoreHealth {
             kind: match shared.history.name().starts_with("postgres") {
                 true => "postgres",

@@ -22,8 +22,11 @@ use axum::http::StatusCode;
 const RING: usize = 4096;
 /// Streams at once.
 const STREAMS: usize = 512;
-/// What keeps proxies from taking the connection for dead.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+/// A page that hears nothing for twice as long takes the hub for gone, and proxies do not take
+/// the connection for dead.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// An event, because pages are not told of comments.
+const BEAT: &[u8] = b"event: beat\ndata: {}\n\n";
 /// Events that wait go out together, up to so many bytes.
 const TOGETHER: usize = 64 << 10;
 /// How soon a browser comes back.
@@ -201,7 +204,7 @@ where
                 }
                 part = self.receiver.recv() => part,
                 _ = self.heartbeat.tick() => {
-                    return (self.signed_in)().then(|| Bytes::from_static(b":\n\n"));
+                    return (self.signed_in)().then(|| Bytes::from_static(BEAT));
                 }
             };
             let part = match part {
@@ -227,5 +230,55 @@ where
                 return Some(bytes.into());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt;
+
+    use super::*;
+
+    /// A hub that has stopped, while its connections stay open, looks to a page like one of which
+    /// there is nothing to tell.
+    #[tokio::test(start_paused = true)]
+    async fn a_quiet_stream_beats() {
+        let (_ending, ending) = watch::channel(false);
+        let streams = Streams::new(ending);
+        let (tell, receiver) = broadcast::channel::<Bytes>(4);
+        let render = |part: Part<Bytes>, bytes: &mut Vec<u8>| match part {
+            Part::Event(event) => {
+                bytes.extend_from_slice(&event);
+                true
+            }
+            Part::Missed(_) => false,
+        };
+        let room = streams.enter().unwrap();
+        let first = frame("hello", &serde_json::json!({}));
+        let answer = respond(&streams, room, first, receiver, render, || true);
+        let mut stream = answer.into_body().into_data_stream();
+        assert!(
+            stream
+                .next()
+                .await
+                .unwrap()
+                .unwrap()
+                .starts_with(b"retry: ")
+        );
+        for _ in 0..3 {
+            let began = Instant::now();
+            assert_eq!(stream.next().await.unwrap().unwrap(), BEAT);
+            assert_eq!(began.elapsed(), HEARTBEAT);
+        }
+        tell.send(Bytes::from_static(b"event: x\ndata: 1\n\n"))
+            .unwrap();
+        assert!(
+            stream
+                .next()
+                .await
+                .unwrap()
+                .unwrap()
+                .starts_with(b"event: x")
+        );
     }
 }

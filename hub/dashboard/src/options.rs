@@ -8,6 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use aldis_client::Broker;
 use aldis_history::History;
 use argon2::password_hash::{PasswordHash, PasswordVerifier};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 /// Tells the time in milliseconds since 1970.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -136,7 +138,7 @@ pub struct Machine {
 }
 
 /// How a recorder is.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct Recorder {
     /// Whether it stores what comes.
     pub running: bool,

@@ -4,6 +4,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use crate::options::Recorder;
+
 /// A device at a glance.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub(crate) struct Device {
@@ -142,7 +144,7 @@ pub(crate) struct Health {
     pub cpu_percent: Option<f64>,
     pub broker: BrokerHealth,
     /// Nothing: there is none in this process.
-    pub recorder: Option<RecorderHealth>,
+    pub recorder: Option<Recorder>,
     pub store: StoreHealth,
     pub disk: DiskHealth,
     pub dashboard: DashboardHealth,
@@ -155,17 +157,6 @@ pub(crate) struct BrokerHealth {
     pub url: String,
     /// Since when it is so.
     pub since_ms: i64,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub(crate) struct RecorderHealth {
-    pub running: bool,
-    pub stored: u64,
-    pub repeated: u64,
-    pub waiting: u64,
-    pub last_commit_ms: Option<i64>,
-    pub commit_p99_ms: Option<f64>,
-    pub error: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]

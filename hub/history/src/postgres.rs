@@ -37,10 +37,14 @@ pub(crate) const SUMS: &str = "SELECT v.device, v.start_ms, s.* FROM v CROSS JOI
       CAST(sum(r.t) AS BIGINT), CAST(min(r.h) AS BIGINT), CAST(max(r.h) AS BIGINT), \
       CAST(sum(r.h) AS BIGINT) FROM reading r WHERE r.device = v.device \
       AND r.taken_ms >= v.start_ms AND r.taken_ms < v.start_ms + 300000) AS s WHERE s.n > 0";
-pub(crate) const BYTES: &str =
-    "SELECT CAST(coalesce(sum(pg_total_relation_size(c.oid)), 0) AS BIGINT)
+const BYTES: &str = "SELECT CAST(coalesce(sum(pg_total_relation_size(c.oid)), 0) AS BIGINT)
      FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace
      WHERE s.nspname = 'aldis' AND c.relkind = 'r'";
+
+/// What its tables and their indexes take on the disk.
+pub(crate) async fn bytes(store: &Store) -> Result<u64, HistoryError> {
+    store.count(BYTES).await
+}
 
 /// What is confirmed has to be on the disk, whatever the server's default is. And each statement
 /// goes from a short list to rows by their key; a server that knows less of the list than of the

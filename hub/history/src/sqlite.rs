@@ -36,9 +36,8 @@ pub(crate) const SUMS: &str = "SELECT v.device, v.start_ms, count(*), min(r.t), 
      FROM v CROSS JOIN reading r WHERE r.device = v.device \
      AND r.taken_ms >= v.start_ms AND r.taken_ms < v.start_ms + 300000 \
      GROUP BY v.device, v.start_ms";
-/// All pages, those included that are free.
-pub(crate) const BYTES: &str =
-    "SELECT (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size)";
+/// The file, the log of what is not in it yet, and the index of that.
+const FILES: [&str; 3] = ["", "-wal", "-shm"];
 
 /// How long another program's lock is waited for.
 const BUSY: Duration = Duration::from_secs(10);
@@ -132,6 +131,22 @@ pub(crate) fn words(error: &sqlx::Error) -> String {
         sqlx::Error::PoolTimedOut => "another transaction of this program takes long".to_owned(),
         error => error.to_string(),
     }
+}
+
+/// What it takes on the disk.
+pub(crate) async fn bytes(store: &Store) -> Result<u64, HistoryError> {
+    let options = store.reader().connect_options();
+    let mut bytes = 0_u64;
+    for end in FILES {
+        let mut file = options.get_filename().as_os_str().to_owned();
+        file.push(end);
+        match tokio::fs::metadata(file).await {
+            Ok(file) => bytes = bytes.saturating_add(file.len()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Trouble::Refused.error(store.name(), error.to_string())),
+        }
+    }
+    Ok(bytes)
 }
 
 /// Copies what is committed at this moment into a new file, while others go on.

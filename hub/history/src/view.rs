@@ -229,6 +229,7 @@ pub struct Sizes {
     pub diags: u64,
     /// Repeated deliveries that were recognised.
     pub repeated: u64,
-    /// What it takes on the disk, without the log.
+    /// What it takes on the disk: of SQLite the file and those beside it, of a server the tables
+    /// with their indexes, without its log.
     pub bytes: u64,
 }

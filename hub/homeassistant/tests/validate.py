@@ -390,7 +390,6 @@ class Judge:
         await self.until("a version", lambda: device("aldis__kitchen").sw_version, 90)
         self.check("no signal strength where there is no radio",
                    entities.async_get("sensor.kitchen_signal_strength") is None)
-        self.check("no restart button", entities.async_get("button.kitchen_restart") is None)
 
         # It obeys, and its echo is the state.
         await self.call("switch", "turn_on", entity_id="switch.kitchen_lamp")
@@ -414,6 +413,15 @@ class Judge:
             for topic, payload, _ in self.published))
         self.check("no command was retained", not any(
             retain for topic, _, retain in self.published if topic.endswith("/set")))
+
+        # It restarts when it is told, and is back by itself.
+        await self.until("the restart button", lambda: self.state("button.kitchen_restart"), 90)
+        before = len(self.published)
+        await self.call("button", "press", entity_id="button.kitchen_restart")
+        await self.until("it started again", lambda: any(
+            topic == "aldis/kitchen/diag" and json.loads(payload).get("reset") == "software"
+            for topic, payload, _ in self.published[before:]))
+        await self.until("the lamp is back", lambda: self.state("switch.kitchen_lamp") == "off")
 
         # A board that we play: more sensors, those that change often switched off.
         def board(topic, payload, retain=False):
@@ -458,17 +466,17 @@ class Judge:
         board("status", "online", True)
         await self.until("available", lambda: self.state("sensor.board_temperature") == "21.5")
 
-        # A change within a minute waits; then there is a button, as the firmware says that it can.
-        board("diag", '{"version":"9.9.9"}')
+        # There is a button, as the firmware says that it can.
         button = "button.board_restart"
         if await self.until("the button", lambda: entities.async_get(button), 90):
             await self.until("its state", lambda: self.state(button) == "unknown")
             await self.call("button", "press", entity_id=button)
             await self.until("the press", lambda: ("aldis/board/restart", "restart", False)
                              in self.published)
-        # What this firmware does not say is gone.
+        # A change within a minute waits; then what this firmware does not say is gone.
+        board("diag", '{"version":"9.9.9"}')
         await self.until("no reset reason", lambda: entities.async_get(
-            "sensor.board_reset_reason") is None)
+            "sensor.board_reset_reason") is None, 90)
         self.equal("the version", device("aldis__board").sw_version, "9.9.9")
 
         # Home Assistant starts again.

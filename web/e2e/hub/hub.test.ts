@@ -1,6 +1,6 @@
 //! The same pages over a real hub: `ALDIS_HUB=http://127.0.0.1:8090 ALDIS_PASSWORD=... npm run e2e:hub`.
 //! It is the dashboard's example (hub/dashboard/examples/serve.rs), whose `kitchen` does everything,
-//! whose `attic` refuses its lamp, and whose `cellar` never answers.
+//! whose `attic` refuses its lamp, whose `cellar` never answers, and whose `shed` is offline.
 
 import { readFile } from 'node:fs/promises';
 import type { Browser, Page } from 'playwright-core';
@@ -75,6 +75,24 @@ test('one refuses, and one does not answer', async () => {
   const lamp = page.getByRole('switch', { name: 'Lamp' }).or(page.getByRole('button', { name: 'Turn on' }));
   await lamp.click();
   await page.getByText(/No answer from the device/).waitFor();
+});
+
+test('one is offline: its lamp waits, and it is removed with all that are', async () => {
+  await page.goto('/device?key=aldis/shed');
+  await page.getByText('The device is offline: its lamp can be switched when it is back.').waitFor();
+  expect(await page.getByRole('switch', { name: 'Lamp' }).or(page.getByRole('button', { name: 'Turn on' })).isDisabled()).toBe(true);
+  await page.goto('/');
+  await page.getByRole('button', { name: 'Choose', exact: true }).click();
+  await page.getByRole('button', { name: 'All offline' }).click();
+  await page.getByText('1 device chosen').waitFor();
+  await page.getByRole('button', { name: 'Remove …' }).click();
+  await page.getByRole('button', { name: 'Remove for good' }).click();
+  await page.getByText('1 device was removed.').waitFor();
+  await page.reload();
+  await page.getByText('Live', { exact: true }).waitFor();
+  // What the browser remembers may be older than the removal; what the hub says is not.
+  await until(() => page.locator('[data-key="aldis/shed"]').count(), (count) => count === 0);
+  await page.locator('[data-key="aldis/kitchen"]').waitFor();
 });
 
 test('what is published is seen', async () => {

@@ -1,9 +1,9 @@
 import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { api, ApiError, told } from '../api';
+import { api, told } from '../api';
 import { hubNow, now } from '../clock';
 import { describe } from '../events';
-import { fromMemory, isCurrent, live, removed, resync } from '../hub';
+import { fromMemory, isCurrent, isPast, live, removeDevice, resync } from '../hub';
 import { bytes, count, measured, moment, span, t, tn, whole, word } from '../i18n';
 import { tell } from '../notice';
 import { Age, Dialog, Foreign, Icon, Loading, Title, useLoaded } from '../parts/basic';
@@ -15,9 +15,9 @@ import { RANGES } from '../parts/window';
 import { deviceLink, go } from '../router';
 import { nameOf, store } from '../store';
 import { keep, recall } from '../stored';
-import { printable, shortened } from '../text';
+import { quoted } from '../text';
 import type { Device, DeviceEvent, Gap, Outage } from '../types';
-import { isOld, isPast } from './devices';
+import { isOld } from './devices';
 
 export function DevicePage({ id }: { id: string }): JSX.Element {
   // A device that appears later has no signal yet: then the list tells.
@@ -28,7 +28,7 @@ export function DevicePage({ id }: { id: string }): JSX.Element {
     return (
       <>
         <Back />
-        <Title text={shortened(printable(id), 80)} />
+        <Title text={quoted(id, 80)} />
         {store.loaded.value && (live.state.value === 'live' || fromMemory.value) ? <p class="empty">{t('manage.gone')}</p> : <Loading />}
       </>
     );
@@ -40,7 +40,7 @@ export function DevicePage({ id }: { id: string }): JSX.Element {
     <>
       <Back />
       <div class="head">
-        <Title text={shortened(nameOf(device), 80)}><Foreign text={shortened(nameOf(device), 80)} /></Title>
+        <Title text={quoted(nameOf(device), 80)}><Foreign text={nameOf(device)} most={80} /></Title>
         <p class={`status ${isPast() ? 'unsure' : status}`}>
           <span class="dot" aria-hidden="true" />
           <strong>{t(`status.${status}`)}</strong>
@@ -133,14 +133,13 @@ function Gaps({ device, list }: { device: Device; list: Gap[] }): JSX.Element {
             <table>
               <thead>
                 <tr>
-                  <th scope="col">{t('gaps.first')}</th><th scope="col">{t('gaps.last')}</th>
-                  <th scope="col">{t('gaps.count')}</th><th scope="col">{t('gaps.what')}</th>
+                  <th scope="col">{t('gaps.numbers')}</th><th scope="col">{t('gaps.count')}</th><th scope="col">{t('gaps.what')}</th>
                 </tr>
               </thead>
               <tbody>
                 {list.slice(0, 20).map((gap) => (
                   <tr key={`${gap.life}:${gap.first}`}>
-                    <td class="number">{count(gap.first)}</td><td class="number">{count(gap.last)}</td>
+                    <td>{count(gap.first)}{gap.last > gap.first && <>–<wbr />{count(gap.last)}</>}</td>
                     <td class="number">{count(gap.last - gap.first + 1)}</td><td>{t(gap.lost ? 'gaps.given' : 'gaps.awaited')}</td>
                   </tr>
                 ))}
@@ -155,7 +154,7 @@ function Gaps({ device, list }: { device: Device; list: Gap[] }): JSX.Element {
 
 function Figures({ device }: { device: Device }): JSX.Element {
   const { diag } = device;
-  const text = (value: string): string => printable(shortened(value, 80));
+  const text = (value: string): string => quoted(value, 80);
   const counters = (group: string, values: Record<string, number> | undefined): string | null => {
     if (!values) return null;
     const there = Object.entries(values).filter(([, value]) => value > 0);
@@ -177,13 +176,16 @@ function Figures({ device }: { device: Device }): JSX.Element {
       diag.free === undefined ? null
         : bytes(diag.free) + (diag.free_min === undefined ? '' : ` (${t('figures.free_min', { bytes: bytes(diag.free_min) })})`),
     );
-    row(t('figures.outbox'), diag.outbox === undefined ? null : count(diag.outbox));
+    // A device that wants confirmations keeps what was delivered, too, until it is stored.
+    row(t('figures.outbox'), diag.outbox === undefined ? null : (
+      <>{count(diag.outbox)}{diag.outbox > 0 && <span class="quiet small"> {t('figures.outbox.hint')}</span>}</>
+    ));
     row(t('figures.reconnects'), counters('reconnects', diag.reconnects));
     row(t('figures.dropped'), counters('dropped', diag.dropped));
     row(t('figures.version'), diag.version === undefined ? null : text(diag.version));
   }
   row(t('figures.first'), whole(device.first_ms));
-  row(t('figures.topic'), <code><Foreign text={shortened(device.key, 200)} /></code>);
+  row(t('figures.topic'), <code><Foreign text={device.key} /></code>);
   return (
     <section class="panel" aria-labelledby="figures-title">
       <h2 id="figures-title">{t('figures.title')}</h2>
@@ -237,7 +239,7 @@ function Events({ id }: { id: string }): JSX.Element {
           <li key={`${event.at_ms}:${index}`}>
             <time class="quiet" dateTime={new Date(event.at_ms).toISOString()} title={whole(event.at_ms)}>{moment(event.at_ms, now.value)}</time>
             <span class="what">
-              <span class="kind">{printable(shortened(word('kind', event.kind), 40))}</span>
+              <span class="kind"><Foreign text={word('kind', event.kind)} most={40} /></span>
               <Foreign text={describe(event)} />
             </span>
           </li>
@@ -255,7 +257,7 @@ function Manage({ device }: { device: Device }): JSX.Element {
   const [asking, setAsking] = useState(false);
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<string | null>(null);
-  const name = shortened(printable(nameOf(device)), 80);
+  const name = quoted(nameOf(device), 80);
   const field = useRef<HTMLInputElement>(null);
   const renaming = title !== null;
   useEffect(() => {
@@ -278,14 +280,8 @@ function Manage({ device }: { device: Device }): JSX.Element {
     tell(t('manage.renamed'));
   });
   const remove = (): Promise<void> => act(async () => {
-    try {
-      await api.remove(device.key);
-    } catch (problem) {
-      // Somebody else was faster: it is gone, as was wished.
-      if (!(problem instanceof ApiError && problem.status === 404)) throw problem;
-    }
+    await removeDevice(device.key);
     setAsking(false);
-    removed(device.key);
     if (location.search === new URL(deviceLink(device.key), location.href).search) go('/', true);
     tell(t('manage.removed', { name }));
   });
@@ -315,7 +311,7 @@ function Manage({ device }: { device: Device }): JSX.Element {
             onKeyDown={(event) => event.key === 'Escape' && setTitle(null)}
             aria-describedby="title-hint"
           />
-          <p id="title-hint" class="quiet small">{t('manage.name.hint', { id: device.id })}</p>
+          <p id="title-hint" class="quiet small">{t('manage.name.hint', { id: quoted(device.id, 80) })}</p>
           <div class="row">
             <button type="submit" class="primary" disabled={busy}>{t('manage.save')}</button>
             <button type="button" onClick={() => setTitle(null)}>{t('manage.cancel')}</button>

@@ -1,15 +1,16 @@
 import { useComputed } from '@preact/signals';
 import type { JSX } from 'preact';
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { now } from '../clock';
-import { fromMemory, live } from '../hub';
+import { isPast, live } from '../hub';
 import { locale, measured, t, tn } from '../i18n';
 import { Age, Foreign, Icon, Loading, Title } from '../parts/basic';
 import { Spark } from '../parts/spark';
 import { Virtual } from '../parts/virtual';
 import { deviceLink } from '../router';
 import { listed, nameOf, pace, store, type Sorting } from '../store';
-import { shortened } from '../text';
+import { quoted } from '../text';
+import { Choosing, type Chosen } from './choosing';
 
 const STORED = 'aldis.sorting';
 
@@ -17,10 +18,25 @@ export function Devices(): JSX.Element {
   const [find, setFind] = useState('');
   const [sorting, setSorting] = useState<Sorting>(localStorage.getItem(STORED) === 'name' ? 'name' : 'trouble');
   useEffect(() => localStorage.setItem(STORED, sorting), [sorting]);
+  // Nothing, while nobody chooses.
+  const [chosen, setChosen] = useState<Chosen | null>(null);
+  const chooser = useRef<HTMLButtonElement>(null);
+  const choosing = chosen !== null;
+  const chose = useRef(false);
+  useEffect(() => {
+    // What had the focus is gone with the boxes and the question.
+    if (chose.current && !choosing) chooser.current?.focus();
+    chose.current = choosing;
+  }, [choosing]);
   const devices = store.all.value;
   const shown = listed(devices, find, sorting, locale.value);
   const offline = devices.filter((device) => device.status === 'offline').length;
   const online = devices.filter((device) => device.status === 'online').length;
+  function choose(key: string): void {
+    const next = new Set(chosen);
+    if (!next.delete(key)) next.add(key);
+    setChosen(next);
+  }
   return (
     <>
       <div class="head">
@@ -49,7 +65,19 @@ export function Devices(): JSX.Element {
             <option value="trouble">{t('devices.sort.trouble')}</option>
             <option value="name">{t('devices.sort.name')}</option>
           </select>
+          <button ref={chooser} type="button" aria-pressed={choosing} onClick={() => setChosen(chosen === null ? new Set() : null)}>
+            {t('choose.start')}
+          </button>
         </div>
+      )}
+      {chosen !== null && (
+        <Choosing
+          shown={shown}
+          // What is gone meanwhile is not chosen any more.
+          chosen={devices.filter((device) => chosen.has(device.key))}
+          onChoose={setChosen}
+          onEnd={() => setChosen(null)}
+        />
       )}
       <p class="sr" role="status">{find !== '' && tn('devices.count', shown.length)}</p>
       {!store.loaded.value ? (live.state.value === 'away' ? null : <Loading />) : devices.length === 0 ? (
@@ -66,15 +94,12 @@ export function Devices(): JSX.Element {
           gap={12}
           label={t('devices.title')}
           id={(device) => device.key}
-          render={(device) => <Card id={device.key} />}
+          render={(device) => <Card id={device.key} chosen={chosen?.has(device.key) ?? null} onChoose={choose} />}
         />
       )}
     </>
   );
 }
-
-/** Whether nothing is known of the present: the hub is away. */
-export const isPast = (): boolean => fromMemory.value || live.state.value === 'away';
 
 /** Whether values are of the past, so that nobody takes them for the present. */
 export function isOld(key: string, status: string | null, sensor: string | null, takenMs: number | null): boolean {
@@ -86,7 +111,8 @@ export function isOld(key: string, status: string | null, sensor: string | null,
   );
 }
 
-function Card({ id }: { id: string }): JSX.Element | null {
+/** A device at a glance: a link to its page, or where several are chosen (`chosen` is no null) a box to tick. */
+function Card({ id, chosen, onChoose }: { id: string; chosen: boolean | null; onChoose: (id: string) => void }): JSX.Element | null {
   const device = store.signal(id)?.value;
   const old = useComputed(() => {
     const device = store.signal(id)?.value;
@@ -94,11 +120,15 @@ function Card({ id }: { id: string }): JSX.Element | null {
   });
   if (!device) return null;
   const status = device.status ?? 'null';
-  return (
-    <a class={`card ${isPast() ? 'unsure' : status}`} href={deviceLink(id)} data-page="device" data-key={id}>
+  const kind = `card ${isPast() ? 'unsure' : status}`;
+  const glance = (
+    <>
       <span class="card-head">
+        {chosen !== null && (
+          <input type="checkbox" aria-label={quoted(nameOf(device), 80)} checked={chosen} onChange={() => onChoose(id)} />
+        )}
         <span class="dot" aria-hidden="true" />
-        <strong><Foreign text={shortened(nameOf(device), 80)} /></strong>
+        <strong><Foreign text={nameOf(device)} most={80} /></strong>
         {device.lamp === 'on' && (
           <span class="lit"><Icon name="lamp" /><span class="sr">{t('lamp.label')} {t('lamp.on')}</span></span>
         )}
@@ -118,6 +148,9 @@ function Card({ id }: { id: string }): JSX.Element | null {
         )}
         <span class="age">{device.taken_ms === null ? t('value.none') : <Age at={device.taken_ms} />}</span>
       </span>
-    </a>
+    </>
   );
+  return chosen === null
+    ? <a class={kind} href={deviceLink(id)} data-page="device" data-key={id}>{glance}</a>
+    : <label class={kind} data-key={id}>{glance}</label>;
 }

@@ -1,4 +1,3 @@
-import { printable, shortened } from '../text';
 import type { ComponentChildren, JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { api, session } from '../api';
@@ -8,6 +7,7 @@ import { bytes, count, decimal, LOCALES, locale, span, speak, t, whole, type Loc
 import { install, installable } from '../install';
 import { allowed, notifying, switchNotifications } from '../notify';
 import { Age, Choice, Foreign, Loading, Title, useLoaded } from '../parts/basic';
+import { quoted } from '../text';
 import { choose, theme, type Theme } from '../theme';
 import type { Health } from '../types';
 
@@ -38,12 +38,12 @@ function Figures(): JSX.Element {
 function HealthFigures({ value }: { value: Health }): JSX.Element {
   now.value;
   const { broker, recorder, store, disk } = value;
-  const text = (foreign: string): string => printable(shortened(foreign, 200));
+  const text = (foreign: string): string => quoted(foreign, 200);
   const rows: [string, ComponentChildren][] = [
     [t('hub.broker'), (
       <>
         <span class={broker.connected ? '' : 'bad'}>{t(broker.connected ? 'hub.broker.ok' : 'hub.broker.away')}</span>
-        {' '}<Foreign class="quiet" text={text(broker.url)} />
+        {' '}<Foreign class="quiet" text={broker.url} />
       </>
     )],
   ];

@@ -9,7 +9,7 @@ import { byteLength } from '../messages';
 import { tell } from '../notice';
 import { Choice, Foreign, Title } from '../parts/basic';
 import { Virtual } from '../parts/virtual';
-import { printable, shortened } from '../text';
+import { quoted, visible } from '../text';
 import { base64Length, isFilter, isTopic, pretty, TopicTable, type Row, type Topic } from '../topics';
 import type { TopicMessage } from '../types';
 
@@ -26,7 +26,8 @@ export function Topics(): JSX.Element {
   const [view, setView] = useState<'tree' | 'list'>('tree');
   const [closed, setClosed] = useState<ReadonlySet<string>>(new Set());
   const [chosen, setChosen] = useState<string | null>(null);
-  const [target, setTarget] = useState('');
+  // Anew each time, so that one that was changed since is taken again.
+  const [target, setTarget] = useState<{ topic: string } | null>(null);
   const [problem, setProblem] = useState<string | null>(null);
   const version = useSignal(0);
   const dropped = useSignal(0);
@@ -58,7 +59,7 @@ export function Topics(): JSX.Element {
       api.topics(filter, LIMIT).then(
         ({ topics, refused }) => {
           if (gone) return;
-          setProblem(refused ? t('topics.refused', { why: refused }) : null);
+          setProblem(refused ? t('topics.refused', { why: quoted(refused, 200) }) : null);
           for (const message of topics) table.current.take(message, table.current.get(message.topic) ? 0 : 1);
           draw();
         },
@@ -193,7 +194,7 @@ export function Topics(): JSX.Element {
           )}
         </div>
         <div class="side">
-          {open && <Payload topic={open} onCopy={() => setTarget(open.topic)} />}
+          {open && <Payload topic={open} onCopy={() => setTarget({ topic: open.topic })} onClose={() => setChosen(null)} />}
           <Publish target={target} />
         </div>
       </div>
@@ -203,7 +204,7 @@ export function Topics(): JSX.Element {
 
 function summary(topic: Topic): string {
   if (topic.payload === null) return topic.base64 ? tn('topics.binary', topic.bytes ?? base64Length(topic.base64)) : t('topics.empty');
-  return topic.payload === '' ? t('topics.empty') : printable(shortened(topic.payload, 200)).replace(/\s+/g, ' ');
+  return topic.payload === '' ? t('topics.empty') : visible(topic.payload, 200).replace(/\s+/g, ' ');
 }
 
 function TopicRow(props: { row: Row; chosen: boolean; onToggle: () => void; onChoose: () => void }): JSX.Element {
@@ -216,13 +217,13 @@ function TopicRow(props: { row: Row; chosen: boolean; onToggle: () => void; onCh
       {branch ? (
         <button type="button" class="branch" aria-expanded={row.open} onClick={props.onToggle}>
           <span class="arrow" aria-hidden="true" />
-          <Foreign text={shortened(row.name, 200) || '""'} />
+          <Foreign text={row.name || '""'} />
           <span class="quiet small">{count(row.below)}</span>
         </button>
       ) : null}
       {row.topic && (
         <button type="button" class="leaf" aria-pressed={props.chosen} onClick={props.onChoose}>
-          {!branch && <Foreign class="name" text={shortened(row.name, 200) || '""'} />}
+          {!branch && <Foreign class="name" text={row.name || '""'} />}
           <Foreign class="payload" text={summary(row.topic)} />
           {row.topic.retain && <span class="tag" title={t('topics.retained')}>R<span class="sr"> {t('topics.retained')}</span></span>}
         </button>
@@ -231,37 +232,43 @@ function TopicRow(props: { row: Row; chosen: boolean; onToggle: () => void; onCh
   );
 }
 
-function Payload({ topic, onCopy }: { topic: Topic; onCopy: () => void }): JSX.Element {
+function Payload({ topic, onCopy, onClose }: { topic: Topic; onCopy: () => void; onClose: () => void }): JSX.Element {
   const text = topic.payload ?? topic.base64 ?? '';
   const size = topic.payload === null ? base64Length(topic.base64 ?? '') : byteLength(topic.payload);
   const length = topic.bytes ?? size;
   return (
-    <section class="panel" aria-labelledby="payload-title">
-      <h2 id="payload-title" class="mono wrap-any"><Foreign text={shortened(topic.topic, 300)} /></h2>
+    <section class="panel payload-panel" aria-labelledby="payload-title">
+      <h2 id="payload-title" class="mono wrap-any"><Foreign text={topic.topic} most={300} /></h2>
       <p class="quiet small">
         {moment(topic.at_ms, now.value)} · QoS {topic.qos}
         {topic.retain && <> · {t('topics.retained')}</>} · {tn('topics.messages', topic.seen)}
         {topic.payload === null && topic.base64 && <> · {tn('topics.binary', length)}</>}
       </p>
-      <pre class="payload-whole" dir="auto" tabIndex={0} aria-label={t('topics.shown', { topic: shortened(topic.topic, 100) })} title={whole(topic.at_ms)}>
-        {printable(shortened(pretty(text), MOST_SHOWN)) || t('topics.empty')}
+      <pre class="payload-whole" dir="auto" tabIndex={0} aria-label={t('topics.shown', { topic: quoted(topic.topic, 100) })} title={whole(topic.at_ms)}>
+        {visible(pretty(text), MOST_SHOWN) || t('topics.empty')}
       </pre>
       {(length > size || text.length > MOST_SHOWN) && <p class="quiet small">{tn('topics.cut', length)}</p>}
-      <button type="button" onClick={onCopy}>{t('topics.copy')}</button>
+      <div class="row">
+        <button type="button" onClick={onCopy}>{t('topics.copy')}</button>
+        <button type="button" class="push" onClick={onClose}>{t('topics.close')}</button>
+      </div>
     </section>
   );
 }
 
-function Publish({ target }: { target: string }): JSX.Element {
+function Publish({ target }: { target: { topic: string } | null }): JSX.Element {
   const [topic, setTopic] = useState('');
   const [payload, setPayload] = useState('');
+  const message = useRef<HTMLTextAreaElement>(null);
   const [qos, setQos] = useState('1');
   const [retain, setRetain] = useState(false);
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<string | null>(null);
   const [done, setDone] = useState<string | null>(null);
   useEffect(() => {
-    if (target !== '') setTopic(target);
+    if (target === null) return;
+    setTopic(target.topic);
+    message.current?.focus();
   }, [target]);
 
   async function submit(event: Event): Promise<void> {
@@ -276,7 +283,7 @@ function Publish({ target }: { target: string }): JSX.Element {
     setError(null);
     try {
       await api.publish(topic, payload, Number(qos), retain);
-      const text = t('publish.done', { topic: shortened(printable(topic), 80) });
+      const text = t('publish.done', { topic: quoted(topic, 80) });
       setDone(text);
       tell(text);
     } catch (problem) {
@@ -305,6 +312,7 @@ function Publish({ target }: { target: string }): JSX.Element {
         <label for="publish-payload">{t('publish.payload')}</label>
         <textarea
           id="publish-payload"
+          ref={message}
           class="mono"
           rows={3}
           spellcheck={false}

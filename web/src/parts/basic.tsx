@@ -5,7 +5,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { now } from '../clock';
 import { ago, t, whole } from '../i18n';
 import { standing, visits } from '../router';
-import { printable } from '../text';
+import { visible } from '../text';
 
 const PATHS = {
   devices: 'M4 5h7v6H4zM13 5h7v6h-7zM4 13h7v6H4zM13 13h7v6h-7z',
@@ -107,9 +107,9 @@ export function useLoaded<Value>(
   return { ...state, again: () => setRound(round + 1) };
 }
 
-/** Text from outside: shown as it is, without what would turn the line around. */
-export function Foreign({ text, class: name }: { text: string; class?: string }): JSX.Element {
-  return <bdi class={name}>{printable(text)}</bdi>;
+/** Text from outside, at most so much of it: all of it is seen, and it turns nothing around it. */
+export function Foreign({ text, most = 200, class: name }: { text: string; most?: number; class?: string }): JSX.Element {
+  return <bdi class={name}>{visible(text, most)}</bdi>;
 }
 
 export const Loading = (): JSX.Element => <p class="quiet">{t('devices.loading')}</p>;

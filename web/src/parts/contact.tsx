@@ -4,9 +4,8 @@ import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { hubNow, now } from '../clock';
 import { decimal, moment, span, t, tn, whole, word } from '../i18n';
-import { printable, shortened } from '../text';
 import type { Outage } from '../types';
-import { Choice } from './basic';
+import { Choice, Foreign } from './basic';
 import { RANGES } from './window';
 
 export interface Piece {
@@ -93,7 +92,7 @@ export function ContactHistory({ outages, firstMs }: { outages: Outage[]; firstM
                 <td class={outage.to_ms === null ? 'bad' : 'number'}>
                   {span((outage.to_ms ?? to) - outage.from_ms)}{outage.to_ms === null && <>, {t('contact.still')}</>}
                 </td>
-                <td>{causeOf(outage.cause)}</td>
+                <td><Foreign text={word('cause', outage.cause ?? 'null')} /></td>
               </tr>
             ))}
           </tbody>
@@ -105,5 +104,3 @@ export function ContactHistory({ outages, firstMs }: { outages: Outage[]; firstM
     </section>
   );
 }
-
-const causeOf = (cause: string | null): string => printable(shortened(word('cause', cause ?? 'null'), 200));

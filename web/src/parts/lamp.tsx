@@ -2,7 +2,7 @@
 
 import type { JSX } from 'preact';
 import { reasonOf } from '../events';
-import { lamps } from '../hub';
+import { isPast, lamps } from '../hub';
 import { span, t } from '../i18n';
 import { ANSWER_MS, type LampPhase } from '../lamp';
 import type { Device, Lamp } from '../types';
@@ -28,6 +28,9 @@ function outcome(phase: LampPhase): { text: string; bad: boolean } | null {
 export function LampSwitch({ device }: { device: Device }): JSX.Element {
   const phase = lamps.of(device.key).value;
   const pending = phase.phase === 'pending';
+  // A command is worth nothing after half a minute: it would be lost, and nobody would say so.
+  const away = device.status === 'offline' && !isPast();
+  const blocked = pending || away;
   const told = outcome(phase);
   const command = (wanted: Lamp): void => void lamps.command(device.key, wanted);
   return (
@@ -37,8 +40,11 @@ export function LampSwitch({ device }: { device: Device }): JSX.Element {
         <span class={`push lamp-state ${device.lamp === 'on' ? 'lit' : 'quiet'}`}>{t(`lamp.${device.lamp ?? 'null'}`)}</span>
         {device.lamp === null ? (
           <span class="choice">
-            <button type="button" disabled={pending} onClick={() => command('on')}>{t('lamp.turn.on')}</button>
-            <button type="button" disabled={pending} onClick={() => command('off')}>{t('lamp.turn.off')}</button>
+            {(['on', 'off'] as const).map((wanted) => (
+              <button key={wanted} type="button" disabled={blocked} aria-describedby="lamp-outcome" onClick={() => command(wanted)}>
+                {t(`lamp.turn.${wanted}`)}
+              </button>
+            ))}
           </span>
         ) : (
           <button
@@ -47,17 +53,18 @@ export function LampSwitch({ device }: { device: Device }): JSX.Element {
             role="switch"
             aria-checked={device.lamp === 'on'}
             aria-labelledby="lamp-title"
+            aria-describedby="lamp-outcome"
             aria-busy={pending}
             // Not disabled, which would take the focus away from whoever uses the keyboard.
-            aria-disabled={pending}
-            onClick={() => command(device.lamp === 'on' ? 'off' : 'on')}
+            aria-disabled={blocked}
+            onClick={() => !blocked && command(device.lamp === 'on' ? 'off' : 'on')}
           >
             <span class="thumb" />
           </button>
         )}
       </div>
-      <p role="status" class={`outcome ${told?.bad ? 'bad' : 'quiet'}`} data-phase={phase.phase}>
-        {told?.text ?? (device.status === 'offline' ? t('lamp.away') : device.lamp !== null && t('lamp.idle'))}
+      <p id="lamp-outcome" role="status" class={`outcome ${told?.bad ? 'bad' : 'quiet'}`} data-phase={phase.phase}>
+        {[told?.text, away ? t('lamp.away') : !told && device.lamp !== null && t('lamp.idle')].filter(Boolean).join(' ')}
       </p>
     </section>
   );

@@ -5,18 +5,20 @@ import { useEffect, useState } from 'preact/hooks';
 import { api, told } from '../api';
 import { hubNow, now } from '../clock';
 import { reasonOf } from '../events';
-import { isCurrent, live, remember, resync } from '../hub';
+import { isCurrent, isPast, live, remember, resync } from '../hub';
 import { moment, t, tn, whole, word } from '../i18n';
 import { byteLength, latest, MAX_TEXT, nameOf as nameOfMessage, steps, withMessage, withNews } from '../messages';
 import { nameOf } from '../store';
 import { keep, recall } from '../stored';
-import { shortened } from '../text';
+import { quoted } from '../text';
 import type { Device, Message, MessageNews } from '../types';
 import { Foreign } from './basic';
 
 const TTL = [['', 'never'], ['600', 'minutes'], ['3600', 'hour'], ['86400', 'day']] as const;
 /** Who the hub says the messages of a dashboard are from. */
 const OURS = 'dashboard';
+/** How long a broker keeps the session of a device that is away: a device asks for that with MQTT 5. */
+const KEPT_MS = 3600_000;
 const AT_FIRST = 5;
 const LIMIT = 50;
 
@@ -33,8 +35,8 @@ export function Messages({ device }: { device: Device }): JSX.Element {
       const after = withNews(before, told);
       const message = told.id === null ? undefined : after.find(({ id }) => id === told.id);
       if (message && told.state !== undefined) {
-        const text = shortened(message.text || String(message.id), 40);
-        setNews(t('message.news', { text, state: word('message', told.state) }));
+        const text = quoted(message.text || String(message.id), 40);
+        setNews(t('message.news', { text, state: quoted(word('message', told.state), 40) }));
       }
       return after;
     });
@@ -105,14 +107,14 @@ function Write({ device, onSent }: { device: Device; onSent: (id: string, text: 
 
   return (
     <form class="write" onSubmit={(event) => void submit(event)}>
-      <label for="message-text">{t('message.text', { name: shortened(nameOf(device), 80) })}</label>
+      <label for="message-text">{t('message.text', { name: quoted(nameOf(device), 80) })}</label>
       <textarea
         id="message-text"
         rows={2}
         value={text}
         dir="auto"
         onInput={(event) => setText(event.currentTarget.value)}
-        aria-describedby="message-left message-error"
+        aria-describedby="message-left message-away message-error"
         aria-invalid={left < 0}
       />
       <div class="row wrap">
@@ -129,6 +131,11 @@ function Write({ device, onSent }: { device: Device; onSent: (id: string, text: 
           {busy ? t('message.sending') : t('message.send')}
         </button>
       </div>
+      {device.status === 'offline' && !isPast() && (
+        <p id="message-away" class="quiet small">
+          {t(device.since_ms !== null && now.value - device.since_ms > KEPT_MS ? 'message.away.long' : 'message.away')}
+        </p>
+      )}
       <p id="message-error" role="alert" class="bad">{error}</p>
     </form>
   );
@@ -139,15 +146,15 @@ function Sent({ message }: { message: Message }): JSX.Element {
   const end = latest(message);
   return (
     <li class="message" data-state={end?.state ?? 'sent'}>
-      <p class="message-text" dir="auto"><Foreign text={shortened(message.text || (message.id ?? ''), 1000)} /></p>
+      <p class="message-text" dir="auto"><Foreign text={message.text || (message.id ?? '')} most={1000} /></p>
       <p class="quiet small">
         <time dateTime={new Date(message.at_ms).toISOString()} title={whole(message.at_ms)}>{moment(message.at_ms, now.value)}</time>
-        {message.from !== null && <> · {message.from === OURS ? t('message.ours') : <Foreign text={t('message.from', { from: shortened(message.from, 80) })} />}</>}
+        {message.from !== null && <> · {message.from === OURS ? t('message.ours') : t('message.from', { from: quoted(message.from, 80) })}</>}
       </p>
       <ol class="steps" aria-label={t('message.steps')}>
         {line.filter((step) => step.reached || !end || end.state !== 'read').map((step) => (
           <li key={step.state} class={`${step.reached ? 'reached' : 'ahead'} ${step.bad ? 'bad' : ''}`}>
-            <span aria-hidden={!step.reached}>{word('message', step.state)}</span>
+            <span aria-hidden={!step.reached}><Foreign text={word('message', step.state)} most={40} /></span>
             {step.at_ms !== null && step.state !== 'sent' && (
               <time class="small" dateTime={new Date(step.at_ms).toISOString()}>{moment(step.at_ms, now.value)}</time>
             )}

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::take::{Body, Named};
 use crate::commands;
-use crate::error::{ApiError, ErrorBody};
+use crate::error::{ApiError, ErrorBody, Refusals};
 use crate::shared::Shared;
 
 /// The longest payload, in bytes.
@@ -80,11 +80,7 @@ pub(crate) struct Published {}
 #[utoipa::path(post, path = "/api/devices/{key}/lamp", tag = "commands",
     security(("session" = [], "csrf" = [])), request_body = Lamp,
     params(("key" = String, Path, description = "`prefix/id`, the slash as `%2F`", example = "aldis/kitchen")),
-    responses((status = 202, body = Sent), (status = 400, body = ErrorBody),
-        (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
-        (status = 404, body = ErrorBody), (status = 408, body = ErrorBody),
-        (status = 413, body = ErrorBody), (status = 415, body = ErrorBody),
-        (status = 422, body = ErrorBody), (status = 503, body = ErrorBody)))]
+    responses((status = 202, body = Sent), Refusals))]
 pub(crate) async fn lamp(
     State(shared): State<Arc<Shared>>,
     Named(key): Named,
@@ -106,11 +102,7 @@ pub(crate) async fn lamp(
 #[utoipa::path(post, path = "/api/devices/{key}/message", tag = "commands",
     security(("session" = [], "csrf" = [])), request_body = Text,
     params(("key" = String, Path, description = "`prefix/id`, the slash as `%2F`", example = "aldis/kitchen")),
-    responses((status = 202, body = Sent), (status = 400, body = ErrorBody),
-        (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
-        (status = 404, body = ErrorBody), (status = 408, body = ErrorBody),
-        (status = 413, body = ErrorBody), (status = 415, body = ErrorBody),
-        (status = 422, body = ErrorBody), (status = 503, body = ErrorBody)))]
+    responses((status = 202, body = Sent), Refusals))]
 pub(crate) async fn message(
     State(shared): State<Arc<Shared>>,
     Named(key): Named,

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::take::{Body, Named};
 use crate::commands;
-use crate::error::{ApiError, ErrorBody};
+use crate::error::{ApiError, ErrorBody, Refusals};
 use crate::shared::Shared;
 use crate::view::{Device, Live};
 
@@ -115,11 +115,7 @@ pub(crate) async fn one(
 #[utoipa::path(patch, path = "/api/devices/{key}", tag = "devices",
     security(("session" = [], "csrf" = [])), request_body = Title,
     params(("key" = String, Path, description = "`prefix/id`, the slash as `%2F`", example = "aldis/kitchen")),
-    responses((status = 200, body = Device), (status = 400, body = ErrorBody),
-        (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
-        (status = 404, body = ErrorBody), (status = 408, body = ErrorBody),
-        (status = 413, body = ErrorBody), (status = 415, body = ErrorBody),
-        (status = 422, body = ErrorBody), (status = 503, body = ErrorBody)))]
+    responses((status = 200, body = Device), Refusals))]
 pub(crate) async fn rename(
     State(shared): State<Arc<Shared>>,
     Named(key): Named,

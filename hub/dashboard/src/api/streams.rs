@@ -57,8 +57,8 @@ pub(crate) struct Topics {
 /// What happens
 ///
 /// Events `hello`, `device`, `reading`, `message`, `answer`, `morse`, `removed`, `broker` and
-/// `health`. A browser that is too slow is disconnected; it comes back by itself and asks for the
-/// devices anew.
+/// `health`, and a `beat` each five seconds: a stream without one is dead. A browser that is too
+/// slow is disconnected; it comes back by itself and asks for the devices anew.
 #[utoipa::path(get, path = "/api/live", tag = "live", security(("session" = [])),
     responses((status = 200, content((String = "text/event-stream"))),
         (status = 401, body = ErrorBody), (status = 503, body = ErrorBody)))]
@@ -121,8 +121,8 @@ struct Dropped {
 
 /// What is published
 ///
-/// Events `topic`, and `dropped` with how many messages, of all topics, a browser was too slow
-/// for.
+/// Events `topic`, `dropped` with how many messages, of all topics, a browser was too slow for,
+/// and `beat` each five seconds.
 #[utoipa::path(get, path = "/api/topics/live", tag = "live", security(("session" = [])),
     params(Which),
     responses((status = 200, content((String = "text/event-stream"))), (status = 401, body = ErrorBody),

@@ -256,7 +256,9 @@ impl Events {
                 let event: Vec<u8> = self.text.drain(..end + 2).collect();
                 let event = String::from_utf8(event).unwrap();
                 let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name));
-                if let (Some(name), Some(data)) = (field("event: "), field("data: ")) {
+                if let (Some(name), Some(data)) = (field("event: "), field("data: "))
+                    && name != "beat"
+                {
                     return Some((name.to_owned(), serde_json::from_str(data).unwrap()));
                 }
             }

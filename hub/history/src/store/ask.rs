@@ -415,24 +415,27 @@ impl Store {
 
     /// How much there is.
     pub async fn sizes(&self) -> Result<Sizes, HistoryError> {
-        let count = async |statement: &'static str| {
-            let count: i64 = sqlx::query_scalar(statement)
-                .fetch_one(self.reader())
-                .await
-                .map_err(|error| self.error(&error))?;
-            Ok::<_, HistoryError>(u64::try_from(count).unwrap_or(0))
-        };
         Ok(Sizes {
-            devices: count("SELECT count(*) FROM device").await?,
-            readings: count("SELECT count(*) FROM reading").await?,
-            fives: count("SELECT count(*) FROM five").await?,
-            hours: count("SELECT count(*) FROM hour").await?,
-            events: count("SELECT count(*) FROM event").await?,
-            diags: count("SELECT count(*) FROM diag").await?,
-            repeated: count("SELECT CAST(coalesce(sum(repeated), 0) AS BIGINT) FROM series")
+            devices: self.count("SELECT count(*) FROM device").await?,
+            readings: self.count("SELECT count(*) FROM reading").await?,
+            fives: self.count("SELECT count(*) FROM five").await?,
+            hours: self.count("SELECT count(*) FROM hour").await?,
+            events: self.count("SELECT count(*) FROM event").await?,
+            diags: self.count("SELECT count(*) FROM diag").await?,
+            repeated: self
+                .count("SELECT CAST(coalesce(sum(repeated), 0) AS BIGINT) FROM series")
                 .await?,
-            bytes: count(super::super::BYTES).await?,
+            bytes: super::super::bytes(self).await?,
         })
+    }
+
+    /// What a statement counts.
+    pub async fn count(&self, statement: &'static str) -> Result<u64, HistoryError> {
+        let count: i64 = sqlx::query_scalar(statement)
+            .fetch_one(self.reader())
+            .await
+            .map_err(|error| self.error(&error))?;
+        Ok(u64::try_from(count).unwrap_or(0))
     }
 }
 

@@ -1336,6 +1336,15 @@ async fn everything_is_there_after_opening_again(place: Place) {
     let sizes = history.sizes().await.unwrap();
     assert_eq!((sizes.devices, sizes.readings, sizes.events), (1, 3, 1));
     assert!(sizes.bytes > 10_000);
+    if place.is_sqlite() {
+        // What was committed last is beside the file, and fills the disk as well.
+        let files = ["", "-wal", "-shm"].map(|end| {
+            let file = std::fs::metadata(format!("{}{end}", place.address));
+            file.map_or(0, |file| file.len())
+        });
+        assert!(files[1] > 0, "{files:?}");
+        assert_eq!(sizes.bytes, files.iter().sum::<u64>());
+    }
 }
 
 async fn a_newer_store_is_refused(place: Place) {
