@@ -29,7 +29,62 @@ pub fn printable(text: &str) -> String {
     printed
 }
 
-/// Characters that change the direction or take no room.
-pub fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+pub use aldis_history::is_invisible;
+
+/// Text that does nothing to a terminal, whole: what would is written as it is escaped in Rust.
+pub fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            c if c.is_control() || is_invisible(c) => escaped.extend(c.escape_default()),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// JSON in which nothing is invisible: the same to whoever reads it, as such characters stand in
+/// its strings alone.
+pub fn escaped_json(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            '\u{7f}'..='\u{9f}' => escape_json(c, &mut escaped),
+            c if is_invisible(c) => escape_json(c, &mut escaped),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+fn escape_json(c: char, to: &mut String) {
+    for unit in c.encode_utf16(&mut [0; 2]) {
+        to.push_str(&format!("\\u{unit:04x}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A name that turns the line around, or that is not what it looks like.
+    #[test]
+    fn what_is_not_seen_is_escaped() {
+        assert_eq!(
+            escaped("kit\u{202e}nehc\u{1b}[2J"),
+            "kit\\u{202e}nehc\\u{1b}[2J"
+        );
+        assert_eq!(escaped("küche 厨房"), "küche 厨房");
+        let text = "a\u{202e}b\u{9b}c\u{e0041}\u{2066}";
+        let json = serde_json::json!({ text: [text] });
+        let plain = escaped_json(&json.to_string());
+        assert!(
+            !plain.contains(|c: char| c.is_control() || is_invisible(c)),
+            "{plain}"
+        );
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&plain).unwrap(),
+            json
+        );
+    }
 }

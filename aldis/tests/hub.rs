@@ -273,3 +273,67 @@ fn a_hashed_password_opens_the_hub() {
             .success()
     );
 }
+
+/// What a command says, and whether it went well.
+fn history(data: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(ALDIS);
+    finish(
+        command
+            .arg("history")
+            .args(arguments)
+            .arg("--data")
+            .arg(data),
+    )
+}
+
+/// Devices that somebody made up have to be removed one by one, or come back from what the broker
+/// keeps of them.
+#[test]
+fn made_up_devices_are_removed_together_and_do_not_come_back() {
+    let data = tempfile::tempdir().expect("a directory");
+    let (mut hub, addr) = start(&mut hub_command(data.path()));
+    for id in ["esp-1", "esp-2", "esp-3", "kitchen"] {
+        let topic = format!("aldis/{id}/status");
+        publish(addr, &["-t", &topic, "-m", "online", "-r", "-q", "1"]);
+    }
+    let until = |what: &str, mut holds: Box<dyn FnMut() -> bool + '_>| {
+        let deadline = Instant::now() + PATIENCE;
+        while !holds() {
+            assert!(Instant::now() < deadline, "{what}");
+        }
+    };
+    let devices = || {
+        let output = history(data.path(), &["--json"]);
+        String::from_utf8_lossy(&output.stdout).lines().count()
+    };
+    until("all are recorded", Box::new(|| devices() == 4));
+
+    let asked = history(data.path(), &["--remove", "esp-*"]);
+    assert!(!asked.status.success());
+    let said = stderr(&asked);
+    for words in ["aldis/esp-1", "aldis/esp-3", "3 devices", "--yes"] {
+        assert!(said.contains(words), "{said}");
+    }
+    assert!(!said.contains("kitchen"), "{said}");
+    assert_eq!(devices(), 4);
+    let none = history(data.path(), &["--remove", "esp", "--yes"]);
+    assert!(!none.status.success() && stderr(&none).contains("`esp`"));
+
+    let removed = history(data.path(), &["--remove", "esp-*", "--yes"]);
+    assert!(removed.status.success(), "{}", stderr(&removed));
+    assert!(String::from_utf8_lossy(&removed.stdout).contains("3 devices removed"));
+    assert_eq!(devices(), 1);
+    let kept = || {
+        let arguments = ["-t", "aldis/+/status", "--retained-only", "-W", "1"];
+        let mut command = common::mosquitto("mosquitto_sub", addr, &arguments);
+        let output = finish(command.args(["-F", "%t"]));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    until(
+        "what the broker keeps of them is cleared",
+        Box::new(|| kept().trim() == "aldis/kitchen/status"),
+    );
+    assert_eq!(devices(), 1);
+    signal(&hub, "-TERM");
+    assert!(hub.wait().success());
+}

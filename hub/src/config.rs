@@ -56,6 +56,11 @@ pub struct Limits {
     /// How long a session without a connection is kept. MQTT 5 clients say it
     /// themselves; for them this is the most they get.
     pub session_expiry: Duration,
+    /// How long a connection may take until its CONNECT is here, TLS and WebSocket included.
+    pub connect: Duration,
+    /// How many connections of one address may be waited for; beyond it the one that was waited
+    /// for longest is closed. A quarter of all connections at most.
+    pub waiting: usize,
 }
 
 impl Default for Limits {
@@ -64,6 +69,8 @@ impl Default for Limits {
             queue: 10_000,
             packet: 1024 * 1024,
             session_expiry: Duration::from_secs(30 * 24 * 60 * 60),
+            connect: Duration::from_secs(10),
+            waiting: 4_096,
         }
     }
 }
@@ -157,6 +164,9 @@ pub struct RecorderSection {
     pub store: Option<String>,
     /// With whom to share the recording, as for the flag `--share`.
     pub share: Option<String>,
+    /// How many devices that were not paired may be recorded for the first time within an hour;
+    /// 0: as many as like.
+    pub new_devices: Option<u32>,
     /// How long readings are kept.
     pub readings_days: Option<u32>,
     /// How long what they were in five minutes is kept.
@@ -269,6 +279,7 @@ impl HubFile {
             session_expiry: self
                 .session_days
                 .map_or(usual.session_expiry, |days| DAY.saturating_mul(days)),
+            ..usual
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rmqtt::context::ServerContext;
-use rmqtt::net::{Builder, Listener};
+use rmqtt::net::{Bare, Bounds as DoorBounds, Builder, Door, Listener};
 use rmqtt::server::MqttServer;
 use rmqtt::shared::DefaultShared;
 use rmqtt::types::{ListenerConfig, ListenerId};
@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use crate::cluster::{self, Cluster};
 use crate::config::{HubConfig, Limits, TlsConfig};
+use crate::descriptors;
 use crate::error::HubError;
 use crate::fit::Bounds;
 use crate::gate::Gate;
@@ -401,12 +402,23 @@ struct Listeners {
     secure: Option<(Tls, Listener)>,
 }
 
+/// The door that all listeners of a hub share.
+fn door(limits: &Limits) -> Door {
+    let open = descriptors::for_connections(descriptors::raise());
+    Door::new(DoorBounds {
+        patience: limits.connect,
+        waiting: limits.waiting.min(open / 4).max(1),
+        open,
+    })
+}
+
 fn listen(config: &HubConfig) -> Result<Listeners, HubError> {
     let limits = &config.limits;
+    let door = door(limits);
     let mut listeners = Vec::new();
     let (mqtt, listener) = bind("mqtt", config.listen, limits, None)?;
     let fallback = listener.cfg.clone();
-    listeners.push((TCP, listener));
+    listeners.push((TCP, Listener::new(listener, door.clone())));
     let mut addresses = Addresses {
         mqtt,
         mqtt_also: None,
@@ -417,7 +429,7 @@ fn listen(config: &HubConfig) -> Result<Listeners, HubError> {
         match bind("mqtt", addr, limits, None) {
             Ok((addr, listener)) => {
                 addresses.mqtt_also = Some(addr);
-                listeners.push((TCP_ALSO, listener));
+                listeners.push((TCP_ALSO, Listener::new(listener, door.clone())));
             }
             Err(error) if is_elsewhere(&error) => {
                 tracing::debug!("this machine does not have the address {addr}");
@@ -431,11 +443,11 @@ fn listen(config: &HubConfig) -> Result<Listeners, HubError> {
             .ws()
             .map_err(|error| HubError::Runtime(format!("{error:#}")))?;
         addresses.websocket = Some(addr);
-        listeners.push((WEBSOCKET, listener));
+        listeners.push((WEBSOCKET, Listener::new(listener, door.clone())));
     }
     let secure = match &config.tls {
         Some(config) => {
-            let (tls, addr, listener) = Tls::bind(TLS, config.clone(), limits.clone())?;
+            let (tls, addr, listener) = Tls::bind(TLS, config.clone(), limits.clone(), door)?;
             addresses.tls = Some(addr);
             Some((tls, listener))
         }
@@ -467,7 +479,7 @@ pub(crate) fn bind(
     addr: SocketAddr,
     limits: &Limits,
     tls: Option<&TlsConfig>,
-) -> Result<(SocketAddr, Listener), HubError> {
+) -> Result<(SocketAddr, Bare), HubError> {
     let failed = |reason: io::Error| match reason.kind() {
         io::ErrorKind::AddrInUse => HubError::PortTaken {
             addr,
@@ -485,6 +497,7 @@ pub(crate) fn bind(
         .name(name)
         .laddr(bound)
         .nodelay(true)
+        .handshake_timeout(limits.connect)
         // A restarted hub gets its port back at once; on Windows it would share it.
         .reuseaddr(
             cfg!(unix)

@@ -23,6 +23,7 @@
 mod access;
 mod cluster;
 mod config;
+mod descriptors;
 mod error;
 mod filter;
 mod fit;

@@ -1,8 +1,10 @@
 //! How many wrong passwords of a user an address may try.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
+
+use rmqtt::net::network;
 
 /// How many wrong passwords of a user an address has at once.
 pub const BURST: u32 = 10;
@@ -80,17 +82,6 @@ impl Limiter {
 
 fn key(address: IpAddr, user: Option<&str>) -> Key {
     (network(address), user.map(str::to_owned))
-}
-
-/// Those who are one: an IPv6 network of 64 bits belongs to one, who has all its addresses.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) if !v6.is_loopback() => {
-            let network = v6.to_bits() & !u128::from(u64::MAX);
-            IpAddr::V6(Ipv6Addr::from_bits(network))
-        }
-        other => other,
-    }
 }
 
 #[cfg(test)]

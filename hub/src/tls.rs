@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use rmqtt::context::ServerContext;
-use rmqtt::net::{Builder, Listener};
+use rmqtt::net::{Bare, Builder, Door, Listener};
 use rmqtt::server::MqttServer;
 use rmqtt::types::ListenerId;
 use tokio::time::sleep;
@@ -30,6 +30,7 @@ pub(crate) struct Tls {
     id: ListenerId,
     config: TlsConfig,
     limits: Limits,
+    door: Door,
     known: Times,
 }
 
@@ -39,9 +40,10 @@ impl Tls {
         id: ListenerId,
         config: TlsConfig,
         limits: Limits,
+        door: Door,
     ) -> Result<(Self, SocketAddr, Listener), HubError> {
         let known = when(&config);
-        let (addr, listener) = listen(&config, &limits)?;
+        let (addr, listener) = listen(&config, &limits, &door)?;
         let tls = Self {
             id,
             config: TlsConfig {
@@ -49,6 +51,7 @@ impl Tls {
                 ..config
             },
             limits,
+            door,
             known,
         };
         Ok((tls, addr, listener))
@@ -98,7 +101,7 @@ impl Tls {
     async fn again(&self) -> Listener {
         let mut said = String::new();
         loop {
-            match listen(&self.config, &self.limits) {
+            match listen(&self.config, &self.limits, &self.door) {
                 Ok((_, listener)) => return listener,
                 Err(error) => {
                     let error = error.to_string();
@@ -113,14 +116,18 @@ impl Tls {
     }
 }
 
-fn listen(config: &TlsConfig, limits: &Limits) -> Result<(SocketAddr, Listener), HubError> {
+fn listen(
+    config: &TlsConfig,
+    limits: &Limits,
+    door: &Door,
+) -> Result<(SocketAddr, Listener), HubError> {
     let (addr, listener) = bind("tls", config.listen, limits, Some(config))?;
     let listener = listener.tls().map_err(|error| HubError::Tls {
         cert: config.cert.clone(),
         key: config.key.clone(),
         reason: format!("{error:#}"),
     })?;
-    Ok((addr, listener))
+    Ok((addr, Listener::new(listener, door.clone())))
 }
 
 /// Whether the files can be used, tried where nobody comes.
@@ -132,7 +139,7 @@ fn check(config: &TlsConfig) -> Result<(), String> {
         .tls_cert(Some(path(&config.cert)))
         .tls_key(Some(path(&config.key)))
         .bind()
-        .and_then(Listener::tls)
+        .and_then(Bare::tls)
         .map(drop)
         .map_err(|error| format!("{error:#}"))
 }

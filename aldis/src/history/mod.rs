@@ -1,6 +1,7 @@
 //! `aldis history`: what the hub has recorded, for people and programs.
 
 mod output;
+mod remove;
 mod when;
 
 use std::io::{self, Write};
@@ -13,6 +14,7 @@ use futures::TryStreamExt;
 use jiff::Timestamp;
 
 use output::Output;
+use remove::Removal;
 
 /// Print what the hub has recorded of a device
 ///
@@ -25,7 +27,8 @@ use output::Output;
     aldis history kitchen --from 2026-11-01 --to 2026-12-01 --csv > november.csv\n  \
     aldis history kitchen --from 2h --json | jq .t\n  \
     aldis history kitchen --all --outages\n  \
-    aldis history --backup /media/usb/history.db\n\n\
+    aldis history --backup /media/usb/history.db\n  \
+    aldis history --remove 'esp-*'\n\n\
     WHEN is a moment (2026-11-26, 2026-11-26T18:30, 18:30, 2026-11-26T18:30:00Z) or how long \
     ago (30m, 2h, 7d).\n\n\
     Missing readings (--gaps) are `missing` while they may still come, and `lost` when the \
@@ -68,6 +71,13 @@ pub struct Args {
     /// Copy all that is recorded into this file
     #[arg(long, value_name = "FILE", conflicts_with_all = ["device", "csv", "json", "points", "what"])]
     backup: Option<PathBuf>,
+    /// Remove the devices whose ids fit, with all that is recorded of them: `*` stands for any
+    /// characters, `?` for one; with another prefix than `aldis`, prefix/id
+    #[arg(long, value_name = "PATTERN", conflicts_with_all = ["device", "csv", "points", "what", "backup"])]
+    remove: Option<String>,
+    /// Remove without asking
+    #[arg(long, requires = "remove")]
+    yes: bool,
     /// Where it is recorded: a file, or postgres://USER@HOST/DATABASE
     #[arg(
         long,
@@ -160,7 +170,14 @@ async fn print(args: &Args) -> Result<(), Failure> {
         (_, true) => output::Form::Json,
         _ => output::Form::Text,
     });
-    if let Some(path) = &args.backup {
+    if let Some(pattern) = &args.remove {
+        let removal = Removal {
+            pattern,
+            yes: args.yes,
+            json: args.json,
+        };
+        removal.run(&history).await?;
+    } else if let Some(path) = &args.backup {
         history.backup(path).await?;
         writeln!(io::stdout(), "Copied to {}", path.display())?;
     } else if let Some(device) = device {

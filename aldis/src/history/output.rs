@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use crate::printable::printable;
+use crate::printable::{escaped, escaped_json};
 
 /// How it is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +84,7 @@ impl Output {
                 let fields: Vec<_> = csv.iter().map(|field| quoted(field)).collect();
                 writeln!(self.to, "{}", fields.join(","))
             }
-            Form::Json => writeln!(self.to, "{json}"),
+            Form::Json => writeln!(self.to, "{}", escaped_json(&json.to_string())),
         }
     }
 
@@ -224,7 +224,7 @@ impl Output {
         let text = format!(
             "{}  {kind:<13} {}",
             self.plain(of.at_ms),
-            printable(&of.value)
+            escaped(&of.value)
         );
         let value = serde_json::from_str(&of.value)
             .ok()
@@ -258,8 +258,8 @@ impl Output {
             .sum();
         let readings = numbers.saturating_sub(missing + lost);
         let name = match of.key.prefix() {
-            DEFAULT_PREFIX => of.key.id().to_owned(),
-            _ => of.key.to_string(),
+            DEFAULT_PREFIX => escaped(of.key.id()),
+            _ => escaped(&of.key.to_string()),
         };
         let title = of.title.clone().unwrap_or_default();
         let status = latest
@@ -286,7 +286,7 @@ impl Output {
             }
         }
         if !title.is_empty() {
-            text.push_str(&format!("  ({})", printable(&title)));
+            text.push_str(&format!("  ({})", escaped(&title)));
         }
         let json = json!({
             "device": of.key.to_string(),
@@ -317,6 +317,7 @@ fn kind(kind: Kind) -> &'static str {
         Kind::MessageState => "message_state",
         Kind::Answer => "answer",
         Kind::Morse => "morse",
+        Kind::NotAReading => "not_a_reading",
         _ => "other",
     }
 }

@@ -11,7 +11,7 @@ use aldis_hub::{RunningHub, TlsConfig};
 use aldis_place::{Announced, Announcement, Certified, CertifiedOptions, Machine, Service};
 use tokio::sync::watch;
 
-use super::parts::web::Secure;
+use super::parts::web::{Look, Secure};
 use super::unit::Flag;
 
 /// The port of MQTT over TLS.
@@ -167,18 +167,21 @@ impl Place {
             (_, Some(own)) => (own.certificate(), own.key(), Some(own.ca())),
             (_, None) => return None,
         };
-        let mut names = match ca_pem {
+        let certified = match ca_pem {
             None => aldis_place::names_of(&cert),
             Some(_) => Vec::new(),
         };
-        if names.is_empty() {
-            let addresses = self.machine.addresses.iter().map(ToString::to_string);
-            names = std::iter::once(self.name()).chain(addresses).collect();
-        }
+        let names: Look = match certified.is_empty() {
+            false => Arc::new(move || certified.clone()),
+            true => {
+                let machine = self.machine.clone();
+                Arc::new(move || names_now(&machine))
+            }
+        };
         Some(Secure {
             files: TlsFiles { listen, cert, key },
             ca_pem,
-            hosts: self.hosts(names.clone()),
+            hosts: self.hosts(names()),
             names,
         })
     }
@@ -237,6 +240,18 @@ impl Place {
             _certified: self.certified,
         }
     }
+}
+
+/// The name of a machine, and the addresses that it has by now.
+fn names_now(machine: &Machine) -> Vec<String> {
+    let addresses = match Machine::look(Some(&machine.name)) {
+        Ok(now) => now.addresses,
+        Err(_) => machine.addresses.clone(),
+    };
+    let addresses = addresses.iter().map(ToString::to_string);
+    std::iter::once(machine.local_name())
+        .chain(addresses)
+        .collect()
 }
 
 /// Something that listens there.

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use aldis_client::{Broker, Client, Event, Options, Publish, QoS, start};
+use aldis_mqtt::link::tokio::Tls;
 use aldis_testing::{Mosquitto, PATIENCE, connected, event, message};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 async fn publish(client: &Client, text: &str) {
@@ -141,4 +144,31 @@ async fn why_there_is_no_connection_is_told_in_words() {
     })
     .await;
     assert!(why.contains('('), "{why}");
+}
+
+/// A broker whose certificate is mended, or that was not TLS for a moment, would be tried once.
+#[tokio::test]
+async fn a_broker_that_fails_at_tls_is_tried_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let answering = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        }
+    });
+    let broker = Broker {
+        tls: Some(Tls::system().unwrap()),
+        ..Broker::new("127.0.0.1", port)
+    };
+    let (_client, mut events) = start(Options::new(broker, "c")).unwrap();
+    for attempt in 1..=3 {
+        let why = event(&mut events, "a failure", |event| match event {
+            Event::Disconnected { why } => Some(why.clone()),
+            _ => None,
+        })
+        .await;
+        assert!(why.contains("TLS"), "attempt {attempt}: {why}");
+    }
+    answering.abort();
 }

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use aldis_client::{Broker, Client, Options, Publish};
 use aldis_dashboard::{
     Dashboard, DashboardOptions, Machine, OwnerHash, Process, Recorder, Vitals, fixed_names,
-    system_clock,
+    fixed_urls, system_clock,
 };
 use aldis_history::{Arrival, DeviceKey, History, Taken, What};
 use aldis_hub::{Hub, HubConfig, hash_password};
@@ -110,7 +110,7 @@ async fn main() -> Result<(), Error> {
         owner: Arc::new(OwnerHash::new(hash_password(PASSWORD)?)),
         vitals: Arc::new(Nothing),
         ca_pem: None,
-        urls: Vec::new(),
+        urls: fixed_urls(Vec::new()),
         names: fixed_names([]),
         sessions: None,
         now: now.clone(),

@@ -29,8 +29,8 @@ mod view;
 
 pub use error::DashboardError;
 pub use options::{
-    Clock, DashboardOptions, Machine, Names, Owner, OwnerHash, Recorder, TlsFiles, Vitals,
-    fixed_names, system_clock,
+    Clock, DashboardOptions, Machine, Names, Owner, OwnerHash, Recorder, TlsFiles, Urls, Vitals,
+    fixed_names, fixed_urls, system_clock,
 };
 pub use process::Process;
 pub use server::{Dashboard, RunningDashboard};

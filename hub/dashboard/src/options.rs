@@ -34,6 +34,15 @@ pub fn fixed_names(names: impl IntoIterator<Item = String>) -> Names {
     Arc::new(move |asked| names.iter().any(|name| name == asked))
 }
 
+/// Gives the addresses under which a phone finds the dashboard at the moment: those of a machine
+/// change.
+pub type Urls = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+
+/// Addresses that never change.
+pub fn fixed_urls(urls: Vec<String>) -> Urls {
+    Arc::new(move || urls.clone())
+}
+
 /// What a dashboard is told before it starts.
 pub struct DashboardOptions {
     /// Where HTTP is spoken. Port 0 takes a free port.
@@ -54,9 +63,9 @@ pub struct DashboardOptions {
     pub vitals: Arc<dyn Vitals>,
     /// The certificate of the authority that phones are to trust, in PEM.
     pub ca_pem: Option<PathBuf>,
-    /// The addresses under which a phone finds the dashboard. Their names are the ones that it
-    /// answers to, besides `localhost` and addresses in numbers.
-    pub urls: Vec<String>,
+    /// The addresses under which a phone finds the dashboard. The names that they have at the
+    /// start are the ones that it answers to, besides `localhost` and addresses in numbers.
+    pub urls: Urls,
     /// More names that it answers to. They may change while it runs.
     pub names: Names,
     /// The file in which sessions outlive the process; without it they end with it.

@@ -96,7 +96,10 @@ impl Dashboard {
         })?;
 
         let (ending, ended) = watch::channel(false);
-        let hosts = options.urls.iter().filter_map(|url| host_of(url)).collect();
+        let hosts = (options.urls)()
+            .iter()
+            .filter_map(|url| host_of(url))
+            .collect();
         let https_addr = secure.as_ref().map(|(.., addr)| *addr);
         let sessions = Sessions::open(options.sessions.clone(), (options.now)());
         let shared = Arc::new(Shared::new(

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::guard::Guard;
 use crate::live::Stage;
 use crate::model::Model;
-use crate::options::{Clock, Names, Owner, Vitals};
+use crate::options::{Clock, Names, Owner, Urls, Vitals};
 use crate::sessions::Sessions;
 use crate::topics::Topics;
 use crate::view::Live;
@@ -23,7 +23,7 @@ pub(crate) struct Shared {
     pub owner: Arc<dyn Owner>,
     pub vitals: Arc<dyn Vitals>,
     pub ca_pem: Option<PathBuf>,
-    pub urls: Vec<String>,
+    pub urls: Urls,
     /// Names under which it may be asked, in small letters.
     pub hosts: Vec<String>,
     pub names: Names,

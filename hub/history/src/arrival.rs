@@ -14,6 +14,9 @@ pub const HELD: u32 = 512;
 
 /// The longest text that is stored of what others write, in characters.
 const MAX_TEXT: usize = 4096;
+/// The longest text that is stored of what came as a reading and is none, in characters: a
+/// reading has 121 at most.
+const MAX_ODD: usize = 256;
 /// The longest id or name within an event, in characters.
 const MAX_NAME: usize = 64;
 
@@ -28,9 +31,14 @@ impl DeviceKey {
     /// Names a device.
     ///
     /// # Errors
-    /// If no topics can be made of it.
+    /// If no topics can be made of it, or something of it would not be seen where it is shown.
     pub fn new(prefix: &str, id: &str) -> Result<Self, InvalidName> {
         Topics::new(prefix, id)?;
+        for (name, error) in [(prefix, InvalidName::Prefix), (id, InvalidName::Id)] {
+            if name.contains(is_invisible) {
+                return Err(error);
+            }
+        }
         Ok(Self {
             prefix: prefix.to_owned(),
             id: id.to_owned(),
@@ -59,6 +67,33 @@ impl fmt::Display for DeviceKey {
     }
 }
 
+/// Whether a character takes no room, or changes the direction of others: a name with it looks
+/// like another one (Unicode 16, `Default_Ignorable_Code_Point` and `Bidi_Control`, without the
+/// selectors that emojis have).
+pub fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{115f}'
+            | '\u{1160}'
+            | '\u{17b4}'
+            | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
 /// Something that a device said, or that was said to it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Arrival {
@@ -76,6 +111,8 @@ pub struct Arrival {
 pub enum What {
     /// A reading.
     Reading(Taken),
+    /// Something that came as a reading and cannot be one.
+    NotAReading(NotAReading),
     /// The lamp's state.
     Led(Lamp),
     /// The sensor's state.
@@ -114,6 +151,17 @@ pub struct Taken {
     pub exact: bool,
     /// What was measured.
     pub reading: Reading,
+}
+
+/// Something that came as a reading and cannot be one: it is kept as what it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NotAReading {
+    /// Why it is none.
+    pub why: String,
+    /// What came.
+    pub payload: String,
+    /// How many of these came since the last that was kept.
+    pub passed_over: u64,
 }
 
 /// A message to a device, as it was seen on the broker.
@@ -232,11 +280,13 @@ pub enum Kind {
     Answer,
     /// Morse code was keyed.
     Morse,
+    /// Something came as a reading and is none.
+    NotAReading,
 }
 
 impl Kind {
     /// Each of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Led,
         Self::Sensor,
         Self::Status,
@@ -244,6 +294,7 @@ impl Kind {
         Self::MessageState,
         Self::Answer,
         Self::Morse,
+        Self::NotAReading,
     ];
 
     /// Its number in the database.
@@ -256,6 +307,8 @@ impl Kind {
             Self::MessageState => 5,
             Self::Answer => 6,
             Self::Morse => 7,
+            // Not 8: those are health reports.
+            Self::NotAReading => 9,
         }
     }
 
@@ -289,6 +342,22 @@ impl What {
         };
         Some(match self {
             Self::Reading(_) | Self::Diag(_) => return None,
+            Self::NotAReading(said) => {
+                let payload = clean(&said.payload, MAX_ODD);
+                Noted {
+                    kind: Kind::NotAReading,
+                    at_ms,
+                    mark: Some(mark(&[&at_ms.to_string(), &clean(&payload, MAX_NAME)])),
+                    value: object([
+                        ("why", Some(text(&said.why))),
+                        ("payload", Some(payload.into())),
+                        (
+                            "passed_over",
+                            (said.passed_over > 0).then(|| said.passed_over.into()),
+                        ),
+                    ]),
+                }
+            }
             Self::Led(lamp) => state(Kind::Led, lamp.as_str()),
             Self::Sensor(sensor) => state(Kind::Sensor, sensor.as_str()),
             Self::Status(status) => state(Kind::Status, status.as_str()),
@@ -398,4 +467,26 @@ fn object<const N: usize>(fields: [(&str, Option<Value>); N]) -> String {
         .into_iter()
         .filter_map(|(key, value)| Some((key.to_owned(), value?)));
     Value::Object(present.collect::<Map<_, _>>()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A device that somebody made up is shown as one that is there.
+    #[test]
+    fn names_that_look_like_others_are_none() {
+        for id in [
+            "kit\u{202e}nehc",
+            "kitchen\u{200b}",
+            "\u{2066}kitchen",
+            "kit\u{ad}chen",
+        ] {
+            assert_eq!(DeviceKey::new("aldis", id), Err(InvalidName::Id), "{id:?}");
+            assert_eq!(DeviceKey::new(id, "a"), Err(InvalidName::Prefix), "{id:?}");
+        }
+        for id in ["kitchen", "küche", "厨房", "مطبخ", "c\u{103}mar\u{103}"] {
+            assert!(DeviceKey::new("aldis", id).is_ok(), "{id:?}");
+        }
+    }
 }

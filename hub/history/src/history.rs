@@ -85,29 +85,39 @@ impl History {
         ask!(self, store => store.commit(batch).await)
     }
 
-    /// Gives up what is missing of a device's readings of a life up to a number; gives up to
-    /// which number may be confirmed now and how many were given up, or nothing if that life is
-    /// not known. A reading that comes all the same is stored.
+    /// Gives up what is missing of a device's readings of a series ([`Series::key`], or a life)
+    /// up to a number; gives up to which number may be confirmed now and how many were given up,
+    /// or nothing if that series is not known. A reading that comes all the same is stored.
+    ///
+    /// [`Series::key`]: crate::Series::key
     ///
     /// # Errors
     /// Nothing was changed.
     pub async fn give_up(
         &self,
         device: &DeviceKey,
-        life: u32,
+        series: u64,
         up_to: u32,
     ) -> Result<Option<(u32, u64)>, HistoryError> {
-        ask!(self, store => store.give_up(device, life, up_to).await)
+        let key = key(series);
+        ask!(self, store => store.give_up(device, key, up_to).await)
     }
 
-    /// Begins the count of a device's life at the lowest number that is stored, if what may have
-    /// been before it has not come: that is nobody's gap. Gives up to which number may be
-    /// confirmed now, or nothing if that life is not known.
+    /// Begins a series of a device ([`Series::key`], or a life) at the lowest number that is
+    /// stored, if what may have been before it has not come: that is nobody's gap. Gives up to
+    /// which number may be confirmed now, or nothing if that series is not known.
     ///
     /// # Errors
     /// Nothing was changed.
-    pub async fn settle(&self, device: &DeviceKey, life: u32) -> Result<Option<u32>, HistoryError> {
-        ask!(self, store => store.settle(device, life).await)
+    ///
+    /// [`Series::key`]: crate::Series::key
+    pub async fn settle(
+        &self,
+        device: &DeviceKey,
+        series: u64,
+    ) -> Result<Option<u32>, HistoryError> {
+        let key = key(series);
+        ask!(self, store => store.settle(device, key).await)
     }
 
     /// The devices, by name.
@@ -137,6 +147,15 @@ impl History {
     /// If there is no such device, or the store cannot be written.
     pub async fn remove(&self, device: &DeviceKey) -> Result<(), HistoryError> {
         ask!(self, store => store.remove(device).await)
+    }
+
+    /// The devices that were removed, as long as something of them is left in the store: a minute
+    /// as a rule. One that was removed twice is there twice, under different numbers.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn removed(&self) -> Result<Vec<(i64, DeviceKey)>, HistoryError> {
+        ask!(self, store => store.removed().await)
     }
 
     /// How each life of a device stands, in the order in which they were first seen: what a
@@ -285,6 +304,9 @@ impl History {
     /// farther, it is what it was until the program has run with the new time for a day; so it is
     /// with the first clock of a store. Call it each minute or so.
     ///
+    /// Where the clock was set back, the readings that came in what is its future now are no
+    /// longer exact: they were taken no later than it says there.
+    ///
     /// # Errors
     /// If what is known of the clock cannot be read or written.
     pub async fn believe(&self, now: i64, ran: Duration) -> Result<Believed, HistoryError> {
@@ -337,6 +359,11 @@ impl History {
     pub async fn sizes(&self) -> Result<Sizes, HistoryError> {
         ask!(self, store => store.sizes().await)
     }
+}
+
+/// A series' key as the store has it.
+fn key(series: u64) -> i64 {
+    i64::try_from(series).unwrap_or(i64::MAX)
 }
 
 enum Address {

@@ -38,6 +38,7 @@
 
 mod arrival;
 mod clock;
+mod counts;
 mod error;
 mod history;
 mod points;
@@ -48,7 +49,8 @@ mod view;
 mod when;
 
 pub use arrival::{
-    Answer, Arrival, DeviceKey, Diag, HELD, Kind, MAX_MS, Message, Report, Taken, What,
+    Answer, Arrival, DeviceKey, Diag, HELD, Kind, MAX_MS, Message, NotAReading, Report, Taken,
+    What, is_invisible,
 };
 pub use clock::Believed;
 pub use error::HistoryError;

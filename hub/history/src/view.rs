@@ -35,6 +35,10 @@ pub struct Series {
     pub device: DeviceKey,
     /// The device's life in which they are counted.
     pub life: u32,
+    /// Which count of that life: 0, unless numbers came that cannot follow those before.
+    pub count: u32,
+    /// The highest number in the batch.
+    pub highest: u32,
     /// Whether no later life of the device is known.
     pub present: bool,
     /// Up to which number everything is stored or given up: this may be confirmed.
@@ -43,6 +47,14 @@ pub struct Series {
     pub new: u64,
     /// How many were stored already, or are twice in the batch.
     pub repeated: u64,
+}
+
+impl Series {
+    /// The life and the count in one number, by which the store knows the series. The first
+    /// count of a life has the life's own.
+    pub fn key(&self) -> u64 {
+        u64::try_from(crate::counts::key(self.life, self.count)).unwrap_or_default()
+    }
 }
 
 /// How a series of readings stands.

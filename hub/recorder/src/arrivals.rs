@@ -1,7 +1,9 @@
 //! From messages of the broker to what is stored.
 
+use std::ops::RangeInclusive;
+
 use aldis_client::Message;
-use aldis_history::{Answer, Arrival, DeviceKey, Diag, Report, Taken, What};
+use aldis_history::{Answer, Arrival, DeviceKey, Diag, NotAReading, Report, Taken, What};
 use aldis_protocol::{
     Availability, Climate, Lamp, MessageReport, MorseHeard, Scratch, SensorState, Topic,
 };
@@ -22,6 +24,11 @@ pub(crate) const TOPICS: [(Topic, bool); 9] = [
 
 /// How long nothing waits for a recorder, in seconds: longer than the broker keeps its session.
 const WAITED_S: u32 = 35 * 24 * 60 * 60;
+
+/// What a DHT22 can measure, in tenths of a degree and of a percent (its data sheet: -40 to 80 °C,
+/// 0 to 100 %).
+const TEMPERATURE: RangeInclusive<i16> = -400..=800;
+const HUMIDITY: RangeInclusive<u16> = 0..=1_000;
 
 /// What the time of a message means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +68,21 @@ pub(crate) fn arrival(
     let mut scratch = Scratch::new();
     let what = match topic {
         Topic::Climate => {
-            let climate = Climate::decode(payload).map_err(|_| Passed::Unreadable)?;
+            let climate = match reading(payload) {
+                Ok(climate) => climate,
+                Err(why) => {
+                    let said = NotAReading {
+                        why,
+                        payload: String::from_utf8_lossy(payload).into_owned(),
+                        passed_over: 0,
+                    };
+                    return Ok(Arrival {
+                        device,
+                        received_ms,
+                        what: What::NotAReading(said),
+                    });
+                }
+            };
             // The seconds are whole ones: a broker may take one off what it passes on at once. And
             // what seems longer than the session was kept is a broker's bound on expiry.
             let waited_s = Climate::waited_s(message.expiry_s).filter(|waited| *waited < WAITED_S);
@@ -129,6 +150,21 @@ pub(crate) fn arrival(
         received_ms,
         what,
     })
+}
+
+/// A reading, or why it is none.
+fn reading(payload: &[u8]) -> Result<Climate, String> {
+    let climate = Climate::decode(payload).map_err(|error| error.to_string())?;
+    let measured = climate.reading;
+    if !TEMPERATURE.contains(&measured.t) {
+        let t = measured.temperature();
+        return Err(format!("{t} °C is nothing that the sensor can measure"));
+    }
+    if !HUMIDITY.contains(&measured.h) {
+        let h = measured.humidity();
+        return Err(format!("{h} % is nothing that the sensor can measure"));
+    }
+    Ok(climate)
 }
 
 #[cfg(test)]
@@ -214,9 +250,6 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_passed_over() {
         for (topic, payload) in [
-            ("climate", "{"),
-            ("climate", r#"{"seq":1}"#),
-            ("climate", "\0\u{feff}"),
             ("led", "ON"),
             ("sensor", ""),
             ("status", "gone"),
@@ -237,6 +270,39 @@ mod tests {
             "aldis/a b/led",
         ] {
             assert_eq!(read(&message(topic, "on"), false), Err(Passed::Other));
+        }
+    }
+
+    /// Numbers that somebody made up stand among the readings, or vanish without a word.
+    #[test]
+    fn what_cannot_be_a_reading_is_kept_apart() {
+        let of = |life: &str, t: &str, h: &str| {
+            format!(r#"{{"seq":1,"boot":1,"age_ms":0,"t":{t},"h":{h},"life":{life}}}"#)
+        };
+        for (payload, why) in [
+            ("{".to_owned(), ""),
+            (r#"{"seq":1}"#.to_owned(), "boot"),
+            ("\0\u{feff}".to_owned(), ""),
+            (of("65536", "24.1", "26.5"), "life"),
+            (of("7", "-40.1", "26.5"), "-40.1 °C"),
+            (of("7", "80.1", "26.5"), "80.1 °C"),
+            (of("7", "24.1", "100.1"), "100.1 %"),
+            (of("7", "24.1", "-0.1"), "h"),
+        ] {
+            let said = read(&message("aldis/kitchen/climate", &payload), false);
+            let Ok(What::NotAReading(said)) = said else {
+                panic!("{payload}: {said:?}");
+            };
+            assert_eq!((said.payload, said.passed_over), (payload, 0));
+            assert!(
+                !said.why.is_empty() && said.why.contains(why),
+                "{}",
+                said.why
+            );
+        }
+        for (t, h) in [("-40", "0"), ("80", "100")] {
+            let said = read(&message("aldis/kitchen/climate", &of("65535", t, h)), false);
+            assert!(matches!(said, Ok(What::Reading(_))), "{said:?}");
         }
     }
 

@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_secs(60);
 pub(crate) struct Behind {
     first_patience: Duration,
     patience: Duration,
-    waits: HashMap<(DeviceKey, u32), Wait>,
+    waits: HashMap<(DeviceKey, u64), Wait>,
 }
 
 #[derive(Debug)]
@@ -55,12 +55,12 @@ impl Behind {
     pub fn stored(
         &mut self,
         device: &DeviceKey,
-        life: u32,
+        series: u64,
         confirmed: u32,
         highest: u32,
         now: Instant,
     ) -> Due {
-        let key = (device.clone(), life);
+        let key = (device.clone(), series);
         let begin = |highest, settled| Wait {
             confirmed,
             highest,
@@ -96,8 +96,8 @@ impl Behind {
     }
 
     /// What was before the first of a series is given up.
-    pub fn settled(&mut self, device: &DeviceKey, life: u32) {
-        if let Some(wait) = self.waits.get_mut(&(device.clone(), life)) {
+    pub fn settled(&mut self, device: &DeviceKey, series: u64) {
+        if let Some(wait) = self.waits.get_mut(&(device.clone(), series)) {
             wait.settled = true;
         }
     }

@@ -20,6 +20,8 @@ pub struct Figures {
     pub events: u64,
     /// Messages on devices' topics that could not be read.
     pub unreadable: u64,
+    /// Messages of devices that were too many: nobody paired them, and they were new.
+    pub turned_away: u64,
     /// Messages that the broker sent while they could not be taken, at QoS 0.
     pub dropped: u64,
     /// Readings that were given up.

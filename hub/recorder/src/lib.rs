@@ -13,9 +13,11 @@ mod behind;
 mod figures;
 mod housekeeping;
 mod lives;
+mod newcomers;
+mod odd;
 mod options;
 mod recorder;
 
 pub use figures::Figures;
-pub use options::{Clock, RecorderOptions, wall_clock};
+pub use options::{Clock, Paired, RecorderOptions, wall_clock};
 pub use recorder::{Recorder, RecorderError, RunningRecorder};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aldis_client::Broker;
-use aldis_history::{History, Retention};
+use aldis_history::{DeviceKey, History, Retention};
 use aldis_protocol::topic::DEFAULT_PREFIX;
 
 /// Milliseconds since 1970.
@@ -27,6 +27,28 @@ impl Clock {
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Clock({})", self.now())
+    }
+}
+
+/// Whether a device was paired with the hub: nobody else comes in under its name.
+#[derive(Clone)]
+pub struct Paired(Arc<dyn Fn(&DeviceKey) -> bool + Send + Sync>);
+
+impl Paired {
+    /// Those of which this says so.
+    pub fn new(is_paired: impl Fn(&DeviceKey) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(is_paired))
+    }
+
+    /// Whether this one is.
+    pub fn has(&self, device: &DeviceKey) -> bool {
+        (self.0)(device)
+    }
+}
+
+impl fmt::Debug for Paired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Paired")
     }
 }
 
@@ -67,6 +89,11 @@ pub struct RecorderOptions {
     pub first_patience: Duration,
     /// What time it is.
     pub clock: Clock,
+    /// Who was paired.
+    pub paired: Paired,
+    /// How many devices that nobody paired may be recorded for the first time within an hour;
+    /// absent: as many as like.
+    pub newcomers: Option<u32>,
 }
 
 impl RecorderOptions {
@@ -84,6 +111,8 @@ impl RecorderOptions {
             patience: Duration::from_secs(30 * 60),
             first_patience: Duration::from_secs(2 * 60),
             clock: wall_clock(),
+            paired: Paired::new(|_| false),
+            newcomers: None,
         }
     }
 }

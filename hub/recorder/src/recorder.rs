@@ -1,6 +1,5 @@
 //! Receiving, storing, acknowledging.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +17,8 @@ use crate::behind::{Behind, Due};
 use crate::figures::{Board, Figures};
 use crate::housekeeping::keep_house;
 use crate::lives::Lives;
+use crate::newcomers::{Entry, Newcomers};
+use crate::odd::Odd;
 use crate::options::RecorderOptions;
 
 /// The most messages that are stored together.
@@ -103,6 +104,8 @@ impl Recorder {
         let work = Work {
             behind: Behind::new(options.first_patience, options.patience),
             lives: Lives::default(),
+            newcomers: Newcomers::new(options.newcomers),
+            odd: Odd::default(),
             late: Late::default(),
             client,
             word,
@@ -178,20 +181,6 @@ impl Batch {
     fn len(&self) -> usize {
         self.arrivals.len().max(self.tokens.len())
     }
-
-    /// The highest number of each series.
-    fn highest(&self) -> HashMap<(&DeviceKey, u32), u32> {
-        let mut highest = HashMap::new();
-        for arrival in &self.arrivals {
-            if let What::Reading(taken) = &arrival.what {
-                let of = highest
-                    .entry((&arrival.device, taken.life))
-                    .or_insert(taken.seq);
-                *of = taken.seq.max(*of);
-            }
-        }
-        highest
-    }
 }
 
 struct Work {
@@ -203,6 +192,8 @@ struct Work {
     shared_filters: Vec<String>,
     behind: Behind,
     lives: Lives,
+    newcomers: Newcomers,
+    odd: Odd,
     late: Late,
     figures: Board,
     stop: Arc<Notify>,
@@ -214,10 +205,14 @@ impl Work {
         let mut stopping = false;
         while !stopping {
             let mut batch = Batch::default();
+            let gathering = async {
+                self.look_who_is_there().await;
+                self.gather(&mut events, &mut batch).await;
+            };
             tokio::select! {
                 biased;
                 () = stop.notified() => stopping = true,
-                () = self.gather(&mut events, &mut batch) => {}
+                () = gathering => {}
             }
             self.figures.change(|figures| figures.waiting = batch.len());
             // What was received is stored before the end, if that goes at once.
@@ -238,6 +233,42 @@ impl Work {
             self.client.unsubscribe(filter);
         }
         self.client.stop().await;
+    }
+
+    /// Looks which devices are in the store, so that it is known who is new.
+    async fn look_who_is_there(&mut self) {
+        if !self.newcomers.is_due(Instant::now()) {
+            return;
+        }
+        match self.options.history.devices().await {
+            Ok(devices) => {
+                let known = devices.into_iter().map(|device| device.key);
+                self.newcomers.look(known, Instant::now());
+            }
+            // Storing will tell.
+            Err(error) => tracing::debug!("the devices cannot be read: {error}"),
+        }
+    }
+
+    /// Whether what a device says is taken.
+    fn admits(&mut self, device: &DeviceKey) -> bool {
+        let paired = &self.options.paired;
+        let now = Instant::now();
+        let entry = self.newcomers.admit(device, || paired.has(device), now);
+        if entry == Entry::Open {
+            return true;
+        }
+        if entry == Entry::FullNow {
+            tracing::warn!(
+                "{} devices that nobody paired spoke for the first time within an hour, the last \
+                 being {device}: no more of them are recorded until an hour after the first. If \
+                 they are yours, pair them (`aldis hub pair`) or raise `new_devices` in hub.toml; \
+                 otherwise `aldis history --remove 'PATTERN'` removes those that somebody made up",
+                self.options.newcomers.unwrap_or_default(),
+            );
+        }
+        self.figures.change(|figures| figures.turned_away += 1);
+        false
     }
 
     /// Receives until a batch is worth storing.
@@ -342,7 +373,33 @@ impl Work {
         let read = arrivals::arrival(&self.options.prefix, message, came, |device| {
             lives.present(device)
         });
+        let read = match read {
+            Ok(arrival) if !self.admits(&arrival.device) => return,
+            read => read,
+        };
         match read {
+            Ok(Arrival {
+                device,
+                received_ms,
+                what: What::NotAReading(mut said),
+            }) => {
+                self.figures.change(|figures| figures.unreadable += 1);
+                // Each is counted; so many are kept that it is seen what comes.
+                if let Some(passed_over) = self.odd.keep(&device, message.received) {
+                    tracing::warn!(
+                        "{device} says something on `climate` that is no reading: {}; `aldis \
+                         history {} --events` shows it",
+                        said.why,
+                        device.id()
+                    );
+                    said.passed_over = passed_over;
+                    batch.arrivals.push(Arrival {
+                        device,
+                        received_ms,
+                        what: What::NotAReading(said),
+                    });
+                }
+            }
             Ok(arrival) => batch.arrivals.push(arrival),
             Err(Passed::Other) => {}
             Err(Passed::Unreadable) => {
@@ -370,7 +427,7 @@ impl Work {
             };
             self.stored(&committed);
             self.client.acknowledge(batch.tokens.clone());
-            self.confirm(&committed, batch).await;
+            self.confirm(&committed).await;
             return;
         }
         self.client.acknowledge(batch.tokens.clone());
@@ -404,16 +461,14 @@ impl Work {
     }
 
     /// Tells devices what of their readings is stored, and gives up what will not come.
-    async fn confirm(&mut self, committed: &Committed, batch: &Batch) {
-        let highest = batch.highest();
+    async fn confirm(&mut self, committed: &Committed) {
         for series in &committed.series {
-            let (device, life) = (&series.device, series.life);
-            let highest = highest.get(&(device, life)).copied().unwrap_or(0);
+            let (device, life, key) = (&series.device, series.life, series.key());
             let now = Instant::now();
             let due = self
                 .behind
-                .stored(device, life, series.confirmed, highest, now);
-            let outcome = self.see_to(due, device, life).await;
+                .stored(device, key, series.confirmed, series.highest, now);
+            let outcome = self.see_to(due, device, key).await;
             let confirmed = outcome.unwrap_or(series.confirmed);
             if series.present {
                 self.lives.is(device, life);
@@ -428,18 +483,18 @@ impl Work {
     }
 
     /// Does what is due about a series; gives up to where may be confirmed then.
-    async fn see_to(&mut self, due: Due, device: &DeviceKey, life: u32) -> Option<u32> {
+    async fn see_to(&mut self, due: Due, device: &DeviceKey, series: u64) -> Option<u32> {
         let history = &self.options.history;
         let outcome = match due {
             Due::Nothing => return None,
             Due::Settle => {
-                let settled = history.settle(device, life).await;
+                let settled = history.settle(device, series).await;
                 if settled.is_ok() {
-                    self.behind.settled(device, life);
+                    self.behind.settled(device, series);
                 }
                 settled
             }
-            Due::GiveUp(up_to) => match history.give_up(device, life, up_to).await {
+            Due::GiveUp(up_to) => match history.give_up(device, series, up_to).await {
                 Ok(Some((confirmed, lost))) => {
                     tracing::warn!("{lost} readings of {device} up to number {up_to} did not come");
                     self.figures.change(|figures| figures.given_up += lost);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use aldis_client::{Client, Events, Publish, QoS, start};
 use aldis_history::{DeviceKey, History, Kind};
 use aldis_protocol::{Climate, Reading, decode_ack};
-use aldis_recorder::{Clock, Recorder, RecorderOptions, RunningRecorder};
+use aldis_recorder::{Clock, Paired, Recorder, RecorderOptions, RunningRecorder};
 use aldis_testing::{Mosquitto, PATIENCE, connected, event, until};
 use futures::TryStreamExt;
 use tokio::time::timeout;
@@ -194,7 +194,7 @@ async fn states_messages_and_health_are_stored() {
     }
     until("all is stored", async || {
         let figures = recorder.figures();
-        (figures.unreadable == 1 && figures.events >= 9).then_some(())
+        (figures.unreadable == 1 && figures.events >= 10).then_some(())
     })
     .await;
     let events = history.events(&kitchen(), 0, i64::MAX, 100).await.unwrap();
@@ -209,6 +209,7 @@ async fn states_messages_and_health_are_stored() {
         Kind::MessageState,
         Kind::Answer,
         Kind::Morse,
+        Kind::NotAReading,
     ]
     .map(|kind| kind as u8);
     expected.sort_unstable();
@@ -216,6 +217,37 @@ async fn states_messages_and_health_are_stored() {
     let latest = history.latest(&kitchen()).await.unwrap();
     assert_eq!(latest.led.unwrap().1, "off");
     assert!(latest.diag.unwrap().1.contains("uptime_s"));
+    recorder.shutdown().await;
+}
+
+/// One client fills the list of devices with names that it makes up.
+#[tokio::test]
+async fn so_many_devices_come_in_that_nobody_paired() {
+    let (broker, dir) = (Mosquitto::start(""), tempfile::tempdir().unwrap());
+    let history = open(dir.path()).await;
+    let options = RecorderOptions {
+        newcomers: Some(2),
+        paired: Paired::new(|device| device.id() == "paired"),
+        ..options(&broker, &history)
+    };
+    let recorder = recorder(options).await;
+    let (client, mut events) = start(broker.client("somebody")).unwrap();
+    connected(&mut events).await;
+    for id in ["one", "two", "three", "paired", "one"] {
+        let topic = format!("aldis/{id}/led");
+        client.publish(Publish::new(topic, "on")).await.unwrap();
+    }
+    let said = Publish::new("aldis/two/led", "off");
+    client.publish(said).await.unwrap();
+    let ids = until("all is stored", async || {
+        let devices = history.devices().await.unwrap();
+        let ids: Vec<_> = devices.iter().map(|of| of.key.id().to_owned()).collect();
+        // The last that was said is stored.
+        (recorder.figures().events == 4).then_some(ids)
+    })
+    .await;
+    assert_eq!(ids, ["one", "paired", "two"]);
+    assert_eq!(recorder.figures().turned_away, 1);
     recorder.shutdown().await;
 }
 

@@ -1,7 +1,7 @@
 //! The file with the keys: `keys.toml` in the data directory.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::Keys;
@@ -69,7 +69,7 @@ impl KeysFile {
     /// If it cannot be read or has a mistake.
     pub fn read(&self) -> Result<Keys, KeysError> {
         let path = self.path();
-        match fs::read(&path) {
+        match read_whole(&path, &self.dir) {
             Ok(bytes) => match String::from_utf8(bytes) {
                 Ok(text) => {
                     Keys::parse(&text).map_err(|reason| KeysError::Mistake { path, reason })
@@ -164,6 +164,52 @@ pub(crate) fn create_dir(dir: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.recursive(true).create(dir)
+}
+
+/// The longest file that is read, in bytes: keys of two hundred thousand devices.
+const LONGEST: u64 = 64 << 20;
+
+/// Reads a file of the directory.
+///
+/// Where the directory is somebody else's, as for root's commands, a link is not followed: what
+/// it leads to is none of their business, and would be told in errors or written anew for them.
+fn read_whole(path: &Path, dir: &Path) -> io::Result<Vec<u8>> {
+    let file = open_to_read(path, dir)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is no file; remove it"));
+    }
+    let mut bytes = Vec::new();
+    file.take(LONGEST).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) >= LONGEST {
+        return Err(io::Error::other("it is too long for keys; remove it"));
+    }
+    Ok(bytes)
+}
+
+#[cfg(unix)]
+fn open_to_read(path: &Path, dir: &Path) -> io::Result<File> {
+    use std::os::unix::fs::MetadataExt;
+
+    use rustix::fs::{Mode, OFlags};
+    let is_ours = fs::metadata(dir)?.uid() == rustix::process::geteuid().as_raw();
+    // Without NONBLOCK a pipe in its place waits for ever.
+    let mut flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    if !is_ours {
+        flags |= OFlags::NOFOLLOW;
+    }
+    match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(file) => Ok(File::from(file)),
+        Err(rustix::io::Errno::LOOP) => Err(io::Error::other(
+            "it is a link, in a directory of another user; put the file itself there",
+        )),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(not(unix))]
+fn open_to_read(path: &Path, _dir: &Path) -> io::Result<File> {
+    File::open(path)
 }
 
 /// Opens the file that is locked, or makes it.
@@ -328,6 +374,45 @@ mod tests {
         for path in [file.path(), dir.path().join("keys.lock")] {
             assert_eq!(fs::metadata(path).unwrap().uid(), 65_534);
         }
+    }
+
+    /// Root's commands read whatever the service's user lets a link lead to, and give it to him,
+    /// or wait for ever at a pipe.
+    #[cfg(unix)]
+    #[test]
+    fn a_link_in_a_folder_of_somebody_else_is_not_followed() {
+        use std::os::unix::fs::{MetadataExt, chown, symlink};
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("data");
+        fs::create_dir(&dir).unwrap();
+        let file = KeysFile::of(&dir);
+        let elsewhere = root.path().join("elsewhere.toml");
+        fs::write(&elsewhere, "anonymous = false\n").unwrap();
+        symlink(&elsewhere, file.path()).unwrap();
+        // One's own may be anywhere.
+        assert!(!file.read().unwrap().anonymous);
+        if fs::metadata(&dir).unwrap().uid() == 0 {
+            chown(&dir, Some(65_534), Some(65_534)).unwrap();
+            let error = file.read().unwrap_err();
+            assert!(error.to_string().contains("it is a link"), "{error}");
+            assert!(matches!(
+                file.update(|_| Ok(())),
+                Err(KeysError::Read { .. })
+            ));
+        } else {
+            println!("only root reads in the folders of others");
+        }
+        fs::remove_file(file.path()).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            file.path(),
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RWXU,
+            0,
+        )
+        .unwrap();
+        let error = file.read().unwrap_err();
+        assert!(error.to_string().contains("it is no file"), "{error}");
     }
 
     /// A file with a mistake is overwritten, and what it said is gone.

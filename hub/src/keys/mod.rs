@@ -166,7 +166,37 @@ pub fn check_device_id(id: &str) -> Result<(), String> {
     if id == OWNER || id.starts_with('$') {
         return Err("the hub has this name for itself; choose another".to_owned());
     }
+    if let Some(c) = id.chars().find(|c| is_invisible(*c)) {
+        return Err(format!(
+            "the character U+{:04X} is not seen, so that it looks like another id; leave it out",
+            u32::from(c)
+        ));
+    }
     Ok(())
+}
+
+/// Whether a character takes no room, or changes the direction of others.
+fn is_invisible(c: char) -> bool {
+    matches!(
+        u32::from(c),
+        0xad | 0x34f
+            | 0x61c
+            | 0x115f
+            | 0x1160
+            | 0x17b4
+            | 0x17b5
+            | 0x180b..=0x180f
+            | 0x200b..=0x200f
+            | 0x2028..=0x202e
+            | 0x2060..=0x206f
+            | 0x3164
+            | 0xfeff
+            | 0xffa0
+            | 0xfff0..=0xfffb
+            | 0x1bca0..=0x1bca3
+            | 0x1d173..=0x1d17a
+            | 0xe0000..=0xe0fff
+    )
 }
 
 /// The file, as it is written.
@@ -602,9 +632,28 @@ mod tests {
     /// A device that takes the owner's name has the owner's rights.
     #[test]
     fn the_hubs_own_names_are_no_devices() {
-        for id in [OWNER, "$hub", "$", "a b", ""] {
+        for id in [OWNER, "$hub", "$", "$x", "a b", ""] {
             assert!(check_device_id(id).is_err(), "{id}");
         }
         assert_eq!(check_device_id("kitchen"), Ok(()));
+    }
+
+    /// Somebody is taken for a device that is there, or rights are given to the wrong one.
+    #[test]
+    fn ids_that_look_like_others_are_refused() {
+        for id in [
+            "kit\u{202e}nehc",
+            "kitchen\u{200b}",
+            "\u{2066}kitchen",
+            "kit\u{ad}chen",
+        ] {
+            let why = check_device_id(id).unwrap_err();
+            assert!(why.contains("U+"), "{why}");
+            let text = format!("anonymous = true\n[[device]]\nid = \"{id}\"\npassword = \"x\"\n");
+            assert!(Keys::parse(&text).is_err(), "{id:?}");
+        }
+        for id in ["küche", "厨房", "مطبخ"] {
+            assert_eq!(check_device_id(id), Ok(()), "{id}");
+        }
     }
 }

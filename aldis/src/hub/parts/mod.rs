@@ -1,5 +1,6 @@
 //! What works beside the broker: recorder, dashboard, Home Assistant.
 
+mod removed;
 mod titles;
 pub mod web;
 
@@ -17,7 +18,7 @@ use aldis_homeassistant::{HomeAssistant, Titles};
 use aldis_hub::{HubFile, Keyring, RecorderSection};
 use aldis_mqtt::link::tokio::Tls;
 use aldis_pc::BrokerUrl;
-use aldis_recorder::{Figures, Recorder, RecorderOptions, RunningRecorder};
+use aldis_recorder::{Figures, Paired, Recorder, RecorderOptions, RunningRecorder};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -153,7 +154,11 @@ struct Recording {
     share: Option<String>,
     client_id: String,
     retention: Retention,
+    newcomers: Option<u32>,
 }
+
+/// How many devices that nobody paired are recorded for the first time within an hour.
+const NEWCOMERS: u32 = 100;
 
 /// Days as milliseconds.
 fn days(days: u32) -> i64 {
@@ -224,6 +229,11 @@ impl Plan {
                 },
                 share,
                 retention: retention(section),
+                newcomers: match section.new_devices {
+                    None => Some(NEWCOMERS),
+                    Some(0) => None,
+                    given => given,
+                },
             })
         };
         let section = file.dashboard.clone().unwrap_or_default();
@@ -396,7 +406,7 @@ pub struct Parts {
 struct Running {
     recorder: Option<RunningRecorder>,
     dashboard: Option<RunningDashboard>,
-    following: Option<JoinHandle<()>>,
+    following: Vec<JoinHandle<()>>,
 }
 
 /// What the parts work with.
@@ -464,7 +474,7 @@ impl Parts {
             starting.abort();
         }
         let running = std::mem::take(&mut *self.running.lock().await);
-        if let Some(following) = running.following {
+        for following in running.following {
             following.abort();
         }
         if let Some(dashboard) = running.dashboard {
@@ -486,7 +496,7 @@ impl Running {
         history: History,
     ) -> Result<Self, String> {
         let client_id = recording.client_id.clone();
-        let recorder = record(recording, scene.broker.clone(), history.clone())?;
+        let recorder = record(recording, scene, history.clone())?;
         let figures = recorder.figures_later();
         let dashboard = match &plan.web {
             None => None,
@@ -499,11 +509,19 @@ impl Running {
                 Some(started)
             }
         };
-        let following = announce(&plan.announcing, &client_id, scene, history)?;
+        let tidying = removed::follow(
+            history.clone(),
+            scene.broker.clone(),
+            client_id.replacen("aldis-recorder", "aldis-tidier", 1),
+        );
+        let following = vec![
+            announce(&plan.announcing, &client_id, scene, history)?,
+            tokio::spawn(tidying),
+        ];
         Ok(Self {
             recorder: Some(recorder),
             dashboard,
-            following: Some(following),
+            following,
         })
     }
 }
@@ -548,23 +566,33 @@ fn announce(
 
 fn tell(figures: &Figures) {
     tracing::info!(
-        "{} readings were recorded, {} came again, {} messages could not be read",
+        "{} readings were recorded, {} came again, {} messages could not be read, {} were of too \
+         many new devices",
         figures.stored,
         figures.repeated,
-        figures.unreadable
+        figures.unreadable,
+        figures.turned_away
     );
 }
 
 fn record(
     recording: Recording,
-    broker: Broker,
+    scene: &Scene,
     history: History,
 ) -> Result<RunningRecorder, String> {
+    let keys = scene.keys.clone();
+    let paired = Paired::new(move |device| {
+        let keys = keys.current();
+        let found = keys.devices.get(device.id());
+        found.is_some_and(|found| found.prefix == device.prefix())
+    });
     let options = RecorderOptions {
         client_id: recording.client_id,
         share: recording.share,
         retention: recording.retention,
-        ..RecorderOptions::new(broker, history)
+        paired,
+        newcomers: recording.newcomers,
+        ..RecorderOptions::new(scene.broker.clone(), history)
     };
     Recorder::start(options).map_err(|error| error.to_string())
 }

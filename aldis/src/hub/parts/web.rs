@@ -8,7 +8,7 @@ use std::sync::Arc;
 use aldis_client::Broker;
 use aldis_dashboard::{
     Dashboard, DashboardOptions, Machine, Names, Owner, OwnerHash, Process, Recorder,
-    RunningDashboard, TlsFiles, Vitals, fixed_names, system_clock,
+    RunningDashboard, TlsFiles, Urls, Vitals, fixed_names, fixed_urls, system_clock,
 };
 use aldis_history::History;
 use aldis_hub::Keyring;
@@ -41,17 +41,20 @@ pub struct Secure {
     pub files: TlsFiles,
     /// The certificate of the hub's own authority, if it is behind it.
     pub ca_pem: Option<PathBuf>,
-    /// The names and addresses that the certificate is for.
-    pub names: Vec<String>,
+    /// The names and addresses that the certificate is for, as they are at the moment.
+    pub names: Look,
     /// Those by which a browser may ask.
     pub hosts: Names,
 }
+
+/// Looks what something is at the moment.
+pub type Look = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
 
 impl fmt::Debug for Secure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Secure")
             .field("files", &self.files)
-            .field("names", &self.names)
+            .field("names", &(self.names)())
             .finish_non_exhaustive()
     }
 }
@@ -101,7 +104,13 @@ impl<F: Fn() -> Option<Figures> + Send + Sync + 'static> Vitals for Hub<F> {
             commit_p99_ms: figures
                 .last_commit_ms
                 .map(|_| figures.commit_p99.as_secs_f64() * 1e3),
-            error: figures.store_trouble.or(figures.trouble),
+            error: figures.store_trouble.or(figures.trouble).or_else(|| {
+                let count = Some(figures.turned_away).filter(|count| *count > 0)?;
+                Some(format!(
+                    "{count} messages of new devices are not recorded: too many came that nobody \
+                     paired. `aldis hub pair` pairs yours, `aldis history --remove` removes others."
+                ))
+            }),
         })
     }
 }
@@ -165,21 +174,19 @@ fn free(listen: SocketAddr) -> SocketAddr {
 }
 
 /// Under which addresses a phone finds it.
-fn urls(secure: Option<&Secure>, listen: SocketAddr) -> Vec<String> {
+fn urls(secure: Option<&Secure>, listen: SocketAddr) -> Urls {
     match secure {
         Some(secure) => {
-            let port = secure.files.listen.port();
+            let (port, names) = (secure.files.listen.port(), secure.names.clone());
             let host = |name: &String| match name.parse::<IpAddr>() {
                 Ok(IpAddr::V6(ip)) => format!("[{ip}]"),
                 _ => name.clone(),
             };
-            let names = secure.names.iter();
-            names
-                .map(|name| format!("https://{}:{port}", host(name)))
-                .collect()
+            let url = move |name: &String| format!("https://{}:{port}", host(name));
+            Arc::new(move || names().iter().map(&url).collect())
         }
-        None if listen.ip().is_loopback() || listen.ip().is_unspecified() => Vec::new(),
-        None => vec![format!("http://{listen}")],
+        None if listen.ip().is_loopback() || listen.ip().is_unspecified() => fixed_urls(Vec::new()),
+        None => fixed_urls(vec![format!("http://{listen}")]),
     }
 }
 
@@ -196,6 +203,27 @@ mod tests {
     use aldis_hub::{KeysFile, hash_password};
 
     use super::*;
+
+    /// The machine gets another address, and the QR code leads nowhere.
+    #[test]
+    fn addresses_are_those_of_the_moment() {
+        let now = Arc::new(std::sync::Mutex::new(vec!["192.168.1.5".to_owned()]));
+        let names = now.clone();
+        let secure = Secure {
+            files: TlsFiles {
+                listen: (Ipv4Addr::UNSPECIFIED, 8443).into(),
+                cert: PathBuf::new(),
+                key: PathBuf::new(),
+            },
+            ca_pem: None,
+            names: Arc::new(move || names.lock().unwrap().clone()),
+            hosts: fixed_names([]),
+        };
+        let urls = urls(Some(&secure), (Ipv4Addr::UNSPECIFIED, 8080).into());
+        assert_eq!(urls(), ["https://192.168.1.5:8443"]);
+        *now.lock().unwrap() = vec!["10.0.0.7".to_owned(), "fd00::1".to_owned()];
+        assert_eq!(urls(), ["https://10.0.0.7:8443", "https://[fd00::1]:8443"]);
+    }
 
     /// A password that was changed a moment ago still opens the dashboard, or the mark is of
     /// another one than that which was compared.

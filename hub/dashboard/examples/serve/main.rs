@@ -18,7 +18,7 @@ use std::sync::Arc;
 use aldis_client::Broker;
 use aldis_dashboard::{
     Dashboard, DashboardOptions, Machine, OwnerHash, Process, Recorder, Vitals, fixed_names,
-    system_clock,
+    fixed_urls, system_clock,
 };
 use aldis_history::{DeviceKey, History};
 use aldis_hub::{Hub, HubConfig, hash_password};
@@ -121,10 +121,10 @@ async fn main() -> Result<(), Error> {
             recorder: figures,
         }),
         ca_pem: None,
-        urls: vec![
+        urls: fixed_urls(vec![
             "https://192.168.1.5:8443".to_owned(),
             "https://hub.local:8443".to_owned(),
-        ],
+        ]),
         names: fixed_names([]),
         sessions: Some(dir.path().join("sessions.json")),
         now,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aldis_history::HistoryError;
+use aldis_history::{HistoryError, is_invisible};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -125,10 +125,10 @@ pub(crate) async fn rename(
         .as_deref()
         .map(str::trim)
         .filter(|title| !title.is_empty());
-    if title.is_some_and(|title| title.chars().count() > TITLE || title.contains(char::is_control))
-    {
+    let unseen = |c: char| c.is_control() || is_invisible(c);
+    if title.is_some_and(|title| title.chars().count() > TITLE || title.contains(unseen)) {
         return Err(ApiError::invalid(
-            "A title has at most 64 characters, and no control characters.",
+            "A title has at most 64 characters, and no control or invisible characters.",
         ));
     }
     shared.history.rename(&key, title).await?;

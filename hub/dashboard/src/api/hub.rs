@@ -43,7 +43,7 @@ pub(crate) async fn health(State(shared): State<Arc<Shared>>) -> Json<Health> {
     responses((status = 200, body = Address), (status = 401, body = ErrorBody)))]
 pub(crate) async fn address(State(shared): State<Arc<Shared>>) -> Json<Address> {
     Json(Address {
-        urls: shared.urls.clone(),
+        urls: (shared.urls)(),
     })
 }
 
@@ -56,7 +56,7 @@ pub(crate) async fn qr(
     Ask(Url { url }): Ask<Url>,
 ) -> Result<Response, ApiError> {
     // Another one would be somebody's way to have our page lead elsewhere.
-    if !shared.urls.contains(&url) {
+    if !(shared.urls)().contains(&url) {
         return Err(ApiError::not_found());
     }
     let code = QrCode::new(url.as_bytes())

@@ -267,6 +267,7 @@ pub(crate) fn kind(kind: Kind) -> &'static str {
         Kind::MessageState => "message_state",
         Kind::Answer => "answer",
         Kind::Morse => "morse",
+        Kind::NotAReading => "not_a_reading",
         _ => "other",
     }
 }

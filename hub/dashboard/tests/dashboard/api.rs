@@ -169,6 +169,7 @@ async fn devices_are_renamed_and_removed() {
         r#"{"title":5}"#,
         r#"{"title":"a\u0000b"}"#,
         r#"{"title":"a\nb"}"#,
+        r#"{"title":"a\u202eb"}"#,
         &long,
         r#"{"title":"x","x":1}"#,
     ] {

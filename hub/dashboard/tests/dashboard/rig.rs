@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use aldis_client::{Broker, Client, Event, Events, Message, Options, Publish, QoS};
 use aldis_dashboard::{
     Dashboard, DashboardOptions, Machine, Owner, Recorder, RunningDashboard, TlsFiles, Vitals,
+    fixed_urls,
 };
 use aldis_history::{Arrival, DeviceKey, History, What};
 use aldis_hub::{Hub, HubConfig, RunningHub};
@@ -127,10 +128,10 @@ impl Rig {
             owner: self.owner.clone(),
             vitals: Arc::new(Still),
             ca_pem: self.ca_pem.clone(),
-            urls: vec![
+            urls: fixed_urls(vec![
                 "https://hub.local:8443".to_owned(),
                 "https://192.168.1.5:8443".to_owned(),
-            ],
+            ]),
             names: {
                 let names = self.names.clone();
                 Arc::new(move |name: &str| {

@@ -7,6 +7,7 @@ use aldis_protocol::Reading;
 use super::commit::number;
 use super::{Store, chunks, transaction, with};
 use crate::arrival::{DIAG, DeviceKey, Diag, Kind, clean};
+use crate::counts;
 use crate::error::HistoryError;
 use crate::view::{Device, Event, Gap, Latest, Outage, Sizes, Standing, StoredDiag, StoredReading};
 
@@ -84,6 +85,20 @@ impl Store {
         Ok(())
     }
 
+    /// The devices that were removed and of which something is left, with their numbers.
+    pub async fn removed(&self) -> Result<Vec<(i64, DeviceKey)>, HistoryError> {
+        let rows: Vec<(i64, String, String)> = sqlx::query_as(
+            "SELECT CAST(id AS BIGINT), prefix, name FROM device WHERE removed = 1 ORDER BY id",
+        )
+        .fetch_all(self.reader())
+        .await
+        .map_err(|error| self.error(&error))?;
+        Ok(rows
+            .into_iter()
+            .map(|(number, prefix, name)| (number, DeviceKey::stored(prefix, name)))
+            .collect())
+    }
+
     async fn change(
         &self,
         statement: &'static str,
@@ -110,7 +125,7 @@ impl Store {
         Ok(rows
             .into_iter()
             .map(|(life, base, confirmed, repeated, highest)| Standing {
-                life: number(life),
+                life: counts::life(life),
                 base: number(base),
                 confirmed: number(confirmed),
                 highest: number(highest),
@@ -172,7 +187,7 @@ impl Store {
             Ok(gaps
                 .into_iter()
                 .map(|(series, life, first, last, lost)| Gap {
-                    life: number(life),
+                    life: counts::life(life),
                     first: number(first),
                     last: number(last),
                     lost,
@@ -199,7 +214,7 @@ impl Store {
                 .map_err(|error| self.error(&error))?;
         Ok(rows
             .into_iter()
-            .map(|(series, life)| (series, number(life)))
+            .map(|(series, life)| (series, counts::life(life)))
             .collect())
     }
 
@@ -343,10 +358,15 @@ impl Store {
                     _ => {}
                 }
             }
-            // By life and number: clocks may have been set meanwhile.
-            let mut series: Vec<_> = lives.keys().copied().collect();
+            // By life and number: clocks may have been set meanwhile. Of the counts of a life the
+            // one that was heard last: the others may be somebody's who makes numbers up.
+            let mut series: Vec<_> = lives.iter().map(|(&id, &life)| (id, life)).collect();
             series.sort_unstable();
-            for series in series.into_iter().rev() {
+            let mut newest: Option<StoredReading> = None;
+            for (series, life) in series.into_iter().rev() {
+                if newest.is_some_and(|newest| newest.life != life) {
+                    continue;
+                }
                 let row: Option<Row> = sqlx::query_as(sql!(
                     "SELECT ",
                     COLUMNS,
@@ -356,10 +376,13 @@ impl Store {
                 .fetch_optional(self.reader())
                 .await?;
                 if let Some(row) = row {
-                    latest.reading = Some(stored(row, &lives));
-                    break;
+                    let reading = stored(row, &lives);
+                    if newest.is_none_or(|newest| reading.received_ms > newest.received_ms) {
+                        newest = Some(reading);
+                    }
                 }
             }
+            latest.reading = newest;
             Ok(latest)
         };
         read.await.map_err(|error| self.error(&error))

@@ -1,11 +1,12 @@
 //! Batches of arrivals.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use aldis_protocol::Reading;
 
 use super::{Connection, Db, Locked, Store, chunks, lock, roll, states, transaction, with};
 use crate::arrival::{Arrival, DIAG, DeviceKey, Diag, HELD, What, clean, moment};
+use crate::counts::{self, Count, Next};
 use crate::error::{Failure, HistoryError};
 use crate::runs::{Run, Runs};
 use crate::view::{Committed, Series};
@@ -22,6 +23,9 @@ struct Known {
     /// No later life of the device is known.
     present: bool,
     runs: Runs,
+    /// Its highest number, and the earliest moment at which that can have been taken.
+    top: i64,
+    since_ms: i64,
 }
 
 /// The readings of a series in a batch.
@@ -159,7 +163,7 @@ impl Store {
     pub async fn give_up(
         &self,
         device: &DeviceKey,
-        life: u32,
+        key: i64,
         up_to: u32,
     ) -> Result<Option<(u32, u64)>, HistoryError> {
         let id = self.id(device).await?;
@@ -168,8 +172,8 @@ impl Store {
             if locked.get(&id).is_none_or(|row| row.removed) {
                 None
             } else {
-                let mut all = series_of(&mut tx, &[(id, i64::from(life))]).await?;
-                match all.remove(&(id, i64::from(life))) {
+                let mut all = series_of(&mut tx, &[(id, counts::life(key))]).await?;
+                match all.remove(&(id, key)) {
                     None => None,
                     Some(mut known) => {
                         load_runs(&mut tx, &mut [(&mut known, 0, i64::from(u32::MAX) + 1)]).await?;
@@ -188,15 +192,15 @@ impl Store {
     }
 
     /// Begins a series at its lowest number that is stored.
-    pub async fn settle(&self, device: &DeviceKey, life: u32) -> Result<Option<u32>, HistoryError> {
+    pub async fn settle(&self, device: &DeviceKey, key: i64) -> Result<Option<u32>, HistoryError> {
         let id = self.id(device).await?;
         transaction!(self, tx => {
             let locked = lock(&mut tx, &[id]).await?;
             if locked.get(&id).is_none_or(|row| row.removed) {
                 None
             } else {
-                let mut all = series_of(&mut tx, &[(id, i64::from(life))]).await?;
-                match all.remove(&(id, i64::from(life))) {
+                let mut all = series_of(&mut tx, &[(id, counts::life(key))]).await?;
+                match all.remove(&(id, key)) {
                     None => None,
                     Some(mut known) => {
                         load_runs(&mut tx, &mut [(&mut known, 0, i64::from(u32::MAX) + 1)]).await?;
@@ -259,61 +263,78 @@ async fn readings(
     ids: &HashMap<DeviceKey, i64>,
     devices: &HashMap<i64, Locked>,
 ) -> Result<Vec<Series>, sqlx::Error> {
-    let mut by_series: BTreeMap<(&DeviceKey, u32), (i64, Batch<'_>)> = BTreeMap::new();
+    // In the order in which they came: the last is the device's present one.
+    let mut lives: Vec<(i64, u32)> = Vec::new();
+    let mut seen = HashSet::new();
     for arrival in batch {
         if let What::Reading(taken) = &arrival.what
             && let Some(&device) = ids.get(&arrival.device)
+            && seen.insert((device, taken.life))
         {
-            by_series
-                .entry((&arrival.device, taken.life))
-                .or_insert_with(|| (device, Vec::new()))
-                .1
-                .push((taken, moment(arrival.received_ms)));
+            lives.push((device, taken.life));
         }
     }
-    if by_series.is_empty() {
+    if lives.is_empty() {
         return Ok(Vec::new());
     }
-    let wanted: Vec<_> = by_series
-        .iter()
-        .map(|(&(_, life), &(device, _))| (device, i64::from(life)))
-        .collect();
-    let mut known = series_of(tx, &wanted).await?;
-    // In the order in which they came: the last is the device's present one.
-    let mut first = HashMap::new();
-    for (at, arrival) in batch.iter().enumerate() {
-        if let What::Reading(taken) = &arrival.what {
-            first.entry((&arrival.device, taken.life)).or_insert(at);
-        }
+    let mut known = series_of(tx, &lives).await?;
+    let lowest = lowest_of(batch);
+    let mut counts = counts_of(&known);
+    let mut by_series: BTreeMap<(&DeviceKey, i64), (i64, Batch<'_>)> = BTreeMap::new();
+    for arrival in batch {
+        let (What::Reading(taken), Some(&device)) = (&arrival.what, ids.get(&arrival.device))
+        else {
+            continue;
+        };
+        let received_ms = moment(arrival.received_ms);
+        let taken_ms = moment(taken.taken_ms);
+        let next = Next {
+            seq: taken.seq.into(),
+            received_ms,
+            taken_ms,
+            exact: taken.exact && taken_ms == taken.taken_ms,
+        };
+        let of_life = counts.entry((device, taken.life)).or_default();
+        let is_first = of_life.is_empty();
+        let key = counts::place(of_life, taken.life, next, |seq| {
+            // What is farther ahead does not begin where the batch does.
+            let lowest = lowest.get(&(&arrival.device, taken.life)).copied();
+            base(match lowest.filter(|_| is_first) {
+                Some(lowest) => lowest,
+                None => u32::try_from(seq).unwrap_or(u32::MAX),
+            })
+        });
+        by_series
+            .entry((&arrival.device, key))
+            .or_insert_with(|| (device, Vec::new()))
+            .1
+            .push((taken, received_ms));
     }
-    let mut new: Vec<_> = by_series
+    let new: Vec<_> = lives
         .iter()
-        .filter(|((_, life), (device, _))| !known.contains_key(&(*device, i64::from(*life))))
-        .map(|(&(key, life), (device, readings))| {
-            let lowest = readings.iter().map(|(taken, _)| taken.seq).min();
-            let at = first.get(&(key, life)).copied().unwrap_or(0);
-            (at, (*device, i64::from(life), base(lowest.unwrap_or(0))))
+        .flat_map(|&(device, life)| {
+            let of_life = counts.get(&(device, life)).into_iter().flatten();
+            of_life.map(move |count| (device, count.key, count.base))
         })
+        .filter(|(device, key, _)| !known.contains_key(&(*device, *key)))
         .collect();
-    new.sort_unstable();
-    let new: Vec<_> = new.into_iter().map(|(_, series)| series).collect();
     make_series(tx, &new, &mut known).await?;
     // What is new is later than what was known.
-    let latest: HashMap<i64, i64> = new
+    let latest: HashMap<i64, u32> = new
         .iter()
-        .map(|&(device, life, _)| (device, life))
+        .map(|&(device, key, _)| (device, counts::life(key)))
         .collect();
-    for ((device, life), series) in &mut known {
+    for ((device, key), series) in &mut known {
         if let Some(latest) = latest.get(device) {
-            series.present = latest == life;
+            series.present = *latest == counts::life(*key);
         }
     }
 
     let mut spans = Vec::with_capacity(known.len());
-    for (&(_, life), (device, readings)) in &by_series {
+    for (&(_, key), (device, readings)) in &by_series {
         let seqs = || readings.iter().map(|(taken, _)| i64::from(taken.seq));
         let (low, high) = (seqs().min().unwrap_or(0), seqs().max().unwrap_or(0));
-        if let Some(series) = known.remove(&(*device, i64::from(life))) {
+        if let Some(series) = known.remove(&(*device, key)) {
             spans.push((series, low - 1, high + 1));
         }
     }
@@ -327,7 +348,7 @@ async fn readings(
     let mut runs = Vec::with_capacity(spans.len());
     let mut numbers = Vec::with_capacity(spans.len());
     let mut told = Vec::with_capacity(spans.len());
-    for ((&(key, life), (device, readings)), (series, ..)) in by_series.iter().zip(spans) {
+    for ((&(name, key), (device, readings)), (series, ..)) in by_series.iter().zip(spans) {
         let before = series.runs.clone();
         let mut after = series.runs;
         let (mut new, mut repeated) = (0_u64, 0_u64);
@@ -359,8 +380,14 @@ async fn readings(
             numbers.push((series.id, confirmed, i64::try_from(repeated).unwrap_or(0)));
         }
         told.push(Series {
-            device: key.clone(),
-            life,
+            device: name.clone(),
+            life: counts::life(key),
+            count: counts::count(key),
+            highest: readings
+                .iter()
+                .map(|(taken, _)| taken.seq)
+                .max()
+                .unwrap_or(0),
             present: series.present,
             confirmed: number(confirmed),
             new,
@@ -374,39 +401,92 @@ async fn readings(
     Ok(told)
 }
 
-/// What is known of series, by device and life.
+/// The lowest number of each life in a batch.
+fn lowest_of(batch: &[Arrival]) -> HashMap<(&DeviceKey, u32), u32> {
+    let mut lowest = HashMap::new();
+    for arrival in batch {
+        if let What::Reading(taken) = &arrival.what {
+            let of = lowest
+                .entry((&arrival.device, taken.life))
+                .or_insert(taken.seq);
+            *of = taken.seq.min(*of);
+        }
+    }
+    lowest
+}
+
+/// The counts of each life that are stored, the oldest first.
+fn counts_of(known: &HashMap<(i64, i64), Known>) -> HashMap<(i64, u32), Vec<Count>> {
+    let mut counts: HashMap<(i64, u32), Vec<Count>> = HashMap::new();
+    for (&(device, key), series) in known {
+        let of_life = counts.entry((device, counts::life(key))).or_default();
+        of_life.push(Count {
+            key,
+            base: series.base,
+            top: series.top,
+            since_ms: series.since_ms,
+        });
+    }
+    for of_life in counts.values_mut() {
+        of_life.sort_unstable_by_key(|count| count.key);
+    }
+    counts
+}
+
+/// What is known of all series of lives, by device and key.
 async fn series_of(
     tx: &mut Connection,
-    wanted: &[(i64, i64)],
+    wanted: &[(i64, u32)],
 ) -> Result<HashMap<(i64, i64), Known>, sqlx::Error> {
+    type Row = (
+        i64,
+        i64,
+        i64,
+        i64,
+        i64,
+        i64,
+        i64,
+        Option<i64>,
+        Option<i64>,
+        Option<i64>,
+    );
     let mut known = HashMap::with_capacity(wanted.len());
     for chunk in chunks(wanted) {
-        let rows: Vec<(i64, i64, i64, i64, i64, i64)> = with(
+        let rows: Vec<Row> = with(
             "device, life",
             chunk,
             |mut row, &(device, life)| {
-                row.push_bind(device).push_bind(life);
+                row.push_bind(device).push_bind(i64::from(life));
             },
-            "SELECT CAST(s.device AS BIGINT), s.life, CAST(s.id AS BIGINT), s.base, s.confirmed, \
-             CAST((SELECT max(l.id) FROM series l WHERE l.device = s.device) AS BIGINT) \
-             FROM v JOIN series s ON s.device = v.device AND s.life = v.life",
+            "SELECT CAST(k.device AS BIGINT), k.life, CAST(k.id AS BIGINT), k.base, k.confirmed, \
+             (SELECT l.life FROM series l WHERE l.device = k.device ORDER BY l.id DESC LIMIT 1), \
+             d.first_ms, k.top, r.taken_ms, CAST(r.exact AS BIGINT) FROM \
+             (SELECT s.*, (SELECT x.last FROM run x WHERE x.series = s.id \
+                           ORDER BY x.first DESC LIMIT 1) AS top \
+              FROM v JOIN series s ON s.device = v.device AND s.life % 4294967296 = v.life) k \
+             JOIN device d ON d.id = k.device \
+             LEFT JOIN reading r ON r.series = k.id AND r.seq = k.top",
         )
         .build_query_as()
         .fetch_all(&mut *tx)
         .await?;
-        known.extend(
-            rows.into_iter()
-                .map(|(device, life, id, base, confirmed, latest)| {
-                    let series = Known {
-                        id,
-                        base,
-                        confirmed,
-                        present: id == latest,
-                        runs: Runs::default(),
-                    };
-                    ((device, life), series)
-                }),
-        );
+        for (device, key, id, base, confirmed, latest, first_ms, top, taken_ms, exact) in rows {
+            let since_ms = match (taken_ms, exact) {
+                (Some(taken_ms), exact) => counts::since(taken_ms, exact != Some(0)),
+                // It is deleted: what is known is that the device was there.
+                (None, _) => first_ms,
+            };
+            let series = Known {
+                id,
+                base,
+                confirmed,
+                present: counts::life(key) == counts::life(latest),
+                runs: Runs::default(),
+                top: top.unwrap_or(confirmed),
+                since_ms,
+            };
+            known.insert((device, key), series);
+        }
     }
     Ok(known)
 }
@@ -441,6 +521,8 @@ async fn make_series(
                 confirmed: base - 1,
                 present: true,
                 runs: Runs::default(),
+                top: base - 1,
+                since_ms: 0,
             };
             known.insert((device, life), series);
         }

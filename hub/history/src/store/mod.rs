@@ -1,6 +1,7 @@
 //! A store, in the words that both databases know; what they say differently is in the module
 //! above.
 
+mod ahead;
 mod ask;
 mod chart;
 mod commit;

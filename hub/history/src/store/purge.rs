@@ -5,7 +5,7 @@ use super::{Connection, Store, lock, transaction};
 use crate::clock::{Believed, Clock, DAY_MS};
 use crate::error::HistoryError;
 use crate::view::{Purged, Retention};
-use crate::when::{HOUR_MS, floor};
+use crate::when::{HOUR_MS, LATE_MS, floor};
 
 /// How far the time may be ahead of what was heard last. Where it is further ahead nobody speaks
 /// any more, and nothing is gained by deleting.
@@ -84,7 +84,20 @@ enum Boundary {
 
 impl Store {
     /// Takes what the clock says, so many milliseconds of running after it was asked before.
+    ///
+    /// Where it was set back, what came before that in its future is doubted first: after a crash
+    /// in between it would never be.
     pub async fn believe(&self, now: i64, ran_ms: i64) -> Result<Believed, HistoryError> {
+        let said: Option<i64> = self
+            .one("SELECT coalesce(told_ms, believed_ms) FROM clock")
+            .await?;
+        let was_set_back = said.is_some_and(|said| {
+            let expected = said.saturating_add(ran_ms.max(0));
+            expected.saturating_sub(now) > LATE_MS
+        });
+        if was_set_back {
+            self.doubt(now).await?;
+        }
         transaction!(self, tx => {
             let statement = ["SELECT believed_ms, told_ms, ran_ms FROM clock", FOR_UPDATE];
             let (believed_ms, told_ms, before_ms): (Option<i64>, Option<i64>, i64) =

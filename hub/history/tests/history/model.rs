@@ -108,7 +108,7 @@ async fn run(place: &Place, steps: Vec<Step>) -> Result<(), TestCaseError> {
         match step {
             Step::Commit(of) => commit(&history, &mut model, &of).await?,
             Step::GiveUp(id, life, to) => {
-                let given = history.give_up(&device(IDS[id]), life, to).await;
+                let given = history.give_up(&device(IDS[id]), life.into(), to).await;
                 let series = model.series.get_mut(&(id, life));
                 let Some(series) = series else {
                     // The device may be unknown as a whole.
@@ -123,7 +123,7 @@ async fn run(place: &Place, steps: Vec<Step>) -> Result<(), TestCaseError> {
                 prop_assert_eq!(given.unwrap(), Some((series.confirmed(), count)));
             }
             Step::Settle(id, life) => {
-                let settled = history.settle(&device(IDS[id]), life).await;
+                let settled = history.settle(&device(IDS[id]), life.into()).await;
                 let Some(series) = model.series.get_mut(&(id, life)) else {
                     prop_assert!(settled.is_err() || settled.unwrap().is_none());
                     continue;

@@ -2,7 +2,7 @@
 
 use aldis_history::{
     Answer, Arrival, DeviceKey, Diag, Gap, HELD, History, HistoryError, Kind, Level, Message,
-    Outage, Report, Retention, What,
+    NotAReading, Outage, Report, Retention, What,
 };
 use aldis_protocol::{Availability, Lamp, MessageState, SensorState};
 use futures::TryStreamExt;
@@ -41,6 +41,11 @@ on_both! {
     what_was_before_the_recorder_is_no_gap
     /// A device whose memory was emptied counts from one again: nothing of it would be stored.
     lives_are_apart
+    /// A number that somebody made up would show billions of readings as missing, and what is
+    /// confirmed would never be right again.
+    a_number_that_cannot_follow_begins_anew
+    /// What is no reading would vanish, or stand among the readings.
+    what_is_no_reading_is_kept_apart
     /// The log would be full of the same.
     states_are_stored_when_they_change
     /// Two recorders tell the same, a moment apart.
@@ -61,6 +66,8 @@ on_both! {
     purging_goes_in_pieces
     /// A clock that is set wrong for an hour would cost all that was kept.
     a_wrong_clock_deletes_nothing
+    /// Readings of a time that is still to come would stand there for ever as certain.
+    a_clock_that_was_ahead_makes_times_uncertain
     /// After a clock that was wrong for days, each reading would be deleted as soon as it is
     /// stored, for years.
     a_store_recovers_from_a_wrong_clock
@@ -284,6 +291,85 @@ async fn lives_are_apart(place: Place) {
     let gap = history.gaps(&device("a")).await.unwrap();
     assert_eq!(gap.len(), 1);
     assert_eq!((gap[0].life, gap[0].first, gap[0].last), (9, 2, 2));
+}
+
+async fn a_number_that_cannot_follow_begins_anew(place: Place) {
+    const FORGED: u32 = 4_000_000_000;
+    let history = place.open().await;
+    // Each told as the series' count, up to where it may be confirmed, and what is new.
+    let commit = async |batch: &[Arrival]| -> Vec<(u32, u32, u64)> {
+        let committed = history.commit(batch).await.unwrap();
+        let told = committed.series.iter();
+        told.inspect(|series| assert!(series.life == 7 && series.present))
+            .map(|series| (series.count, series.confirmed, series.new))
+            .collect()
+    };
+    let batch: Vec<_> = (1..=3).map(|seq| reading("a", 7, seq)).collect();
+    assert_eq!(commit(&batch).await, [(0, 3, 3)]);
+    let forged = taken("a", 7, FORGED, NOON + 16_000);
+    let alone = commit(std::slice::from_ref(&forged)).await;
+    assert_eq!(alone, [(1, FORGED - HELD - 1, 1)]);
+    // Both go on, also in one batch.
+    let both = [reading("a", 7, 4), taken("a", 7, FORGED + 1, NOON + 21_000)];
+    assert_eq!(commit(&both).await, [(0, 4, 1), (1, FORGED - HELD - 1, 1)]);
+    let again = [forged, reading("a", 7, 4)];
+    assert_eq!(commit(&again).await, [(0, 4, 0), (1, FORGED - HELD - 1, 0)]);
+    // What is given up of one leaves the other as it is.
+    let committed = history.commit(&again).await.unwrap();
+    let key = committed.series[1].key();
+    assert_eq!(committed.series[1].highest, FORGED);
+    let settled = history.settle(&device("a"), key).await.unwrap();
+    assert_eq!(settled, Some(FORGED + 1));
+    let given = history.give_up(&device("a"), 7, FORGED).await.unwrap();
+    assert_eq!(given, Some((4, 0)));
+    assert_eq!(gaps(&history, "a").await, []);
+    let mut stored = seqs(&history, "a").await;
+    stored.sort_unstable();
+    assert_eq!(stored, [1, 2, 3, 4, FORGED, FORGED + 1]);
+    assert!(all(&history, "a").await.iter().all(|row| row.life == 7));
+    // The newest is what came last.
+    assert_eq!(commit(&[reading("a", 7, 5)]).await, [(0, 5, 1)]);
+    let latest = history.latest(&device("a")).await.unwrap();
+    assert_eq!(latest.reading.unwrap().seq, 5);
+
+    // An outage is a gap, as ever.
+    let back = [reading("a", 7, 5_000)];
+    assert_eq!(commit(&back).await, [(0, 5, 1)]);
+    assert_eq!(gaps(&history, "a").await, [(6, 4_999, false)]);
+    // It is so for the next process, and where the readings are purged.
+    history.close().await;
+    let history = place.open().await;
+    let batch = [reading("a", 7, 5_001), taken("a", 7, FORGED + 2, NOON)];
+    let committed = history.commit(&batch).await.unwrap();
+    let told: Vec<_> = committed
+        .series
+        .iter()
+        .map(|series| (series.count, series.new))
+        .collect();
+    assert_eq!(told, [(0, 1), (1, 1)]);
+}
+
+async fn what_is_no_reading_is_kept_apart(place: Place) {
+    let history = place.open().await;
+    let odd = |at: i64, passed_over| {
+        let what = What::NotAReading(NotAReading {
+            why: "the field `life` is missing".to_owned(),
+            payload: "\0{".repeat(1_000),
+            passed_over,
+        });
+        said("a", at, what)
+    };
+    let batch = [odd(0, 0), reading("a", 1, 1), odd(1_000, 7)];
+    let committed = history.commit(&batch).await.unwrap();
+    assert_eq!((committed.series[0].new, committed.events), (1, 2));
+    assert_eq!(history.commit(&batch).await.unwrap().events, 0);
+    let events = history.events(&device("a"), 0, i64::MAX, 10).await.unwrap();
+    assert!(events.iter().all(|event| event.kind == Kind::NotAReading));
+    let value: serde_json::Value = serde_json::from_str(&events[0].value).unwrap();
+    assert_eq!(value["passed_over"], 7);
+    assert_eq!(value["why"], "the field `life` is missing");
+    assert_eq!(value["payload"].as_str().unwrap().chars().count(), 256);
+    assert_eq!(seqs(&history, "a").await, [1]);
 }
 
 fn said(id: &str, at: i64, what: What) -> Arrival {
@@ -590,14 +676,22 @@ async fn extremes_are_stored(place: Place) {
         }
     }
     let committed = history.commit(&batch).await.unwrap();
-    assert_eq!(committed.series.len(), 2);
+    // No device gives the first and the last number at one moment.
+    assert_eq!(committed.series.len(), 4);
     for series in &committed.series {
-        assert_eq!((series.new, series.repeated, series.confirmed), (2, 10, 0));
+        assert_eq!((series.new, series.repeated), (1, 5));
+        let (seq, base) = match series.count {
+            0 => (0, 0),
+            _ => (u32::MAX, u32::MAX - HELD),
+        };
+        assert_eq!(series.highest, seq);
+        let confirmed = if seq == 0 { 0 } else { base - 1 };
+        assert_eq!(series.confirmed, confirmed);
         let given = history
-            .give_up(&device("a"), series.life, u32::MAX)
+            .give_up(&device("a"), series.key(), u32::MAX)
             .await
             .unwrap();
-        assert_eq!(given, Some((u32::MAX, u64::from(u32::MAX) - 1)));
+        assert_eq!(given, Some((seq, u64::from(seq - base))));
     }
     // What cannot be a time is none that is certain.
     assert!(
@@ -1185,6 +1279,62 @@ async fn a_wrong_clock_deletes_nothing(place: Place) {
     // And what is too old goes, as ever.
     let later = believed(&history, NOON + 91 * DAY).await;
     assert_eq!(purge_all(&history, later).await, 48);
+}
+
+async fn a_clock_that_was_ahead_makes_times_uncertain(place: Place) {
+    let minute = std::time::Duration::from_secs(60);
+    for ahead in [2 * HOUR, 3650 * DAY] {
+        let id = format!("{ahead}");
+        let history = place.open().await;
+        let exact = async |history: &History| -> Vec<(u32, bool)> {
+            let mut rows: Vec<_> = all(history, &id)
+                .await
+                .iter()
+                .map(|row| (row.seq, row.exact))
+                .collect();
+            rows.sort_unstable();
+            rows
+        };
+        let came = |seq, received_ms, age_ms| Arrival {
+            received_ms,
+            ..taken(&id, 1, seq, received_ms - age_ms)
+        };
+        history.believe(NOON, minute).await.unwrap();
+        // Heard first while the clock is ahead; one of them was held for long.
+        let wrong = NOON + ahead;
+        history.believe(wrong, minute).await.unwrap();
+        let batch = [
+            came(1, wrong, 0),
+            came(2, wrong + 5_000, 3 * HOUR),
+            came(3, wrong + 10_000, 0),
+        ];
+        history.commit(&batch).await.unwrap();
+        history.believe(wrong + 60_000, minute).await.unwrap();
+        let all_exact = [(1, true), (2, true), (3, true)];
+        assert_eq!(exact(&history).await, all_exact);
+
+        // The hub starts again, and the time is right.
+        history.close().await;
+        let history = place.open().await;
+        history.commit(&[came(4, NOON + 119_000, 0)]).await.unwrap();
+        history.believe(NOON + 120_000, minute).await.unwrap();
+        let doubted = [(1, false), (2, false), (3, false), (4, true)];
+        assert_eq!(exact(&history).await, doubted);
+        // Nothing of it hides what comes later.
+        let committed = history.commit(&[came(5, NOON + 124_000, 0)]).await.unwrap();
+        assert_eq!(committed.series[0].confirmed, 5);
+        let latest = history.latest(&device(&id)).await.unwrap();
+        assert_eq!(latest.reading.unwrap().seq, 5);
+        let devices = history.devices().await.unwrap();
+        let of = devices.iter().find(|of| of.key.id() == id).unwrap();
+        assert_eq!((of.first_ms, of.last_ms), (NOON + 120_000, NOON + 124_000));
+        // A clock that goes on doubts nothing.
+        history.believe(NOON + 180_000, minute).await.unwrap();
+        let after = exact(&history).await;
+        assert_eq!(after[3..], [(4, true), (5, true)]);
+        history.believe(NOON - HOUR, minute).await.unwrap();
+        history.close().await;
+    }
 }
 
 async fn a_store_recovers_from_a_wrong_clock(place: Place) {
