@@ -204,8 +204,9 @@ impl Output {
         let csv = [
             self.exact(of.from_ms),
             of.to_ms.map(|ms| self.exact(ms)).unwrap_or_default(),
+            of.hub_away.to_string(),
         ];
-        let text = match of.to_ms {
+        let mut text = match of.to_ms {
             Some(to) => {
                 let seconds = u64::try_from(to.saturating_sub(of.from_ms) / 1_000).unwrap_or(0);
                 let long = humantime::format_duration(std::time::Duration::from_secs(seconds));
@@ -214,8 +215,11 @@ impl Output {
             }
             None => format!("{} until now", self.plain(of.from_ms)),
         };
-        let json = json!({"from_ms": of.from_ms, "to_ms": of.to_ms});
-        self.line("from,to", &csv, &text, &json)
+        if of.hub_away {
+            text.push_str("  began while the hub was away");
+        }
+        let json = json!({"from_ms": of.from_ms, "to_ms": of.to_ms, "hub_away": of.hub_away});
+        self.line("from,to,hub_away", &csv, &text, &json)
     }
 
     pub fn event(&mut self, of: &Event) -> io::Result<()> {

@@ -13,7 +13,7 @@ use crate::clock::Believed;
 use crate::error::HistoryError;
 use crate::sqlite::Durability;
 use crate::view::{
-    Chart, Committed, Device, Event, Gap, Latest, Outage, Purged, Retention, Sizes, Standing,
+    Chart, Committed, Device, Event, Gap, Latest, Listened, Outage, Purged, Retention, Sizes, Standing,
     StoredDiag, StoredReading,
 };
 use crate::{postgres, sqlite};
@@ -256,7 +256,8 @@ impl History {
     }
 
     /// When a device had no contact, as its status says, between one moment and another. One that
-    /// began earlier is given whole.
+    /// began earlier is given whole. One that was told when a recorder came back, and none had
+    /// listened, begins with the last sign of life of a recorder: see [`History::listened`].
     ///
     /// # Errors
     /// If there is no such device, or the store cannot be read.
@@ -267,6 +268,15 @@ impl History {
         to: i64,
     ) -> Result<Vec<Outage>, HistoryError> {
         ask!(self, store => store.outages(device, from, to).await)
+    }
+
+    /// Notes that a recorder listens, or went on to: its sign of life. What comes between
+    /// `back_ms` and `from_ms` of a stretch had waited for a recorder, if no other one listened.
+    ///
+    /// # Errors
+    /// Nothing was noted.
+    pub async fn listened(&self, listened: &Listened) -> Result<(), HistoryError> {
+        ask!(self, store => store.listened(listened).await)
     }
 
     /// Rolls up the five minutes that are over and have changed, and their hours; gives how many

@@ -55,6 +55,6 @@ pub use error::HistoryError;
 pub use history::History;
 pub use sqlite::Durability;
 pub use view::{
-    Chart, Committed, Device, Event, Gap, Latest, Level, Outage, Point, Purged, Range, Retention,
+    Chart, Committed, Device, Event, Gap, Latest, Level, Listened, Outage, Point, Purged, Range, Retention,
     Series, Sizes, Standing, StoredDiag, StoredReading,
 };

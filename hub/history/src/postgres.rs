@@ -29,6 +29,7 @@ pub(crate) const SCHEMA: Option<&str> = Some(
 pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/postgres/1.sql"),
     include_str!("../migrations/postgres/2.sql"),
+    include_str!("../migrations/postgres/3.sql"),
 ];
 /// What the readings of each five minutes `v` come to. As a join the server would rather read the
 /// whole table for each few of them.

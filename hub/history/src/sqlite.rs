@@ -29,6 +29,7 @@ pub(crate) const SCHEMA: Option<&str> = None;
 pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/sqlite/1.sql"),
     include_str!("../migrations/sqlite/2.sql"),
+    include_str!("../migrations/sqlite/3.sql"),
 ];
 /// What the readings of each five minutes `v` come to. The short list is gone through, whatever
 /// the planner thinks of the tables.

@@ -12,6 +12,7 @@ mod arrivals;
 mod behind;
 mod figures;
 mod housekeeping;
+mod listening;
 mod lives;
 mod options;
 mod recorder;

@@ -17,6 +17,7 @@ use crate::arrivals::{self, Came, Passed, TOPICS};
 use crate::behind::{Behind, Due};
 use crate::figures::{Board, Figures};
 use crate::housekeeping::keep_house;
+use crate::listening::{self, Listening};
 use crate::lives::Lives;
 use crate::options::RecorderOptions;
 
@@ -104,6 +105,7 @@ impl Recorder {
             behind: Behind::new(options.first_patience, options.patience),
             lives: Lives::default(),
             late: Late::default(),
+            listening: Listening::default(),
             client,
             word,
             shared_filters,
@@ -204,6 +206,7 @@ struct Work {
     behind: Behind,
     lives: Lives,
     late: Late,
+    listening: Listening,
     figures: Board,
     stop: Arc<Notify>,
 }
@@ -222,13 +225,13 @@ impl Work {
             self.figures.change(|figures| figures.waiting = batch.len());
             // What was received is stored before the end, if that goes at once.
             if stopping {
-                let _ = timeout(END.0, self.store(&batch)).await;
+                let _ = timeout(END.0, self.leave(&batch)).await;
                 break;
             }
             tokio::select! {
                 biased;
                 () = stop.notified() => {
-                    let _ = timeout(END.0, self.store(&batch)).await;
+                    let _ = timeout(END.0, self.leave(&batch)).await;
                     stopping = true;
                 }
                 () = self.store(&batch) => {}
@@ -246,7 +249,15 @@ impl Work {
         while batch.len() < BATCH {
             let next = match until {
                 // The client ends only when it is told to.
-                None => events.next().await,
+                None => match timeout(listening::EACH, events.next()).await {
+                    Ok(event) => event,
+                    // Nothing waits to be taken: it listens at this moment.
+                    Err(_) => {
+                        self.heard(Instant::now());
+                        self.sign().await;
+                        continue;
+                    }
+                },
                 Some(_) if batch.len() >= self.options.hurry => match events.try_next() {
                     None => return,
                     event => event,
@@ -279,9 +290,11 @@ impl Work {
                     figures.trouble = None;
                 });
                 tracing::debug!("the recorder is connected (session present: {session_present})");
+                self.listening.connected(self.options.clock.now());
                 self.say_a_word();
             }
             Event::Disconnected { why } => {
+                self.listening.disconnected();
                 let url = self.options.broker.url();
                 self.figures.change(|figures| {
                     if figures.connected || figures.trouble.is_none() {
@@ -324,6 +337,32 @@ impl Work {
         self.late.awaited.is_some()
     }
 
+    /// What the wall clock said at a moment.
+    fn wall(&self, at: Instant) -> i64 {
+        let ago = i64::try_from(at.elapsed().as_millis()).unwrap_or(i64::MAX);
+        self.options.clock.now().saturating_sub(ago)
+    }
+
+    /// It listened at a moment; what came before its word may have waited.
+    fn heard(&mut self, at: Instant) {
+        if !self.is_late(at) {
+            let at_ms = self.wall(at);
+            self.listening.alive(at_ms, at);
+        }
+    }
+
+    /// Stores a sign of life when it is time for one.
+    async fn sign(&mut self) {
+        let Some(listened) = self.listening.due(Instant::now()) else {
+            return;
+        };
+        match self.options.history.listened(&listened).await {
+            Ok(()) => self.listening.stored(&listened, Instant::now()),
+            // It is due again at once, and whatever comes says that nothing can be stored.
+            Err(error) => tracing::debug!("no sign of life can be stored: {error}"),
+        }
+    }
+
     fn take(&mut self, message: &Message, batch: &mut Batch) {
         batch.tokens.extend(message.token);
         if message.topic == self.word {
@@ -331,13 +370,14 @@ impl Work {
             if self.late.awaited.as_ref().is_some_and(heard) {
                 self.late.awaited = None;
             }
+            self.heard(message.received);
             return;
         }
-        let ago = i64::try_from(message.received.elapsed().as_millis()).unwrap_or(i64::MAX);
         let came = Came {
-            received_ms: self.options.clock.now().saturating_sub(ago),
+            received_ms: self.wall(message.received),
             late: self.is_late(message.received),
         };
+        self.heard(message.received);
         let lives = &self.lives;
         let read = arrivals::arrival(&self.options.prefix, message, came, |device| {
             lives.present(device)
@@ -371,9 +411,21 @@ impl Work {
             self.stored(&committed);
             self.client.acknowledge(batch.tokens.clone());
             self.confirm(&committed, batch).await;
-            return;
+        } else {
+            self.client.acknowledge(batch.tokens.clone());
         }
-        self.client.acknowledge(batch.tokens.clone());
+        self.sign().await;
+    }
+
+    /// Stores the last batch and the last sign of life.
+    async fn leave(&mut self, batch: &Batch) {
+        self.store(batch).await;
+        self.heard(Instant::now());
+        if let Some(listened) = self.listening.last()
+            && let Err(error) = self.options.history.listened(&listened).await
+        {
+            tracing::debug!("the last sign of life cannot be stored: {error}");
+        }
     }
 
     fn cannot_store(&self, error: &HistoryError) {

@@ -313,7 +313,8 @@ pub(crate) struct Outage {
     /// Null: it lasts.
     to_ms: Option<i64>,
     /// The reconnect counter of the device that rose (`wifi`, `dhcp`, `dns`, `tcp`, `refused`,
-    /// `silent`, `taken_over`, `broker`) or why it started again (`power`, `software`, ...).
+    /// `silent`, `taken_over`, `broker`) or why it started again (`power`, `software`, ...). `hub`:
+    /// it began while the hub was away, after the last sign of life at `from_ms`.
     cause: Option<&'static str>,
 }
 

@@ -1,6 +1,6 @@
 //! What is kept, and a store that does not answer.
 
-use aldis_history::{Answer, Diag, Message, Report, Taken, What};
+use aldis_history::{Answer, Diag, Listened, Message, Report, Taken, What};
 use aldis_protocol::{Availability, Lamp, MessageState, Reading};
 use serde_json::{Value, json};
 
@@ -159,6 +159,41 @@ async fn what_is_kept_is_given() {
     assert_eq!(messages["messages"].as_array().unwrap().len(), 1);
     assert_eq!(messages["messages"][0]["states"][0]["state"], "received");
     assert_eq!(messages["messages"][0]["states"][1]["at_ms"], start + 9);
+}
+
+/// A device that lost contact because the hub was off would be told to have bad Wi-Fi.
+#[tokio::test]
+async fn an_outage_that_nobody_saw_is_no_fault_of_the_device() {
+    let rig = Rig::start().await;
+    let browser = rig.signed_in().await;
+    let (last, back) = (NOW - 7_200_000, NOW - 3_600_000);
+    for (id, back_ms, until_ms) in [(1, last - 60_000, last), (2, back, NOW)] {
+        let listened = Listened {
+            id,
+            back_ms,
+            from_ms: back_ms + 100,
+            until_ms,
+        };
+        rig.history.listened(&listened).await.unwrap();
+    }
+    let before = r#"{"uptime_s":100,"boot":1,"reconnects":{"wifi":1}}"#;
+    let behind = r#"{"uptime_s":9000,"boot":1,"reconnects":{"wifi":2}}"#;
+    rig.commit(
+        "kitchen",
+        [
+            (last - 50_000, What::Status(Availability::Online)),
+            diag(last - 9_000, before),
+            (back + 10, What::Status(Availability::Offline)),
+            (back + 20, What::Status(Availability::Online)),
+            diag(back + 30, behind),
+        ],
+    )
+    .await;
+    let path = "/api/devices/aldis%2Fkitchen/outages";
+    assert_eq!(
+        browser.get(path).await.json()["outages"],
+        json!([{"from_ms": last, "to_ms": back + 20, "cause": "hub"}])
+    );
 }
 
 /// Messages that lie behind a thousand other events are not found.

@@ -4,6 +4,7 @@
 mod ask;
 mod chart;
 mod commit;
+mod listened;
 mod purge;
 mod roll;
 mod states;
