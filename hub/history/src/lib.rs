@@ -38,6 +38,7 @@
 
 mod arrival;
 mod clock;
+pub mod csv;
 mod error;
 mod history;
 mod points;
@@ -55,6 +56,6 @@ pub use error::HistoryError;
 pub use history::History;
 pub use sqlite::Durability;
 pub use view::{
-    Chart, Committed, Device, Event, Gap, Latest, Level, Listened, Outage, Point, Purged, Range, Retention,
-    Series, Sizes, Standing, StoredDiag, StoredReading,
+    Chart, Committed, Device, Event, Gap, Latest, Level, Listened, Outage, Point, Purged, Range,
+    Retention, Series, Sizes, Standing, StoredDiag, StoredReading,
 };

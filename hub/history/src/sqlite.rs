@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use crate::error::{HistoryError, Trouble};
+use crate::error::{HistoryError, Trouble, in_words};
 
 // The other store is made of the same file, with PostgreSQL's names in place of these.
 #[path = "store/mod.rs"]
@@ -129,9 +129,8 @@ pub(crate) fn trouble(error: &sqlx::Error) -> Trouble {
 /// What the database says.
 pub(crate) fn words(error: &sqlx::Error) -> String {
     match error {
-        sqlx::Error::Database(database) => database.message().to_owned(),
         sqlx::Error::PoolTimedOut => "another transaction of this program takes long".to_owned(),
-        error => error.to_string(),
+        error => in_words(error),
     }
 }
 

@@ -24,7 +24,7 @@ impl Store {
     }
 
     /// The stretches from a moment on, and the last one that ended before it.
-    pub async fn absences(&self, from: i64) -> Result<Absences, HistoryError> {
+    pub(super) async fn absences(&self, from: i64) -> Result<Absences, HistoryError> {
         let listened: Vec<(i64, i64, i64)> = sqlx::query_as(
             "SELECT back_ms, from_ms, until_ms FROM listened WHERE until_ms >= \
              coalesce((SELECT max(until_ms) FROM listened WHERE until_ms < $1), $1) \

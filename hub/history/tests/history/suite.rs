@@ -473,7 +473,10 @@ async fn an_outage_that_nobody_saw_begins_with_the_last_sign_of_life(place: Plac
     listened(2, 3_600_000, 3_600_100, 3_700_000).await;
     history.commit(&[status(7_200_020, Offline)]).await.unwrap();
     listened(3, 7_200_000, 7_200_100, 7_200_100).await;
-    assert_eq!(outages(4_000_000, 8_000_000).await, [(3_700_000, None, true)]);
+    assert_eq!(
+        outages(4_000_000, 8_000_000).await,
+        [(3_700_000, None, true)]
+    );
     // Another recorder was there all the time.
     history.commit(&[status(7_300_000, Online)]).await.unwrap();
     listened(4, 7_250_000, 7_250_100, 9_000_000).await;
@@ -498,7 +501,11 @@ async fn an_outage_that_nobody_saw_begins_with_the_last_sign_of_life(place: Plac
     // Two stretches, and all events but those of the last hour and the newest.
     assert!(purged.rows >= 2 && !purged.more, "{purged:?}");
     let outages = history.outages(&device("a"), NOON, i64::MAX).await.unwrap();
-    assert!(outages.iter().all(|outage| outage.from_ms >= NOON + 3_600_000));
+    assert!(
+        outages
+            .iter()
+            .all(|outage| outage.from_ms >= NOON + 3_600_000)
+    );
 }
 
 async fn a_clock_that_jumps_back_harms_nothing(place: Place) {
@@ -1436,7 +1443,7 @@ async fn a_newer_store_is_refused(place: Place) {
             error,
             HistoryError::Newer {
                 found: 99,
-                known: 2,
+                known: 3,
                 ..
             }
         ),
