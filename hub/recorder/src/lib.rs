@@ -16,7 +16,8 @@ mod listening;
 mod lives;
 mod options;
 mod recorder;
+mod waited;
 
 pub use figures::Figures;
 pub use options::{Clock, RecorderOptions, wall_clock};
-pub use recorder::{Recorder, RecorderError, RunningRecorder};
+pub use recorder::{Recorder, RecorderError, RunningRecorder, TOLD};

@@ -5,8 +5,11 @@ use std::time::Duration;
 use aldis_history::Listened;
 use tokio::time::Instant;
 
-/// How often a sign of life is stored.
+/// How often a sign of life is stored while nothing comes.
 pub(crate) const EACH: Duration = Duration::from_secs(10);
+/// How old the last one is at least when another is stored behind a batch: with a reading each
+/// five seconds, every second batch.
+const AGE: Duration = Duration::from_secs(8);
 /// How far the wall clock may be from where it ought to be after a sign of life. Farther, it was
 /// set, or the machine slept: what was between is not known.
 const DRIFT_MS: i64 = 30_000;
@@ -81,7 +84,7 @@ impl Listening {
         let stretch = self.stretch.as_ref()?;
         let is_due = stretch
             .stored
-            .is_none_or(|stored| now.saturating_duration_since(stored) >= EACH);
+            .is_none_or(|stored| now.saturating_duration_since(stored) >= AGE);
         is_due.then_some(stretch.of)
     }
 

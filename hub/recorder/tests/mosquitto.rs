@@ -25,10 +25,20 @@ async fn open(dir: &Path) -> History {
     History::open(path.to_str().unwrap()).await.unwrap()
 }
 
+/// A clock that began at noon, and was set forward by so many milliseconds since. It runs: what
+/// stands still gives what came first the later time.
+fn clock(forward_ms: Arc<AtomicI64>) -> Clock {
+    let start = Instant::now();
+    Clock::new(move || {
+        let ran = i64::try_from(start.elapsed().as_millis()).unwrap();
+        NOON + ran + forward_ms.load(Ordering::Relaxed)
+    })
+}
+
 fn options(broker: &Mosquitto, history: &History) -> RecorderOptions {
     RecorderOptions {
         gather: Duration::from_millis(20),
-        clock: Clock::new(|| NOON),
+        clock: clock(Arc::default()),
         ..RecorderOptions::new(broker.broker(), history.clone())
     }
 }
@@ -396,13 +406,9 @@ async fn an_outage_begins_with_the_last_sign_of_life() {
     for killed in [false, true] {
         let (broker, dir) = (Mosquitto::start(""), tempfile::tempdir().unwrap());
         let history = open(dir.path()).await;
-        let (start, away) = (Instant::now(), Arc::new(AtomicI64::new(0)));
-        let passed = away.clone();
+        let away = Arc::new(AtomicI64::new(0));
         let options = RecorderOptions {
-            clock: Clock::new(move || {
-                let ran = i64::try_from(start.elapsed().as_millis()).unwrap();
-                NOON + ran + passed.load(Ordering::Relaxed)
-            }),
+            clock: clock(away.clone()),
             ..options(&broker, &history)
         };
         let first = recorder(options.clone()).await;
@@ -410,6 +416,12 @@ async fn an_outage_begins_with_the_last_sign_of_life() {
         say(&device.client, "status", "online").await;
         device.read(9, [1]).await;
         device.confirmed(1).await;
+        let store = rusqlite::Connection::open(dir.path().join("history.db")).unwrap();
+        until("a sign of life is stored", async || {
+            let count = store.query_row("SELECT count(*) FROM listened", [], |row| row.get(0));
+            (count == Ok(1)).then_some(())
+        })
+        .await;
         match killed {
             true => drop(first),
             false => first.shutdown().await,

@@ -1,10 +1,11 @@
 //! What is kept, and a store that does not answer.
 
-use aldis_history::{Answer, Diag, Listened, Message, Report, Taken, What};
+use aldis_history::{Answer, Diag, Listened, Message, Report, Taken, What, csv};
 use aldis_protocol::{Availability, Lamp, MessageState, Reading};
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use crate::rig::{NOW, Rig, key, until};
+use crate::rig::{NOW, Rig, until};
 
 pub fn reading(seq: u32, taken_ms: i64, t: i16) -> What {
     What::Reading(Taken {
@@ -105,28 +106,26 @@ async fn what_is_kept_is_given() {
     assert_eq!(none["t"], json!([]));
 
     let path = "/api/devices/aldis%2Fkitchen/readings";
-    let csv = browser
+    let file = browser
         .get(&format!("{path}?from={start}&to={}", start + 10_001))
         .await;
-    assert_eq!(csv.header("content-type"), Some("text/csv; charset=utf-8"));
+    assert_eq!(file.header("content-type"), Some("text/csv; charset=utf-8"));
     assert_eq!(
-        csv.header("content-disposition"),
+        file.header("content-disposition"),
         Some("attachment; filename=\"aldis_kitchen.csv\"")
     );
-    let lines: Vec<_> = csv.text().lines().collect();
+    let lines: Vec<_> = file.text().lines().collect();
     assert_eq!(lines.len(), 4);
-    assert_eq!(lines[0], "time,taken_ms,t,h,life,seq,boot,exact");
-    assert!(
-        lines[3].ends_with(&format!("Z,{},20.2,40.5,7,3,1,1", start + 10_000)),
-        "{}",
-        lines[3]
-    );
+    // As `aldis history --csv` has it.
+    assert_eq!(lines[0], csv::READING);
+    let moment = csv::moment(start + 10_000, &TimeZone::system());
+    assert_eq!(lines[3], format!("{moment},20.2,40.5,3,7,1,{moment},true"));
     let jsonl = browser.get(&format!("{path}?format=jsonl")).await;
     assert_eq!(jsonl.text().lines().count(), 80);
     let last: Value = serde_json::from_str(jsonl.text().lines().last().unwrap()).unwrap();
     assert_eq!((&last["seq"], &last["t"]), (&json!(100), &json!(29.9)));
     let empty = browser.get(&format!("{path}?from=0&to=5")).await;
-    assert_eq!(empty.text(), "time,taken_ms,t,h,life,seq,boot,exact\n");
+    assert_eq!(empty.text(), format!("{}\n", csv::READING));
 
     let events = get("events?limit=3").await;
     let kinds: Vec<_> = events["events"]
@@ -342,5 +341,12 @@ async fn a_store_that_was_never_read_is_told() {
     })
     .await;
     assert_eq!(health["store"]["readings"], json!(null));
-    let _ = key("kitchen");
+    // A device that speaks is there all the same.
+    let mut device = rig.device(&[]).await;
+    device.say("aldis/kitchen/led", "on").await;
+    until("it is shown", async || {
+        let answer = browser.get("/api/devices").await;
+        answer.status == 200 && answer.json()["devices"][0]["key"] == "aldis/kitchen"
+    })
+    .await;
 }
