@@ -11,7 +11,7 @@ use aldis_hub::{RunningHub, TlsConfig};
 use aldis_place::{Announced, Announcement, Certified, CertifiedOptions, Machine, Service};
 use tokio::sync::watch;
 
-use super::parts::web::Secure;
+use super::parts::{self, after, web::Secure};
 use super::unit::Flag;
 
 /// The port of MQTT over TLS.
@@ -198,6 +198,11 @@ impl Place {
         })
     }
 
+    /// Waits for the end of what works for ever, and says what it was.
+    pub async fn ended(&mut self) -> String {
+        uncertified(self.certified.as_mut()).await
+    }
+
     /// The name under which the network is to find the hub.
     pub fn name(&self) -> String {
         self.machine.local_name()
@@ -234,9 +239,15 @@ impl Place {
             name: announced.is_some().then_some(name),
             ca: self.certified.as_ref().map(Certified::ca),
             announced,
-            _certified: self.certified,
+            certified: self.certified,
         }
     }
+}
+
+/// Waits until nobody looks after the certificate any more, and says so.
+async fn uncertified(certified: Option<&mut Certified>) -> String {
+    let ended = after(certified.map(Certified::ended)).await;
+    parts::ended("the care for the certificate", ended)
 }
 
 /// Something that listens there.
@@ -258,10 +269,20 @@ pub struct RunningPlace {
     /// The file with the certificate of the hub's own authority, if it has one.
     pub ca: Option<PathBuf>,
     announced: Option<Announced>,
-    _certified: Option<Certified>,
+    certified: Option<Certified>,
 }
 
 impl RunningPlace {
+    /// Waits for the end of what works for ever, and says what it was.
+    pub async fn ended(&mut self) -> String {
+        tokio::select! {
+            ended = after(self.announced.as_mut().map(Announced::ended)) => {
+                parts::ended("the announcement in the network", ended)
+            }
+            ended = uncertified(self.certified.as_mut()) => ended,
+        }
+    }
+
     /// Says good-bye.
     pub async fn shutdown(self) {
         if let Some(announced) = self.announced {
