@@ -5,6 +5,9 @@ use std::io::{self, IsTerminal};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+/// The target of good news for whoever read of the trouble: it is let through with warnings.
+pub const TOLD: &str = aldis_recorder::TOLD;
+
 /// Lets warnings through, and more with every `-v`; `ALDIS_LOG` says it in detail.
 pub fn start(verbosity: u8) {
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
@@ -18,9 +21,10 @@ where
 {
     let usual = match verbosity {
         // The broker reports every refused connection; the hub says why in plain words.
-        // Of nodes of a cluster that do not answer, too.
+        // The store says in its own words what is wrong with it; of a handshake that fails whoever
+        // wanted it is told. Of nodes of a cluster that do not answer, too.
         0 => {
-            "warn,task_exec_queue=error,handy_grpc=error,rmqtt_raft=error,rmqtt_cluster_raft=error"
+            "warn,aldis::told=info,sqlx=off,rustls=off,task_exec_queue=error,handy_grpc=error,rmqtt_raft=error,rmqtt_cluster_raft=error"
         }
         1 => "info,rmqtt=warn,rmqtt_net=warn,rmqtt_cluster_raft=warn,rmqtt_raft=warn",
         2 => "debug,rmqtt=info,rmqtt_net=info",

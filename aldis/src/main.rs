@@ -26,6 +26,7 @@ mod panel;
 mod printable;
 mod publish;
 mod send;
+mod shell;
 mod signals;
 mod sub;
 mod terminal;

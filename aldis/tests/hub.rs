@@ -150,11 +150,12 @@ fn a_kill_loses_nothing_that_was_stored() {
 fn a_full_disk_is_reported_and_live_traffic_goes_on() {
     let data = tempfile::tempdir().expect("a directory");
     let mut limited = Command::new("sh");
-    // The limit is on the size of a file; what would go beyond fails to be written.
+    // The limit is on the size of a file; what would go beyond fails to be written. Recorder and
+    // dashboard have room to start.
     limited
         .args([
             "-c",
-            "trap '' XFSZ; ulimit -f 128; exec \"$0\" \"$@\"",
+            "trap '' XFSZ; ulimit -f 512; exec \"$0\" \"$@\"",
             ALDIS,
         ])
         .args(["hub", "--listen", "127.0.0.1:0", "--json", "--data"])

@@ -234,7 +234,10 @@ fn the_owners_password_is_told_to_people_or_not_made() {
     let mut service = hub(&data, &flags);
     done(service.env("JOURNAL_STREAM", &stream).stdout(journal));
     let said = fs::read_to_string(&path).unwrap();
-    assert!(said.contains("`aldis hub password` sets one"), "{said}");
+    assert!(
+        said.contains("`aldis hub password --data ") && said.contains("` sets one"),
+        "{said}"
+    );
     assert!(!data.join("keys.toml").exists());
     // A terminal that a service started hands the variable on.
     let said = done(hub(&data, &flags).env("JOURNAL_STREAM", &stream));
@@ -244,7 +247,10 @@ fn the_owners_password_is_told_to_people_or_not_made() {
     let data = folder.path().join("full");
     let full = fs::File::options().write(true).open("/dev/full").unwrap();
     let said = done(hub(&data, &flags).stdout(full));
-    assert!(said.contains("`aldis hub password` sets one"), "{said}");
+    assert!(
+        said.contains("`aldis hub password --data ") && said.contains("` sets one"),
+        "{said}"
+    );
     let kept = fs::read_to_string(data.join("keys.toml")).unwrap();
     assert!(!kept.contains("[owner]"), "{kept}");
     let said = done(&mut hub(&data, &flags));
@@ -744,4 +750,114 @@ fn secrets_are_nowhere_but_where_they_belong() {
             assert!(!found, "{:?}", entry.path());
         }
     }
+}
+
+fn url_in(file: &Path) -> String {
+    let text = fs::read_to_string(file).unwrap();
+    let line = text.lines().find(|line| line.starts_with("url"));
+    line.unwrap().split('"').nth(1).unwrap().to_owned()
+}
+
+/// A hub that was told another port by a flag, and each of its devices would be sent to 1883.
+#[test]
+fn a_device_is_told_the_port_of_the_hub_that_runs() {
+    let folder = Folder::new();
+    let data = folder.path().join("a hub");
+    let running = Hub::first(&data, &[]);
+    let at = |id: &str, more: &[&str]| {
+        let file = folder.path().join(format!("{id}.toml"));
+        let mut command = hub(&data, &["pair", id]);
+        let said = done(command.args(more).arg("--out").arg(&file));
+        (url_in(&file), said)
+    };
+    let (url, said) = at("kitchen", &[]);
+    assert_eq!(url, format!("mqtt://127.0.0.1:{}", running.port));
+    // What is to be typed means this hub.
+    let typed = format!("aldis hub --lan --data '{}'", data.display());
+    assert!(said.contains(&typed), "{said}");
+    let (url, said) = at("attic", &["--host", "hub.local"]);
+    assert_eq!(url, format!("mqtt://hub.local:{}", running.port));
+    assert!(said.contains("for this machine alone"), "{said}");
+    running.program.stop();
+    let (url, said) = at("cellar", &["--host", "hub.local"]);
+    assert_eq!(url, "mqtt://hub.local:1883");
+    assert!(!said.contains("for this machine alone"), "{said}");
+    let said = done(&mut hub(
+        &data,
+        &["pair", "hall", "--peer", "attic", "--out", "-"],
+    ));
+    assert!(!said.contains("aldis hub"), "{said}");
+    let said = done(&mut hub(&data, &["pair", "hall", "--peer", "cellar"]));
+    let typed = format!(
+        "aldis hub pair cellar --peer hall --data '{}'",
+        data.display()
+    );
+    assert!(said.contains(&typed), "{said}");
+    // The hub's own words, too.
+    let mut command = hub(&data, &["--listen", "127.0.0.1:0", "--no-recorder"]);
+    let mut running = Program::start(&mut command);
+    let line = running.wait_for_text("For this machine alone");
+    let typed = format!("`aldis hub --lan --data '{}'`", data.display());
+    assert!(line.contains(&typed), "{line}");
+    running.stop();
+}
+
+/// A full disk leaves a device with a password that the hub does not know, or a key that no device
+/// has.
+#[test]
+fn pairing_is_done_as_a_whole_or_not_at_all() {
+    let folder = Folder::new();
+    let data = folder.path().join("hub");
+    let keys = || fs::read_to_string(data.join("keys.toml")).unwrap_or_default();
+    let names = || {
+        let names = fs::read_dir(folder.path()).unwrap();
+        let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    // The limit is on the size of a file; what would go beyond fails to be written.
+    let limited = |blocks: u32, arguments: &[&str]| {
+        let mut command = Command::new("sh");
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_aldis"), "hub", "pair"]);
+        command.args(arguments).arg("--data").arg(&data);
+        command.current_dir(folder.path());
+        command
+    };
+    // Keys that are larger than a device's file.
+    for number in 0..20 {
+        let id = format!("device-{number}");
+        done(&mut hub(&data, &["pair", &id, "--out", "-"]));
+    }
+    let (before, files) = (keys(), names());
+    for blocks in [0, 2] {
+        let said = refused(&mut limited(blocks, &["kitchen"]));
+        assert!(said.contains("nothing was paired"), "{said}");
+        assert_eq!((keys(), names()), (before.clone(), files.clone()), "{said}");
+    }
+    // Nobody reads what goes to standard output.
+    for (id, more) in [
+        ("kitchen", &[][..]),
+        ("device-3", &["--renew"]),
+        ("hall", &["--json"]),
+    ] {
+        let mut command = hub(&data, &["pair", id, "--out", "-"]);
+        command.args(more);
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = command.stdout(full).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{said}");
+        assert!(said.contains("nothing was paired"), "{said}");
+        assert_eq!(keys(), before);
+    }
+    // With room it works, and what was there is replaced at the very end.
+    done(&mut limited(1_000, &["kitchen"]));
+    let text = fs::read_to_string(folder.path().join("device.toml")).unwrap();
+    let paired = keys();
+    let renew = ["kitchen", "--renew", "--force"];
+    let said = refused(&mut limited(2, &renew));
+    assert!(said.contains("nothing was paired"), "{said}");
+    assert_eq!(keys(), paired);
+    let after = fs::read_to_string(folder.path().join("device.toml")).unwrap();
+    assert_eq!(after, text);
 }

@@ -69,6 +69,9 @@ pub enum HubError {
     /// The system refused a thread or another resource.
     #[error("cannot start the broker: {0}")]
     Runtime(String),
+    /// The broker ended though nobody asked for it.
+    #[error("the broker ended unasked ({0}); start the hub again")]
+    Ended(String),
 }
 
 fn port_taken(addr: &SocketAddr, holder: Option<&Holder>) -> impl fmt::Display + use<> {

@@ -171,12 +171,21 @@ impl RunningHub {
         self.addresses.tls
     }
 
-    /// Waits until the hub can be of no use any more, and says why: a part of a cluster that has
-    /// fallen apart has to be started again. A hub by itself never gets there.
-    pub async fn ended(&self) -> HubError {
-        match &self.cluster {
-            Some(cluster) => cluster.ended().await,
-            None => std::future::pending().await,
+    /// Waits until the hub can be of no use any more, and says why: a broker that ended unasked, or
+    /// a part of a cluster that has fallen apart, has to be started again.
+    pub async fn ended(&mut self) -> HubError {
+        let apart = async {
+            match &self.cluster {
+                Some(cluster) => cluster.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            error = apart => error,
+            ended = &mut self.server => HubError::Ended(match ended {
+                Ok(()) => "its log says why".to_owned(),
+                Err(error) => error.to_string(),
+            }),
         }
     }
 
@@ -356,23 +365,33 @@ async fn launch(
     };
     again.rebuild(contents.sessions).await;
     let tls_broker = broker.clone();
+    let keys = config.keys;
     let server = tokio::spawn(async move {
         let plain = async {
             if let Err(error) = server.run().await {
                 tracing::error!("the broker ended: {error:#}");
             }
         };
-        match secure {
-            Some((tls, listener)) => {
-                futures::future::join(plain, tls.serve(tls_broker, listener)).await;
+        let secure = async {
+            match secure {
+                Some((tls, listener)) => tls.serve(tls_broker, listener).await,
+                None => std::future::pending().await,
             }
-            None => plain.await,
+        };
+        // Keys that are taken away would open the door for ever.
+        let following = async {
+            match keys {
+                Some(keys) => follow(keys, gate).await,
+                None => std::future::pending().await,
+            }
+        };
+        // None of them ends as long as all is well.
+        tokio::select! {
+            () = plain => {}
+            () = secure => {}
+            () = following => {}
         }
     });
-
-    if let Some(keys) = config.keys {
-        tokio::spawn(follow(keys, gate));
-    }
 
     let (stop, stopped) = oneshot::channel::<oneshot::Sender<()>>();
     tokio::spawn(async move {
@@ -525,4 +544,20 @@ pub(crate) fn bind(
             Err(error) => HubError::Runtime(format!("{error:#}")),
         })?;
     Ok((bound, listener))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A broker that died is missed by nobody while the process lives.
+    #[tokio::test]
+    async fn a_broker_that_ends_unasked_is_told() {
+        let mut hub = Hub::start(HubConfig::ephemeral()).await.unwrap();
+        let waited = tokio::time::timeout(Duration::ZERO, hub.ended());
+        assert!(waited.await.is_err());
+        hub.server.abort();
+        assert!(matches!(hub.ended().await, HubError::Ended(_)));
+        hub.shutdown().await;
+    }
 }

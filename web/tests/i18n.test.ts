@@ -18,7 +18,7 @@ const WORDS: Record<string, string[]> = {
   since: ['online', 'offline'],
   cause: [
     'null', 'wifi', 'dhcp', 'dns', 'tcp', 'refused', 'silent', 'taken_over', 'broker', 'power', 'software', 'watchdog',
-    'panic', 'brownout', 'sleep',
+    'panic', 'brownout', 'sleep', 'hub',
   ],
   reset: ['power', 'software', 'watchdog', 'panic', 'brownout', 'sleep'],
   mode: ['safe'],

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use aldis_hub::OWNER;
 use aldis_protocol::topic::{DEFAULT_COMMAND, DEFAULT_READOUT};
 
+use crate::shell::quoted;
+
 /// Commands that listen to the device, switch its lamp and send it a message, and a device to
 /// which it can send one; ready to be pasted. With the owner's password where one is needed.
 pub fn commands(hub: SocketAddr, owner: Option<&str>, device: &str, peer: &str) -> Vec<String> {
@@ -71,15 +73,6 @@ fn call(this: &Path, paths: impl Iterator<Item = PathBuf>, here: &Path) -> Strin
         _ => this,
     };
     quoted(&path.to_string_lossy())
-}
-
-/// As a shell takes it for one word.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/\\:._-+@".contains(c);
-    match word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `aldis history`: what the hub has recorded, for people and programs.
 
 mod output;
+mod place;
 mod remove;
 mod when;
 
@@ -13,6 +14,9 @@ use aldis_protocol::topic::DEFAULT_PREFIX;
 use futures::TryStreamExt;
 use jiff::Timestamp;
 
+pub use place::{StoreArgs, file_in};
+
+use crate::hub::data_dir;
 use output::Output;
 use remove::Removal;
 
@@ -78,14 +82,8 @@ pub struct Args {
     /// Remove without asking
     #[arg(long, requires = "remove")]
     yes: bool,
-    /// Where it is recorded: a file, or postgres://USER@HOST/DATABASE
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        env = "ALDIS_HUB_STORE",
-        hide_env_values = true
-    )]
-    store: Option<String>,
+    #[command(flatten)]
+    place: StoreArgs,
     /// The hub's data directory
     #[arg(
         long,
@@ -95,9 +93,6 @@ pub struct Args {
     )]
     data: Option<PathBuf>,
 }
-
-/// The name of the recorder's file in the hub's data directory.
-pub const FILE: &str = "history.db";
 
 /// The most events that are read at once.
 const EVENTS: u32 = 1_000_000;
@@ -260,23 +255,16 @@ fn key(device: &str) -> Result<DeviceKey, Failure> {
 }
 
 async fn open(args: &Args) -> Result<History, Failure> {
-    let address = match (&args.store, &args.data) {
+    let address = match (&args.place.store, &args.data) {
         (Some(store), _) => store.clone(),
-        (None, data) => {
-            let data = match data {
-                Some(data) => data.clone(),
-                None => dirs::data_dir()
-                    .map(|dir| dir.join("aldis").join("hub"))
-                    .ok_or_else(|| {
-                        Failure::Failed(
-                            "there is no data directory for this user; name the hub's with \
-                             `--data DIR`, or the store with `--store ADDRESS`"
-                                .to_owned(),
-                        )
-                    })?,
-            };
-            data.join(FILE).to_string_lossy().into_owned()
-        }
+        (None, Some(data)) => file_in(data),
+        (None, None) => file_in(&data_dir().ok_or_else(|| {
+            Failure::Failed(
+                "there is no data directory for this user; name the hub's with `--data DIR`, or \
+                 the store with `--store ADDRESS`"
+                    .to_owned(),
+            )
+        })?),
     };
     let path = address.strip_prefix("sqlite:").unwrap_or(&address);
     // Looking makes nothing.

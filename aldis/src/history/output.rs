@@ -2,7 +2,9 @@
 
 use std::io::{self, BufWriter, Stdout, Write};
 
-use aldis_history::{Device, Event, Gap, Kind, Latest, Outage, Point, Standing, StoredReading};
+use aldis_history::{
+    Device, Event, Gap, Kind, Latest, Outage, Point, Standing, StoredReading, csv,
+};
 use aldis_protocol::topic::DEFAULT_PREFIX;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -49,15 +51,7 @@ impl Output {
 
     /// A moment with its zone, for programs.
     fn exact(&self, ms: i64) -> String {
-        match Timestamp::from_millisecond(ms) {
-            Ok(moment) => format!(
-                "{}",
-                moment
-                    .to_zoned(self.zone.clone())
-                    .strftime("%Y-%m-%dT%H:%M:%S.%3f%:z")
-            ),
-            Err(_) => ms.to_string(),
-        }
+        csv::moment(ms, &self.zone)
     }
 
     /// A moment for people.
@@ -73,17 +67,14 @@ impl Output {
         }
     }
 
-    fn line(&mut self, heading: &str, csv: &[String], text: &str, json: &Value) -> io::Result<()> {
+    fn line(&mut self, heading: &str, row: &str, text: &str, json: &Value) -> io::Result<()> {
         if self.lines == 0 && self.form == Form::Csv {
             writeln!(self.to, "{heading}")?;
         }
         self.lines += 1;
         match self.form {
             Form::Text => writeln!(self.to, "{text}"),
-            Form::Csv => {
-                let fields: Vec<_> = csv.iter().map(|field| quoted(field)).collect();
-                writeln!(self.to, "{}", fields.join(","))
-            }
+            Form::Csv => self.to.write_all(row.as_bytes()),
             Form::Json => writeln!(self.to, "{}", escaped_json(&json.to_string())),
         }
     }
@@ -93,16 +84,8 @@ impl Output {
             of.reading.temperature().to_string(),
             of.reading.humidity().to_string(),
         );
-        let csv = [
-            self.exact(of.taken_ms),
-            t.clone(),
-            h.clone(),
-            of.seq.to_string(),
-            of.life.to_string(),
-            of.boot.to_string(),
-            self.exact(of.received_ms),
-            of.exact.to_string(),
-        ];
+        let mut row = String::new();
+        csv::reading(&mut row, of, &self.zone);
         let text = format!(
             "{}{} {t:>6} °C {h:>5} %",
             self.plain(of.taken_ms),
@@ -119,13 +102,13 @@ impl Output {
             "received_ms": of.received_ms,
             "exact": of.exact,
         });
-        self.line("taken,t,h,seq,life,boot,received,exact", &csv, &text, &json)
+        self.line(csv::READING, &row, &text, &json)
     }
 
     pub fn point(&mut self, of: &Point) -> io::Result<()> {
         let tenth = |tenths: i32| format!("{:.1}", f64::from(tenths) / 10.0);
         let mean = |mean: f64| format!("{:.2}", mean / 10.0);
-        let csv = [
+        let fields = [
             self.exact(of.start_ms),
             of.n.to_string(),
             tenth(of.t.min),
@@ -138,12 +121,12 @@ impl Output {
         let text = format!(
             "{}  {:>6} {:>6} {:>6} °C  {:>5} {:>5} {:>5} %  {}",
             self.plain(of.start_ms),
-            csv[2],
-            csv[3],
-            csv[4],
-            csv[5],
-            csv[6],
-            csv[7],
+            fields[2],
+            fields[3],
+            fields[4],
+            fields[5],
+            fields[6],
+            fields[7],
             of.n
         );
         let range = |of: &aldis_history::Range| {
@@ -161,13 +144,13 @@ impl Output {
             "h": range(&of.h),
         });
         let heading = "start,n,t_min,t_mean,t_max,h_min,h_mean,h_max";
-        self.line(heading, &csv, &text, &json)
+        self.line(heading, &row(&fields), &text, &json)
     }
 
     pub fn gap(&mut self, of: &Gap) -> io::Result<()> {
         let fate = if of.lost { "lost" } else { "missing" };
         let moment = |ms: Option<i64>| ms.map(|ms| self.exact(ms)).unwrap_or_default();
-        let csv = [
+        let fields = [
             of.life.to_string(),
             of.first.to_string(),
             of.last.to_string(),
@@ -197,15 +180,21 @@ impl Output {
             "after_ms": of.after_ms,
             "before_ms": of.before_ms,
         });
-        self.line("life,first,last,fate,after,before", &csv, &text, &json)
+        self.line(
+            "life,first,last,fate,after,before",
+            &row(&fields),
+            &text,
+            &json,
+        )
     }
 
     pub fn outage(&mut self, of: &Outage) -> io::Result<()> {
-        let csv = [
+        let fields = [
             self.exact(of.from_ms),
             of.to_ms.map(|ms| self.exact(ms)).unwrap_or_default(),
+            of.hub_away.to_string(),
         ];
-        let text = match of.to_ms {
+        let mut text = match of.to_ms {
             Some(to) => {
                 let seconds = u64::try_from(to.saturating_sub(of.from_ms) / 1_000).unwrap_or(0);
                 let long = humantime::format_duration(std::time::Duration::from_secs(seconds));
@@ -214,13 +203,16 @@ impl Output {
             }
             None => format!("{} until now", self.plain(of.from_ms)),
         };
-        let json = json!({"from_ms": of.from_ms, "to_ms": of.to_ms});
-        self.line("from,to", &csv, &text, &json)
+        if of.hub_away {
+            text.push_str("  began while the hub was away");
+        }
+        let json = json!({"from_ms": of.from_ms, "to_ms": of.to_ms, "hub_away": of.hub_away});
+        self.line("from,to,hub_away", &row(&fields), &text, &json)
     }
 
     pub fn event(&mut self, of: &Event) -> io::Result<()> {
         let kind = kind(of.kind);
-        let csv = [self.exact(of.at_ms), kind.to_owned(), of.value.clone()];
+        let fields = [self.exact(of.at_ms), kind.to_owned(), of.value.clone()];
         let text = format!(
             "{}  {kind:<13} {}",
             self.plain(of.at_ms),
@@ -236,7 +228,7 @@ impl Output {
             "kind": kind,
             "value": value,
         });
-        self.line("at,kind,value", &csv, &text, &json)
+        self.line("at,kind,value", &row(&fields), &text, &json)
     }
 
     pub fn device(
@@ -266,7 +258,7 @@ impl Output {
             .status
             .as_ref()
             .map_or("unknown", |(_, status)| status.as_str());
-        let csv = [
+        let fields = [
             of.key.to_string(),
             title.clone(),
             status.to_owned(),
@@ -299,7 +291,7 @@ impl Output {
             "lost": lost,
         });
         let heading = "device,title,status,first_heard,last_heard,readings,missing,lost";
-        self.line(heading, &csv, &text, &json)
+        self.line(heading, &row(&fields), &text, &json)
     }
 }
 
@@ -322,39 +314,9 @@ fn kind(kind: Kind) -> &'static str {
     }
 }
 
-/// A field of comma-separated values (RFC 4180). One that a table would take for a formula
-/// begins with an apostrophe.
-fn quoted(field: &str) -> String {
-    let formula = field.starts_with(['=', '+', '@', '\t', '\r'])
-        || (field.starts_with('-') && field.parse::<f64>().is_err());
-    let field = match formula {
-        true => format!("'{field}"),
-        false => field.to_owned(),
-    };
-    match field.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", field.replace('"', "\"\"")),
-        false => field,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A message with a comma would move the columns, one with `=` would be run by a table.
-    #[test]
-    fn fields_are_quoted_where_they_must_be() {
-        for (field, expected) in [
-            ("24.1", "24.1"),
-            ("-4.1", "-4.1"),
-            ("a,b", "\"a,b\""),
-            ("say \"hi\"", "\"say \"\"hi\"\"\""),
-            ("a\nb", "\"a\nb\""),
-            ("=1+1", "'=1+1"),
-            ("-cmd", "'-cmd"),
-            ("", ""),
-        ] {
-            assert_eq!(quoted(field), expected);
-        }
-    }
+/// A line of comma-separated values.
+fn row(fields: &[String]) -> String {
+    let mut row = String::new();
+    csv::row(&mut row, fields.iter().map(String::as_str));
+    row
 }

@@ -29,7 +29,10 @@ pub fn run(_: &Args, common: &Common) -> Result<(), String> {
         return Ok(());
     }
     if keys.devices.is_empty() {
-        return say("No device is paired. `aldis hub pair ID` adds one.");
+        return say(format_args!(
+            "No device is paired. `{}` adds one.",
+            common.typed("pair ID")
+        ));
     }
     let width = keys.devices.keys().map(|id| id.chars().count()).max();
     let width = width.unwrap_or(0);

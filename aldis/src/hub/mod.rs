@@ -11,6 +11,7 @@ mod parts;
 mod password;
 mod place;
 mod qr;
+mod running;
 mod serve;
 mod trust;
 mod unit;
@@ -22,6 +23,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use aldis_hub::{HubFile, Keys, OWNER};
+
+use crate::shell;
 
 pub use address::{address, own_address};
 
@@ -56,6 +59,9 @@ struct Common {
     /// /var/lib/aldis once the hub is a service]
     #[arg(long, global = true, value_name = "DIR", env = "ALDIS_HUB_DATA")]
     data: Option<PathBuf>,
+    /// Commands find that directory without being told.
+    #[arg(skip)]
+    is_implied: bool,
     /// Print one JSON object a line
     #[arg(long, global = true)]
     json: bool,
@@ -80,6 +86,7 @@ pub fn run(args: Args) -> ExitCode {
     if args.verb.is_some() && common.data.is_none() && std::fs::read_dir(unit::DATA).is_ok() {
         let is_install = matches!(args.verb, Some(Verb::Install(_) | Verb::Uninstall(_)));
         common.data = (!is_install).then(|| unit::DATA.into());
+        common.is_implied = true;
     }
     match args.verb {
         None => serve::run(args.serve, &common),
@@ -110,12 +117,23 @@ impl Common {
     fn data(&self) -> Result<PathBuf, String> {
         match &self.data {
             Some(data) => Ok(data.clone()),
-            None => dirs::data_dir()
-                .map(|dir| dir.join("aldis").join("hub"))
-                .ok_or_else(|| {
-                    "there is no data directory for this user; name one with `--data DIR`"
-                        .to_owned()
-                }),
+            None => data_dir().ok_or_else(|| {
+                "there is no data directory for this user; name one with `--data DIR`".to_owned()
+            }),
+        }
+    }
+}
+
+impl Common {
+    /// A command of the hub, as it is typed to mean the same data directory.
+    fn typed(&self, rest: &str) -> String {
+        let set = std::env::var_os("ALDIS_HUB_DATA");
+        match &self.data {
+            Some(data) if !self.is_implied && set.as_deref() != Some(data.as_os_str()) => {
+                let data = shell::quoted(&data.to_string_lossy());
+                format!("aldis hub {rest} --data {data}")
+            }
+            _ => format!("aldis hub {rest}"),
         }
     }
 }
@@ -132,6 +150,11 @@ fn hub_file(data: &Path, named: Option<&Path>, keys: &Keys) -> Result<HubFile, S
         None => Ok(HubFile::default()),
     };
     file.map_err(|error| error.to_string())
+}
+
+/// Where a hub of this user keeps everything, unless it is told.
+pub fn data_dir() -> Option<PathBuf> {
+    dirs::data_dir().map(|dir| dir.join("aldis").join("hub"))
 }
 
 /// Prints a line.

@@ -9,6 +9,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use super::parts;
+
 /// Where the hub's own broker is, and what it is told there.
 #[derive(Clone)]
 pub struct Greeting {
@@ -81,6 +83,19 @@ impl Supervisor {
         }
         #[cfg(not(unix))]
         let _ = broker;
+    }
+
+    /// Waits until the watchdog is not fed any more, though nobody asked for that: systemd would
+    /// kill the hub without a word.
+    pub async fn ended(&mut self) -> String {
+        match &mut self.task {
+            Some(task) => {
+                let ended = task.await;
+                self.task = None;
+                parts::ended("what feeds systemd's watchdog", ended)
+            }
+            None => std::future::pending().await,
+        }
     }
 
     /// The hub is about to end.

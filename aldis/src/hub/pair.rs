@@ -1,18 +1,19 @@
 //! `aldis hub pair`: gives a device its key, its rights and its file.
 
 use std::io::{self, IsTerminal, Write};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use aldis_hub::{Device, DevicePassword, Keys, KeysFile, check_device_id};
+use aldis_hub::{Device, DevicePassword, Keys, KeysError, KeysFile, check_device_id};
 use aldis_pc::Config;
 use serde_json::{Value, json};
 
 use super::address::{address, own_address};
 use super::device_file::{self, Entry};
 use super::serve::PORT;
-use super::{Common, hub_file, qr, say};
-use crate::image::replace_file;
+use super::{Common, hub_file, qr, running, say};
+use crate::image::NewFile;
+use crate::shell;
 
 /// Add a device: its credentials and its device.toml
 #[derive(clap::Args)]
@@ -72,8 +73,13 @@ struct Paired {
 struct Written {
     text: String,
     short: String,
-    url: String,
-    is_local: bool,
+    url: Url,
+    /// The file beside its place, until the key is kept.
+    ready: Option<NewFile>,
+    /// What is kept of the password.
+    hash: String,
+    /// What was kept of the device before.
+    before: Option<Device>,
 }
 
 /// Pairs it.
@@ -100,18 +106,67 @@ pub fn run(args: &Args, common: &Common) -> Result<(), String> {
             return Err(format!("`--peer {peer}`: that is the device itself"));
         }
     }
-    let paired = KeysFile::of(&data)
-        .update(|keys| pair(args, &data, &id, template.as_ref(), keys))
-        .map_err(|error| error.to_string())?;
+    let file = KeysFile::of(&data);
+    let mut paired = file
+        .update(|keys| pair(args, &data, template.as_ref(), &id, keys))
+        .map_err(|error| match error {
+            error @ KeysError::Write { .. } => format!("{error}; nothing was paired"),
+            error => error.to_string(),
+        })?;
+    let delivered = deliver(args, common, &mut paired);
+    if let (Err(why), Some(written)) = (&delivered, &paired.file) {
+        return Err(take_back(&file, common, &id, written, why));
+    }
+    delivered?;
     report(args, common, &paired)
+}
+
+/// Brings the device's password to where it is to be: it is nowhere else.
+fn deliver(args: &Args, common: &Common, paired: &mut Paired) -> Result<(), String> {
+    let Some(file) = &mut paired.file else {
+        return Ok(());
+    };
+    if let Some(ready) = file.ready.take() {
+        return ready.keep().map_err(said_for_pair);
+    }
+    let text = match common.json {
+        true => format!("{}\n", line(args, &paired.id, &paired.peers, file)),
+        false => file.text.clone(),
+    };
+    let mut stdout = io::stdout();
+    let written = stdout.write_all(text.as_bytes());
+    let written = written.and_then(|()| stdout.flush());
+    written.map_err(|error| format!("cannot write to standard output: {error}"))
+}
+
+/// Takes a password back that nobody got.
+fn take_back(file: &KeysFile, common: &Common, id: &str, written: &Written, why: &str) -> String {
+    let taken_back = file.update(|keys| {
+        // Somebody may have given it another meanwhile.
+        let is_ours = |device: &Device| device.password == written.hash;
+        if keys.devices.get(id).is_some_and(is_ours) {
+            match &written.before {
+                Some(before) => keys.devices.insert(id.to_owned(), before.clone()),
+                None => keys.devices.remove(id),
+            };
+        }
+        Ok(())
+    });
+    match taken_back {
+        Ok(()) => format!("{why}; nothing was paired"),
+        Err(error) => format!(
+            "{why}; and it could not be undone: {error}. `{id}` has a key that nobody got: `{}`",
+            common.typed(&format!("pair {id} --renew"))
+        ),
+    }
 }
 
 /// Changes the keys, and writes the file if the device got a password.
 fn pair(
     args: &Args,
     data: &Path,
-    id: &str,
     template: Option<&(Config, String)>,
+    id: &str,
     keys: &mut Keys,
 ) -> Result<Paired, String> {
     let is_new = !keys.devices.contains_key(id);
@@ -160,8 +215,8 @@ fn pair(
     if needs_password {
         device.password = password.hash().map_err(|error| error.to_string())?;
         device.check(id)?;
-        let listen = hub.listen.as_deref();
-        let url = url(args, listen, config)?;
+        let running = running::look(data).map(|running| running.mqtt);
+        let url = url(args, running, hub.listen.as_deref(), config)?;
         let entry = Entry {
             id,
             url: &url.text,
@@ -174,12 +229,14 @@ fn pair(
         let text = device_file::compose(&entry, template.map(|(_, text)| text.as_str()))?;
         let short = device_file::in_short(&entry);
         // What cannot be kept is not paired.
-        write(args, &text)?;
+        let ready = write(args, &text)?;
         file = Some(Written {
             text,
             short,
-            url: url.text,
-            is_local: url.is_local,
+            url,
+            ready,
+            hash: device.password.clone(),
+            before: keys.devices.get(id).cloned(),
         });
     }
     let answers = |peer: &&String| {
@@ -204,9 +261,10 @@ fn is_stdout(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-fn write(args: &Args, text: &str) -> Result<(), String> {
+/// Writes the device's file beside its place, unless it goes to standard output.
+fn write(args: &Args, text: &str) -> Result<Option<NewFile>, String> {
     if is_stdout(&args.out) {
-        return Ok(());
+        return Ok(None);
     }
     if args.out.exists() && !args.force {
         return Err(format!(
@@ -215,7 +273,15 @@ fn write(args: &Args, text: &str) -> Result<(), String> {
             args.out.display()
         ));
     }
-    replace_file(&args.out, text.as_bytes()).map_err(|what| what.replace("--output", "--out"))
+    let ready = NewFile::write(&args.out, text.as_bytes());
+    ready
+        .map(Some)
+        .map_err(|what| format!("{}; nothing was paired", said_for_pair(what)))
+}
+
+/// What is said about a file, with the flag of this command.
+fn said_for_pair(what: String) -> String {
+    what.replace("--output", "--out")
 }
 
 /// Where the device is told that its broker is.
@@ -223,13 +289,23 @@ struct Url {
     text: String,
     /// Only programs of this machine find it.
     is_local: bool,
+    /// The hub that runs is for its machine alone.
+    is_closed: bool,
 }
 
-fn url(args: &Args, listen: Option<&str>, config: Option<&Config>) -> Result<Url, String> {
-    let listen = match listen {
-        Some(text) => Some(address("listen =", text, PORT, false)?),
-        None => None,
+/// The hub that runs may have been told by flags and variables where to listen.
+fn url(
+    args: &Args,
+    running: Option<SocketAddr>,
+    listen: Option<&str>,
+    config: Option<&Config>,
+) -> Result<Url, String> {
+    let listen = match (running, listen) {
+        (Some(running), _) => Some(running),
+        (None, Some(text)) => Some(address("listen =", text, PORT, false)?),
+        (None, None) => None,
     };
+    let is_closed = running.is_some_and(|running| running.ip().is_loopback());
     let port = listen.map(|addr| addr.port()).filter(|port| *port != 0);
     let port = port.unwrap_or(PORT);
     if let Some(host) = &args.host {
@@ -239,6 +315,7 @@ fn url(args: &Args, listen: Option<&str>, config: Option<&Config>) -> Result<Url
                 _ => format!("mqtt://{host}:{port}"),
             },
             is_local: false,
+            is_closed,
         });
     }
     let own = listen
@@ -254,6 +331,7 @@ fn url(args: &Args, listen: Option<&str>, config: Option<&Config>) -> Result<Url
             Some(ip) => Ok(Url {
                 text: of(ip),
                 is_local: false,
+                is_closed,
             }),
             None => Err(
                 "this machine's address in the network is not known; write it with `--host`"
@@ -267,35 +345,40 @@ fn url(args: &Args, listen: Option<&str>, config: Option<&Config>) -> Result<Url
         return Ok(Url {
             text: url.to_string(),
             is_local: false,
+            is_closed,
         });
     }
     let ip = own.unwrap_or(Ipv4Addr::LOCALHOST.into());
     Ok(Url {
         text: of(ip),
         is_local: ip.is_loopback(),
+        is_closed,
     })
 }
 
+/// What programs are told.
+fn line(args: &Args, id: &str, peers: &[String], file: &Written) -> Value {
+    let (place, what) = match is_stdout(&args.out) {
+        true => ("device", json!(file.text)),
+        false => ("file", json!(args.out)),
+    };
+    json!({"event": "paired", "id": id, "peers": peers, "broker": file.url.text, place: what})
+}
+
 fn report(args: &Args, common: &Common, paired: &Paired) -> Result<(), String> {
-    let Paired { id, file, .. } = paired;
+    let Paired {
+        id, file, peers, ..
+    } = paired;
     let to_stdout = is_stdout(&args.out);
-    if let Some(file) = file.as_ref().filter(|_| to_stdout && !common.json) {
-        let written = io::stdout().write_all(file.text.as_bytes());
-        written.map_err(|error| format!("cannot write: {error}"))?;
-    }
-    if common.json {
-        let mut line = json!({"event": "paired", "id": id, "peers": paired.peers});
-        if let (Some(file), Value::Object(line)) = (file, &mut line) {
-            line.insert("broker".to_owned(), json!(file.url));
-            match to_stdout {
-                true => line.insert("device".to_owned(), json!(file.text)),
-                false => line.insert("file".to_owned(), json!(args.out)),
-            };
-        }
-        say(line)?;
-    } else if !to_stdout || file.is_none() {
-        for line in words(args, paired) {
-            say(line)?;
+    match (file, common.json) {
+        // It is there already.
+        (Some(_), _) if to_stdout => {}
+        (Some(file), true) => say(line(args, id, peers, file))?,
+        (None, true) => say(json!({"event": "paired", "id": id, "peers": peers}))?,
+        (_, false) => {
+            for line in words(args, common, paired) {
+                say(line)?;
+            }
         }
     }
     let shown =
@@ -309,9 +392,9 @@ fn report(args: &Args, common: &Common, paired: &Paired) -> Result<(), String> {
     Ok(())
 }
 
-fn words(args: &Args, paired: &Paired) -> Vec<String> {
+fn words(args: &Args, common: &Common, paired: &Paired) -> Vec<String> {
     let Paired { id, file, .. } = paired;
-    let out = args.out.display();
+    let out = shell::quoted(&args.out.to_string_lossy());
     let mut lines = Vec::new();
     match file {
         Some(file) => {
@@ -323,16 +406,19 @@ fn words(args: &Args, paired: &Paired) -> Vec<String> {
                 "\n  aldis device --config {out}      runs it as a program"
             ));
             lines.push(format!("  aldis flash --config {out} ...   writes it to a board, when [wifi] is filled in\n"));
-            lines.push(match file.is_local {
-                true => format!(
-                    "Its broker is {}, which only this machine reaches. For a board, start the \
-                     hub with `aldis hub --lan` and pair with `--lan`.",
-                    file.url
+            let (url, lan) = (&file.url.text, common.typed("--lan"));
+            lines.push(match (file.url.is_local, file.url.is_closed) {
+                (true, _) => format!(
+                    "Its broker is {url}, which only this machine reaches. For a board, start the \
+                     hub with `{lan}` and pair with `--lan`."
                 ),
-                false => format!(
-                    "Its broker is {}. Other machines reach the hub if it was started with `aldis \
-                     hub --lan`.",
-                    file.url
+                (false, true) => format!(
+                    "Its broker is {url}, but the hub that runs is for this machine alone: start \
+                     it with `{lan}`."
+                ),
+                (false, false) => format!(
+                    "Its broker is {url}. Other machines reach the hub if it was started with \
+                     `{lan}`."
                 ),
             });
         }
@@ -346,13 +432,14 @@ fn words(args: &Args, paired: &Paired) -> Vec<String> {
     }
     for peer in &paired.mute {
         lines.push(format!(
-            "{peer} may not answer it; to change that: aldis hub pair {peer} --peer {id}"
+            "{peer} may not answer it; to change that: {}",
+            common.typed(&format!("pair {peer} --peer {id}"))
         ));
     }
     if let Some(peer) = &paired.out_of_reach {
         lines.push(format!(
-            "Its presets go to {peer}, to which it may not send; to change that: aldis hub pair \
-             {id} --peer {peer}"
+            "Its presets go to {peer}, to which it may not send; to change that: {}",
+            common.typed(&format!("pair {id} --peer {peer}"))
         ));
     }
     lines

@@ -11,7 +11,10 @@ use aldis_hub::{RunningHub, TlsConfig};
 use aldis_place::{Announced, Announcement, Certified, CertifiedOptions, Machine, Service};
 use tokio::sync::watch;
 
-use super::parts::web::{Look, Secure};
+use super::parts::{
+    self, after,
+    web::{Look, Secure},
+};
 use super::unit::Flag;
 
 /// The port of MQTT over TLS.
@@ -201,6 +204,11 @@ impl Place {
         })
     }
 
+    /// Waits for the end of what works for ever, and says what it was.
+    pub async fn ended(&mut self) -> String {
+        uncertified(self.certified.as_mut()).await
+    }
+
     /// The name under which the network is to find the hub.
     pub fn name(&self) -> String {
         self.machine.local_name()
@@ -237,7 +245,7 @@ impl Place {
             name: announced.is_some().then_some(name),
             ca: self.certified.as_ref().map(Certified::ca),
             announced,
-            _certified: self.certified,
+            certified: self.certified,
         }
     }
 }
@@ -252,6 +260,12 @@ fn names_now(machine: &Machine) -> Vec<String> {
     std::iter::once(machine.local_name())
         .chain(addresses)
         .collect()
+}
+
+/// Waits until nobody looks after the certificate any more, and says so.
+async fn uncertified(certified: Option<&mut Certified>) -> String {
+    let ended = after(certified.map(Certified::ended)).await;
+    parts::ended("the care for the certificate", ended)
 }
 
 /// Something that listens there.
@@ -273,10 +287,20 @@ pub struct RunningPlace {
     /// The file with the certificate of the hub's own authority, if it has one.
     pub ca: Option<PathBuf>,
     announced: Option<Announced>,
-    _certified: Option<Certified>,
+    certified: Option<Certified>,
 }
 
 impl RunningPlace {
+    /// Waits for the end of what works for ever, and says what it was.
+    pub async fn ended(&mut self) -> String {
+        tokio::select! {
+            ended = after(self.announced.as_mut().map(Announced::ended)) => {
+                parts::ended("the announcement in the network", ended)
+            }
+            ended = uncertified(self.certified.as_mut()) => ended,
+        }
+    }
+
     /// Says good-bye.
     pub async fn shutdown(self) {
         if let Some(announced) = self.announced {

@@ -21,6 +21,7 @@ use super::notify::{Greeting, Supervisor};
 use super::parts::web::typed;
 use super::parts::{self, Parts};
 use super::place::{self, Certificate, OwnTls, Place, RunningPlace, TLS_PORT};
+use super::running::{self, Whereabouts};
 use super::unit::Flag;
 use super::{Common, hub_file, password};
 use crate::signals::EndSignals;
@@ -184,7 +185,12 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
     };
     beside.secure(&place);
     if let Some(broker) = beside.broker.clone() {
-        let scene = parts::Scene { broker, data, keys };
+        let scene = parts::Scene {
+            broker,
+            data,
+            keys,
+            set_password: common.typed("password"),
+        };
         let elsewhere = Elsewhere {
             scene,
             place,
@@ -209,7 +215,7 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
         () = &mut end => return stopped(common),
         () = duration::over(args.lifetime) => return stopped(common),
     };
-    let hub = match started {
+    let mut hub = match started {
         Ok(hub) => hub,
         Err(error) => return crate::fail(error),
     };
@@ -225,9 +231,10 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
         broker,
         data: data.clone(),
         keys: keys.clone(),
+        set_password: common.typed("password"),
     };
-    let running = match Parts::start(&beside, scene).await {
-        Ok(running) => running,
+    let mut parts = match Parts::start(&beside, scene).await {
+        Ok(parts) => parts,
         Err(what) => {
             hub.shutdown().await;
             return crate::fail(what);
@@ -237,27 +244,34 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
     let owner = match first_owner(&data) {
         Ok(owner) => owner,
         Err(what) => {
-            running.shutdown().await;
+            parts.shutdown().await;
             hub.shutdown().await;
             return crate::fail(what);
         }
     };
     keys.refresh();
     let web = [
-        ("_http._tcp", running.dashboard),
-        ("_https._tcp", running.secure_dashboard),
+        ("_http._tcp", parts.dashboard),
+        ("_https._tcp", parts.secure_dashboard),
     ];
     let web = web
         .into_iter()
         .filter_map(|(kind, addr)| Some(place::service(kind, addr?)));
-    let place = place.announce(&hub, web.collect());
+    let mut place = place.announce(&hub, web.collect());
+    let whereabouts = Whereabouts {
+        mqtt: hub.mqtt_addr(),
+        tls: hub.tls_addr(),
+    };
+    let _told = running::tell(&data, &whereabouts).await;
     let scene = Announcement {
+        common,
         hub: &hub,
         place: &place,
         data: &data,
-        store: running.store.as_deref(),
-        dashboard: running.dashboard,
-        secure_dashboard: running.secure_dashboard,
+        store: parts.store.as_deref(),
+        is_recording: parts.is_recording(),
+        dashboard: parts.dashboard,
+        secure_dashboard: parts.secure_dashboard,
         keys: &keys.current(),
         owner: owner.as_ref().map(|owner| owner.password.expose()),
         anonymous,
@@ -267,18 +281,21 @@ async fn serve(args: &Args, common: &Common, plan: Plan) -> ExitCode {
         true => scene.json(),
         false => scene.text(),
     };
-    tell(&text, &data, &keys, owner.as_ref());
+    tell(&text, common, &data, &keys, owner.as_ref());
     drop((text, owner));
     supervisor.ready(&format!("MQTT on {}", hub.mqtt_addr()), Some(greeting));
 
     let failed = tokio::select! {
         () = &mut end => None,
         () = duration::over(args.lifetime) => None,
-        error = hub.ended() => Some(error),
+        error = hub.ended() => Some(error.to_string()),
+        ended = parts.ended() => Some(ended),
+        ended = place.ended() => Some(ended),
+        ended = supervisor.ended() => Some(ended),
     };
     supervisor.stopping();
     // Whoever reads the farewell and asks again is answered no more.
-    tokio::join!(place.shutdown(), running.shutdown());
+    tokio::join!(place.shutdown(), parts.shutdown());
     hub.shutdown().await;
     match failed {
         Some(error) => crate::fail(error),
@@ -304,7 +321,7 @@ async fn serve_elsewhere(
 ) -> ExitCode {
     let Elsewhere {
         scene,
-        place: _place,
+        mut place,
         end,
         mut supervisor,
     } = elsewhere;
@@ -313,7 +330,7 @@ async fn serve_elsewhere(
         Err(what) => return crate::fail(what),
     };
     let (url, data, keys) = (scene.broker.url(), scene.data.clone(), scene.keys.clone());
-    let running = match Parts::start(plan, scene).await {
+    let mut running = match Parts::start(plan, scene).await {
         Ok(running) => running,
         Err(what) => return crate::fail(what),
     };
@@ -333,6 +350,7 @@ async fn serve_elsewhere(
             "broker": url,
             "data": data,
             "store": running.store,
+            "recording": running.store.is_some() && running.is_recording(),
             "dashboard": running.dashboard.map(|addr| addr.to_string()),
             "secure_dashboard": running.secure_dashboard.map(|addr| addr.to_string()),
         });
@@ -344,7 +362,7 @@ async fn serve_elsewhere(
     } else {
         let _ = writeln!(text, "At the broker {url}");
         let _ = match &running.store {
-            Some(store) => writeln!(text, "Recording in {store}"),
+            Some(store) => writeln!(text, "{}", recording(store, running.is_recording())),
             None => writeln!(text, "Nothing is recorded."),
         };
         if let Some(addr) = running.secure_dashboard {
@@ -357,21 +375,28 @@ async fn serve_elsewhere(
             let _ = write!(
                 text,
                 "\nThe owner's password for the dashboard, shown this once:\n\n  {password}\n\n\
-                 `aldis hub password` sets another.\n"
+                 `{}` sets another.\n",
+                common.typed("password")
             );
         }
         text.push_str("\nCtrl-C ends the hub.\n");
     }
-    tell(&text, &data, &keys, owner.as_ref());
+    tell(&text, common, &data, &keys, owner.as_ref());
     drop((text, owner));
     supervisor.ready(&format!("at the broker {url}"), None);
-    tokio::select! {
-        () = end.wait() => {}
-        () = duration::over(args.lifetime) => {}
-    }
+    let failed = tokio::select! {
+        () = end.wait() => None,
+        () = duration::over(args.lifetime) => None,
+        ended = running.ended() => Some(ended),
+        ended = place.ended() => Some(ended),
+        ended = supervisor.ended() => Some(ended),
+    };
     supervisor.stopping();
     running.shutdown().await;
-    stopped(common)
+    match failed {
+        Some(error) => crate::fail(error),
+        None => stopped(common),
+    }
 }
 
 fn stopped(common: &Common) -> ExitCode {
@@ -379,6 +404,14 @@ fn stopped(common: &Common) -> ExitCode {
         let _ = writeln!(io::stdout(), "{}", json!({"event": "stopped"}));
     }
     ExitCode::SUCCESS
+}
+
+/// Where it is recorded, or will be.
+fn recording(store: &str, is_recording: bool) -> String {
+    match is_recording {
+        true => format!("Recording in {store}"),
+        false => format!("Recording in {store} as soon as that is there"),
+    }
 }
 
 /// Where the hub's own parts reach what listens there.
@@ -437,7 +470,7 @@ fn is_ours(_stream: &str) -> bool {
 
 /// Says it. The hub serves its clients, whoever reads this; but a password that nobody saw is
 /// taken back.
-fn tell(text: &str, data: &Path, keys: &Keyring, owner: Option<&FirstOwner>) {
+fn tell(text: &str, common: &Common, data: &Path, keys: &Keyring, owner: Option<&FirstOwner>) {
     let mut stdout = io::stdout();
     let told = stdout
         .write_all(text.as_bytes())
@@ -453,14 +486,15 @@ fn tell(text: &str, data: &Path, keys: &Keyring, owner: Option<&FirstOwner>) {
         Ok(())
     });
     keys.refresh();
+    let command = common.typed("password");
     match taken_back {
         Ok(()) => tracing::error!(
-            "the owner's password could not be shown ({error}), so there is none yet: `aldis hub \
-             password` sets one"
+            "the owner's password could not be shown ({error}), so there is none yet: `{command}` \
+             sets one"
         ),
         Err(why) => tracing::error!(
-            "the owner's password could not be shown ({error}) nor taken back ({why}): `aldis hub \
-             password` sets another"
+            "the owner's password could not be shown ({error}) nor taken back ({why}): \
+             `{command}` sets another"
         ),
     }
 }
@@ -600,11 +634,14 @@ fn plan(args: &Args, common: &Common) -> Result<Plan, String> {
 
 /// What is said of a hub that runs.
 struct Announcement<'a> {
+    common: &'a Common,
     hub: &'a RunningHub,
     place: &'a RunningPlace,
     data: &'a Path,
     /// Where it is recorded.
     store: Option<&'a str>,
+    /// Whether the store is there.
+    is_recording: bool,
     /// Where the dashboard is.
     dashboard: Option<SocketAddr>,
     secure_dashboard: Option<SocketAddr>,
@@ -652,7 +689,7 @@ impl Announcement<'_> {
         }
         let _ = writeln!(text, "Data in {}", self.data.display());
         if let Some(store) = self.store {
-            let _ = writeln!(text, "Recording in {store}");
+            let _ = writeln!(text, "{}", recording(store, self.is_recording));
         }
         if let Some(addr) = self.secure_dashboard {
             let _ = writeln!(text, "Dashboard on https://{}", typed(addr));
@@ -660,26 +697,34 @@ impl Announcement<'_> {
         if let Some(addr) = self.dashboard {
             let _ = writeln!(text, "Dashboard on http://{}", typed(addr));
         }
-        text.push_str(match self.is_open() {
-            true => {
-                "Other machines come in by name and password: `aldis hub pair` adds a device.\n"
-            }
-            false => {
-                "For this machine alone; `aldis hub --lan` lets others in, by name and password.\n"
-            }
-        });
+        let _ = match self.is_open() {
+            true => writeln!(
+                text,
+                "Other machines come in by name and password: `{}` adds a device.",
+                self.common.typed("pair")
+            ),
+            false => writeln!(
+                text,
+                "For this machine alone; `{}` lets others in, by name and password.",
+                self.common.typed("--lan")
+            ),
+        };
+        let set = self.common.typed("password");
         match (self.owner, &self.keys.owner) {
             (Some(password), _) => {
                 let _ = write!(
                     text,
                     "\nThe owner's password, shown this once:\n\n  {password}\n\n\
                      With it the user `{OWNER}` may do everything, and signs in to the dashboard. Keep it in a safe place; \
-                     `aldis hub password` sets another.\n"
+                     `{set}` sets another.\n"
                 );
             }
-            (None, None) => text.push_str(
-                "\nThe hub has no owner's password yet: `aldis hub password` sets one.\n",
-            ),
+            (None, None) => {
+                let _ = writeln!(
+                    text,
+                    "\nThe hub has no owner's password yet: `{set}` sets one."
+                );
+            }
             (None, Some(_)) => {}
         }
         let host = match mqtt.ip() {
@@ -716,6 +761,7 @@ impl Announcement<'_> {
             "name": self.place.name,
             "data": self.data,
             "store": self.store,
+            "recording": self.store.is_some() && self.is_recording,
             "dashboard": self.dashboard.map(text),
             "secure_dashboard": self.secure_dashboard.map(text),
             "anonymous": self.anonymous(),

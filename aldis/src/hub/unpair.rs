@@ -25,7 +25,8 @@ pub fn run(args: &Args, common: &Common) -> Result<(), String> {
     file.update(|keys| {
         let Some(device) = keys.devices.get_mut(id) else {
             return Err(format!(
-                "no device `{id}` is paired; `aldis hub devices` lists those that are"
+                "no device `{id}` is paired; `{}` lists those that are",
+                common.typed("devices")
             ));
         };
         for peer in &args.peer {

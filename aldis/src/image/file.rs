@@ -7,29 +7,72 @@ use std::path::{Path, PathBuf};
 /// Writes a file beside its place and moves it there. It may contain passwords, so it is for its
 /// owner only.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), String> {
-    let wrong = |error: io::Error| format!("{}: cannot be written: {error}", path.display());
-    let place = match fs::metadata(path) {
-        // A link stays one.
-        Ok(metadata) if metadata.is_file() => fs::canonicalize(path).map_err(wrong)?,
-        Ok(_) => {
-            return Err(format!(
-                "{}: is there and is no file: name another with `--output`",
+    NewFile::write(path, bytes)?.keep()
+}
+
+/// A file that is written as a whole, beside its place. It goes there when it is kept, else it is
+/// removed.
+#[derive(Debug)]
+pub struct NewFile {
+    /// As it was named.
+    path: PathBuf,
+    place: PathBuf,
+    beside: PathBuf,
+    is_kept: bool,
+}
+
+impl NewFile {
+    /// Writes it, for its owner only.
+    pub fn write(path: &Path, bytes: &[u8]) -> Result<Self, String> {
+        let place = match fs::metadata(path) {
+            // A link stays one.
+            Ok(metadata) if metadata.is_file() => {
+                fs::canonicalize(path).map_err(|error| unwritten(path, &error))?
+            }
+            Ok(_) => {
+                return Err(format!(
+                    "{}: is there and is no file: name another with `--output`",
+                    path.display()
+                ));
+            }
+            Err(_) => path.to_owned(),
+        };
+        let beside = beside(&place).ok_or_else(|| {
+            format!(
+                "{}: is no name of a file: name one with `--output`",
                 path.display()
-            ));
+            )
+        })?;
+        let file = Self {
+            path: path.to_owned(),
+            place,
+            beside,
+            is_kept: false,
+        };
+        match write_new(&file.beside, bytes) {
+            Ok(()) => Ok(file),
+            Err(error) => Err(unwritten(path, &error)),
         }
-        Err(_) => path.to_owned(),
-    };
-    let beside = beside(&place).ok_or_else(|| {
-        format!(
-            "{}: is no name of a file: name one with `--output`",
-            path.display()
-        )
-    })?;
-    let written = write_new(&beside, bytes).and_then(|()| fs::rename(&beside, &place));
-    if written.is_err() {
-        let _ = fs::remove_file(&beside);
     }
-    written.map_err(wrong)
+
+    /// Moves it to its place.
+    pub fn keep(mut self) -> Result<(), String> {
+        let moved = fs::rename(&self.beside, &self.place);
+        self.is_kept = moved.is_ok();
+        moved.map_err(|error| unwritten(&self.path, &error))
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            let _ = fs::remove_file(&self.beside);
+        }
+    }
+}
+
+fn unwritten(path: &Path, error: &io::Error) -> String {
+    format!("{}: cannot be written: {error}", path.display())
 }
 
 fn beside(place: &Path) -> Option<PathBuf> {

@@ -7,7 +7,7 @@ pub mod target;
 
 mod file;
 
-pub use file::replace as replace_file;
+pub use file::NewFile;
 
 use std::fs;
 use std::io::{self, Write};

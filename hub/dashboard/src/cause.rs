@@ -9,12 +9,19 @@ const SOON_MS: i64 = 10 * 60_000;
 /// Reports that are looked through for the first behind an outage.
 const REPORTS: u32 = 1000;
 
+/// The cause of an outage that began while the hub was away.
+const HUB: &str = "hub";
+
 /// Why contact was lost, if that can be told.
 pub(crate) async fn of(
     history: &History,
     device: &DeviceKey,
     outage: &Outage,
 ) -> Result<Option<&'static str>, HistoryError> {
+    // Whatever the device met with then, it began with nobody knows what.
+    if outage.hub_away {
+        return Ok(Some(HUB));
+    }
     let Some(to_ms) = outage.to_ms else {
         return Ok(None);
     };

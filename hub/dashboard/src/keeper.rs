@@ -31,7 +31,8 @@ pub(crate) async fn devices(shared: Arc<Shared>) {
                 PERIOD
             }
             Err(error) => {
-                if !std::mem::replace(&mut failed, true) {
+                // Whoever opens the store says why it is not open.
+                if shared.history.is_open() && !std::mem::replace(&mut failed, true) {
                     tracing::warn!("the dashboard cannot read what is kept: {error}");
                 }
                 AGAIN

@@ -13,7 +13,7 @@ use axum::routing::get;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::{Handle, Server};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{sleep, timeout};
 
 use crate::connection::Hall;
@@ -54,7 +54,8 @@ pub struct RunningDashboard {
     secure: Handle<SocketAddr>,
     ending: watch::Sender<bool>,
     clients: Vec<aldis_client::Client>,
-    tasks: Vec<JoinHandle<()>>,
+    /// What works for ever, each with its name.
+    tasks: Vec<(&'static str, JoinHandle<()>)>,
 }
 
 impl Dashboard {
@@ -118,10 +119,22 @@ impl Dashboard {
         let handle = Handle::new();
         let secure_handle = Handle::new();
         let mut tasks = vec![
-            tokio::spawn(feed::devices(shared.clone(), events)),
-            tokio::spawn(feed::topics(shared.clone(), seen)),
-            tokio::spawn(keeper::devices(shared.clone())),
-            tokio::spawn(keeper::health(shared.clone())),
+            (
+                "feed of devices",
+                tokio::spawn(feed::devices(shared.clone(), events)),
+            ),
+            (
+                "feed of topics",
+                tokio::spawn(feed::topics(shared.clone(), seen)),
+            ),
+            (
+                "look at the store",
+                tokio::spawn(keeper::devices(shared.clone())),
+            ),
+            (
+                "look at the hub",
+                tokio::spawn(keeper::health(shared.clone())),
+            ),
         ];
         let plain = routes(&shared, Way { https: false });
         let server = axum_server::from_tcp(listener)
@@ -129,7 +142,7 @@ impl Dashboard {
             .acceptor(hall.clone());
         let served =
             tuned(server, &handle).serve(plain.into_make_service_with_connect_info::<SocketAddr>());
-        tasks.push(tokio::spawn(report(served)));
+        tasks.push(("server", tokio::spawn(report(served))));
         if let Some((files, config, listener, addr)) = secure {
             let routes = routes(&shared, Way { https: true });
             let acceptor = RustlsAcceptor::new(config.clone()).acceptor(hall);
@@ -138,8 +151,11 @@ impl Dashboard {
                 .acceptor(acceptor);
             let served = tuned(server, &secure_handle)
                 .serve(routes.into_make_service_with_connect_info::<SocketAddr>());
-            tasks.push(tokio::spawn(report(served)));
-            tasks.push(tokio::spawn(renew(files, config)));
+            tasks.push(("server of HTTPS", tokio::spawn(report(served))));
+            tasks.push((
+                "look at the certificate",
+                tokio::spawn(renew(files, config)),
+            ));
         }
         if !front::is_there() {
             tracing::warn!("the dashboard's pages were not built in; its address says how");
@@ -167,6 +183,19 @@ impl RunningDashboard {
         self.https_addr
     }
 
+    /// Waits for the end of what works for ever; gives what it was, and how it ended. Then the
+    /// dashboard is of little use any more.
+    pub async fn ended(&mut self) -> (String, Result<(), JoinError>) {
+        if self.tasks.is_empty() {
+            return std::future::pending().await;
+        }
+        let handles = self.tasks.iter_mut().map(|(_, task)| task);
+        let (ended, at, _) = futures::future::select_all(handles).await;
+        // What has ended is not waited for again.
+        let (name, _) = self.tasks.swap_remove(at);
+        (format!("the dashboard's {name}"), ended)
+    }
+
     /// Ends it, within two seconds.
     pub async fn shutdown(self) {
         // Pages would hold their streams open for ever.
@@ -182,7 +211,7 @@ impl RunningDashboard {
             }
         };
         let _ = timeout(LIMIT, ended).await;
-        for task in self.tasks {
+        for (_, task) in self.tasks {
             task.abort();
         }
     }
@@ -317,6 +346,29 @@ mod tests {
         ] {
             assert_eq!(host_of(url).as_deref(), host, "{url}");
         }
+    }
+
+    /// A dashboard that shows what was, or none, with nobody to see why.
+    #[tokio::test]
+    async fn an_end_that_nobody_asked_for_is_told() {
+        let (ending, _) = watch::channel(false);
+        let mut dashboard = RunningDashboard {
+            addr: "127.0.0.1:0".parse().unwrap(),
+            https_addr: None,
+            handle: Handle::new(),
+            secure: Handle::new(),
+            ending,
+            clients: Vec::new(),
+            tasks: vec![
+                ("feed", tokio::spawn(std::future::pending())),
+                ("server", tokio::spawn(async { panic!("broken") })),
+            ],
+        };
+        let (what, how) = dashboard.ended().await;
+        assert_eq!(what, "the dashboard's server");
+        assert!(how.unwrap_err().is_panic());
+        assert!(timeout(Duration::ZERO, dashboard.ended()).await.is_err());
+        dashboard.shutdown().await;
     }
 
     /// A certificate that was written badly ends the dashboard, or all that comes after it.

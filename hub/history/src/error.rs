@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// Why something could not be stored or read. Names the store, never its password.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HistoryError {
     /// The address of the store is none.
@@ -162,6 +162,30 @@ impl Trouble {
     }
 }
 
+/// What is wrong, for people, where the database itself has not said it.
+pub(crate) fn in_words(error: &sqlx::Error) -> String {
+    use std::io::ErrorKind;
+    match error {
+        sqlx::Error::Database(database) => database.message().to_owned(),
+        sqlx::Error::Io(error) => match error.kind() {
+            ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
+            ErrorKind::TimedOut => "it does not answer".to_owned(),
+            ErrorKind::UnexpectedEof
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::BrokenPipe => "the connection was cut".to_owned(),
+            _ => error.to_string(),
+        },
+        sqlx::Error::Tls(error) => format!("no connection over TLS: {error}"),
+        sqlx::Error::Protocol(what) => format!("its answer makes no sense: {what}"),
+        sqlx::Error::Configuration(error) => format!("its address or a setting: {error}"),
+        sqlx::Error::PoolClosed => "it was closed".to_owned(),
+        sqlx::Error::WorkerCrashed => "the thread that works with it has died".to_owned(),
+        sqlx::Error::BeginFailed => "it began no transaction".to_owned(),
+        error => error.to_string(),
+    }
+}
+
 /// What ends a transaction before its time.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -180,5 +204,36 @@ impl From<sqlx::Error> for Failure {
 impl From<HistoryError> for Failure {
     fn from(error: HistoryError) -> Self {
         Self::Said(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    /// People would read of communicating with databases, of pools and workers.
+    #[test]
+    fn troubles_are_told_in_our_words() {
+        let io = |kind| sqlx::Error::Io(Error::from(kind));
+        for (error, words) in [
+            (io(ErrorKind::ConnectionRefused), "nobody listens there"),
+            (io(ErrorKind::UnexpectedEof), "the connection was cut"),
+            (
+                sqlx::Error::Io(Error::other("no such host")),
+                "no such host",
+            ),
+            (sqlx::Error::PoolClosed, "it was closed"),
+        ] {
+            assert_eq!(in_words(&error), words);
+        }
+        let error = Trouble::of(&io(ErrorKind::ConnectionRefused));
+        let error = error.error("postgres://me@host/db", "nobody listens there".to_owned());
+        assert_eq!(
+            error.to_string(),
+            "postgres://me@host/db cannot be reached (nobody listens there); what was under way \
+             can be given again. See whether the server runs"
+        );
     }
 }

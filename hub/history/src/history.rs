@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
@@ -13,27 +13,40 @@ use crate::clock::Believed;
 use crate::error::HistoryError;
 use crate::sqlite::Durability;
 use crate::view::{
-    Chart, Committed, Device, Event, Gap, Latest, Outage, Purged, Retention, Sizes, Standing,
-    StoredDiag, StoredReading,
+    Chart, Committed, Device, Event, Gap, Latest, Listened, Outage, Purged, Retention, Sizes,
+    Standing, StoredDiag, StoredReading,
 };
 use crate::{postgres, sqlite};
 
 /// What a recorder keeps. Cheap to clone; all clones are of one store.
 #[derive(Clone, Debug)]
 pub struct History {
-    store: Either,
+    place: Arc<Place>,
 }
 
-#[derive(Clone, Debug)]
+/// A store that may not be open yet.
+#[derive(Debug)]
+struct Place {
+    address: Address,
+    durability: Durability,
+    name: String,
+    store: OnceLock<Either>,
+    /// Held by whoever opens it.
+    opening: tokio::sync::Mutex<()>,
+    /// Why it could not be opened.
+    trouble: Mutex<Option<HistoryError>>,
+}
+
+#[derive(Debug)]
 enum Either {
-    Sqlite(Arc<sqlite::store::Store>),
-    Postgres(Arc<postgres::store::Store>),
+    Sqlite(sqlite::store::Store),
+    Postgres(postgres::store::Store),
 }
 
 /// Asks whichever store it is.
 macro_rules! ask {
     ($history:expr, $store:ident => $ask:expr) => {
-        match &$history.store {
+        match $history.store()? {
             Either::Sqlite($store) => $ask,
             Either::Postgres($store) => $ask,
         }
@@ -56,23 +69,100 @@ impl History {
     /// # Errors
     /// As [`History::open`].
     pub async fn open_with(address: &str, durability: Durability) -> Result<Self, HistoryError> {
-        let store = match parse(address)? {
-            Address::File(path) => Either::Sqlite(Arc::new(sqlite::open(&path, durability).await?)),
-            Address::Server(options, name) => {
-                Either::Postgres(Arc::new(postgres::open(*options, name).await?))
-            }
+        let history = Self::later_with(address, durability)?;
+        history.connect().await?;
+        Ok(history)
+    }
+
+    /// A store that [`connect`](Self::connect) opens. Until then everything that is asked of it
+    /// says that it cannot be reached, or why it could not be opened.
+    ///
+    /// # Errors
+    /// If the address is none.
+    pub fn later(address: &str) -> Result<Self, HistoryError> {
+        Self::later_with(address, Durability::Full)
+    }
+
+    fn later_with(address: &str, durability: Durability) -> Result<Self, HistoryError> {
+        let address = parse(address)?;
+        let name = match &address {
+            Address::File(path) => path.display().to_string(),
+            Address::Server(_, name) => name.clone(),
         };
-        Ok(Self { store })
+        Ok(Self {
+            place: Arc::new(Place {
+                address,
+                durability,
+                name,
+                store: OnceLock::new(),
+                opening: tokio::sync::Mutex::default(),
+                trouble: Mutex::default(),
+            }),
+        })
+    }
+
+    /// Opens the store, unless it is open.
+    ///
+    /// # Errors
+    /// As [`History::open`]; it can be tried again.
+    pub async fn connect(&self) -> Result<(), HistoryError> {
+        let place = &*self.place;
+        let _opening = place.opening.lock().await;
+        if self.is_open() {
+            return Ok(());
+        }
+        let opened = match &place.address {
+            Address::File(path) => sqlite::open(path, place.durability)
+                .await
+                .map(Either::Sqlite),
+            Address::Server(options, name) => postgres::open((**options).clone(), name.clone())
+                .await
+                .map(Either::Postgres),
+        };
+        match opened {
+            Ok(store) => {
+                place.store.get_or_init(|| store);
+                Ok(())
+            }
+            Err(error) => {
+                *self.trouble() = Some(error.clone());
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether the store was opened.
+    pub fn is_open(&self) -> bool {
+        self.place.store.get().is_some()
+    }
+
+    fn store(&self) -> Result<&Either, HistoryError> {
+        self.place.store.get().ok_or_else(|| {
+            let trouble = self.trouble().clone();
+            trouble.unwrap_or_else(|| HistoryError::Unreachable {
+                store: self.place.name.clone(),
+                reason: "it has not answered yet".to_owned(),
+            })
+        })
+    }
+
+    fn trouble(&self) -> MutexGuard<'_, Option<HistoryError>> {
+        let trouble = self.place.trouble.lock();
+        trouble.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What people call the store; has no password in it.
     pub fn name(&self) -> &str {
-        ask!(self, store => store.name())
+        &self.place.name
     }
 
     /// Waits for what is under way and closes the store.
     pub async fn close(&self) {
-        ask!(self, store => store.close().await);
+        match self.place.store.get() {
+            Some(Either::Sqlite(store)) => store.close().await,
+            Some(Either::Postgres(store)) => store.close().await,
+            None => {}
+        }
     }
 
     /// Stores a batch in one transaction, and says what may be confirmed. What was stored before
@@ -275,7 +365,8 @@ impl History {
     }
 
     /// When a device had no contact, as its status says, between one moment and another. One that
-    /// began earlier is given whole.
+    /// began earlier is given whole. One that was told when a recorder came back, and none had
+    /// listened, begins with the last sign of life of a recorder: see [`History::listened`].
     ///
     /// # Errors
     /// If there is no such device, or the store cannot be read.
@@ -286,6 +377,15 @@ impl History {
         to: i64,
     ) -> Result<Vec<Outage>, HistoryError> {
         ask!(self, store => store.outages(device, from, to).await)
+    }
+
+    /// Notes that a recorder listens, or went on to: its sign of life. What comes between
+    /// `back_ms` and `from_ms` of a stretch had waited for a recorder, if no other one listened.
+    ///
+    /// # Errors
+    /// Nothing was noted.
+    pub async fn listened(&self, listened: &Listened) -> Result<(), HistoryError> {
+        ask!(self, store => store.listened(listened).await)
     }
 
     /// Rolls up the five minutes that are over and have changed, and their hours; gives how many
@@ -337,7 +437,7 @@ impl History {
     /// If something is there, or cannot be written. On a server that is not possible: the error
     /// says how to do it there.
     pub async fn backup(&self, to: &Path) -> Result<(), HistoryError> {
-        match &self.store {
+        match self.store()? {
             Either::Sqlite(store) => sqlite::backup(store, to).await,
             Either::Postgres(store) => Err(HistoryError::Backup {
                 store: store.name().to_owned(),
@@ -366,6 +466,7 @@ fn key(series: u64) -> i64 {
     i64::try_from(series).unwrap_or(i64::MAX)
 }
 
+#[derive(Debug)]
 enum Address {
     File(PathBuf),
     Server(Box<PgConnectOptions>, String),

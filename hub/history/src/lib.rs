@@ -39,6 +39,7 @@
 mod arrival;
 mod clock;
 mod counts;
+pub mod csv;
 mod error;
 mod history;
 mod points;
@@ -57,6 +58,6 @@ pub use error::HistoryError;
 pub use history::History;
 pub use sqlite::Durability;
 pub use view::{
-    Chart, Committed, Device, Event, Gap, Latest, Level, Outage, Point, Purged, Range, Retention,
-    Series, Sizes, Standing, StoredDiag, StoredReading,
+    Chart, Committed, Device, Event, Gap, Latest, Level, Listened, Outage, Point, Purged, Range,
+    Retention, Series, Sizes, Standing, StoredDiag, StoredReading,
 };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgPoolOptions};
 
-use crate::error::{HistoryError, Trouble};
+use crate::error::{HistoryError, Trouble, in_words};
 
 #[path = "store/mod.rs"]
 pub(crate) mod store;
@@ -29,6 +29,7 @@ pub(crate) const SCHEMA: Option<&str> = Some(
 pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/postgres/1.sql"),
     include_str!("../migrations/postgres/2.sql"),
+    include_str!("../migrations/postgres/3.sql"),
 ];
 /// What the readings of each five minutes `v` come to. As a join the server would rather read the
 /// whole table for each few of them.
@@ -119,10 +120,9 @@ fn is_about_growth(error: &dyn sqlx::error::DatabaseError) -> bool {
 /// What the database says.
 pub(crate) fn words(error: &sqlx::Error) -> String {
     match error {
-        sqlx::Error::Database(database) => database.message().to_owned(),
         sqlx::Error::PoolTimedOut => {
             format!("no connection within {} s", PATIENCE.as_secs())
         }
-        error => error.to_string(),
+        error => in_words(error),
     }
 }

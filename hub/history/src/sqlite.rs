@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use crate::error::{HistoryError, Trouble};
+use crate::error::{HistoryError, Trouble, in_words};
 
 // The other store is made of the same file, with PostgreSQL's names in place of these.
 #[path = "store/mod.rs"]
@@ -29,6 +29,7 @@ pub(crate) const SCHEMA: Option<&str> = None;
 pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/sqlite/1.sql"),
     include_str!("../migrations/sqlite/2.sql"),
+    include_str!("../migrations/sqlite/3.sql"),
 ];
 /// What the readings of each five minutes `v` come to. The short list is gone through, whatever
 /// the planner thinks of the tables.
@@ -127,9 +128,8 @@ pub(crate) fn trouble(error: &sqlx::Error) -> Trouble {
 /// What the database says.
 pub(crate) fn words(error: &sqlx::Error) -> String {
     match error {
-        sqlx::Error::Database(database) => database.message().to_owned(),
         sqlx::Error::PoolTimedOut => "another transaction of this program takes long".to_owned(),
-        error => error.to_string(),
+        error => in_words(error),
     }
 }
 

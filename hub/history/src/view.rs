@@ -170,10 +170,26 @@ pub struct Event {
 /// Time without contact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outage {
-    /// When it began, in milliseconds since 1970.
+    /// When it began, in milliseconds since 1970; if nobody listened then, the last sign of life
+    /// of a recorder before.
     pub from_ms: i64,
     /// When it ended, if it has.
     pub to_ms: Option<i64>,
+    /// Whether it began while no recorder listened: nobody knows when, and whose fault it was.
+    pub hub_away: bool,
+}
+
+/// A stretch in which a recorder listens without a break, in milliseconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listened {
+    /// Which stretch: a number by chance.
+    pub id: i64,
+    /// Since when there was contact with the broker.
+    pub back_ms: i64,
+    /// From when on nothing that came had waited for the recorder.
+    pub from_ms: i64,
+    /// When it certainly listened still.
+    pub until_ms: i64,
 }
 
 /// A health report as it is stored.

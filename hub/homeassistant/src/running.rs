@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aldis_client::{Client, Event, Events, Publish, PublishError, QoS};
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::announcer::{Announcer, Outcome, Publication};
@@ -94,10 +94,15 @@ impl RunningHomeAssistant {
         *count
     }
 
+    /// Waits until it has ended; unasked, it is of no use any more.
+    pub async fn ended(&mut self) -> Result<(), JoinError> {
+        (&mut self.task).await
+    }
+
     /// Ends it, within two seconds. What was announced stays.
     pub async fn shutdown(mut self) {
         self.command(Command::Stop);
-        if timeout(LEAVING, &mut self.task).await.is_err() {
+        if !self.task.is_finished() && timeout(LEAVING, &mut self.task).await.is_err() {
             self.task.abort();
         }
     }

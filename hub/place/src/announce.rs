@@ -15,7 +15,7 @@ use mdns_sd::{
     ServiceInfo,
 };
 use tokio::sync::{oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{sleep, timeout};
 
 use crate::error::PlaceError;
@@ -135,6 +135,18 @@ impl Announced {
     /// What is announced, and the changes of it.
     pub fn state(&self) -> watch::Receiver<State> {
         self.state.clone()
+    }
+
+    /// Waits until it is not announced any more, though nobody asked for that.
+    pub async fn ended(&mut self) -> Result<(), JoinError> {
+        match &mut self.task {
+            Some(task) => {
+                let ended = task.await;
+                self.task = None;
+                ended
+            }
+            None => std::future::pending().await,
+        }
     }
 
     /// Says good-bye, within about a second.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::authority::Authority;
@@ -95,6 +95,11 @@ impl Certified {
             authority: opened,
             task,
         })
+    }
+
+    /// Waits until nobody looks after the certificate any more, though nobody asked for that.
+    pub async fn ended(&mut self) -> Result<(), JoinError> {
+        (&mut self.task).await
     }
 
     /// The authority.

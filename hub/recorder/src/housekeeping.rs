@@ -31,10 +31,11 @@ pub(crate) async fn keep_house(history: History, retention: Retention, clock: Cl
                 }
             }
             Err(error) => {
-                if !trouble {
+                // Whoever stores or opens it says so as well.
+                if !trouble && !error.is_transient() && history.is_open() {
                     tracing::warn!("old readings are not summed up: {error}");
+                    trouble = true;
                 }
-                trouble = true;
             }
         }
     }

@@ -12,12 +12,14 @@ mod arrivals;
 mod behind;
 mod figures;
 mod housekeeping;
+mod listening;
 mod lives;
 mod newcomers;
 mod odd;
 mod options;
 mod recorder;
+mod waited;
 
 pub use figures::Figures;
 pub use options::{Clock, Paired, RecorderOptions, wall_clock};
-pub use recorder::{Recorder, RecorderError, RunningRecorder};
+pub use recorder::{Recorder, RecorderError, RunningRecorder, TOLD};

@@ -9,17 +9,22 @@ use aldis_history::{Arrival, Committed, DeviceKey, HistoryError, Series, What};
 use aldis_protocol::topic::{MAX_LEN, Topics};
 use aldis_protocol::{Topic, encode_ack};
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::arrivals::{self, Came, Passed, TOPICS};
 use crate::behind::{Behind, Due};
 use crate::figures::{Board, Figures};
 use crate::housekeeping::keep_house;
+use crate::listening::{self, Listening};
 use crate::lives::Lives;
 use crate::newcomers::{Entry, Newcomers};
 use crate::odd::Odd;
 use crate::options::RecorderOptions;
+use crate::waited::Waited;
+
+/// The target of good news in the log for whoever read of the trouble before.
+pub const TOLD: &str = "aldis::told";
 
 /// The most messages that are stored together.
 const BATCH: usize = 2_000;
@@ -107,6 +112,8 @@ impl Recorder {
             newcomers: Newcomers::new(options.newcomers),
             odd: Odd::default(),
             late: Late::default(),
+            listening: Listening::default(),
+            waited: None,
             client,
             word,
             shared_filters,
@@ -136,12 +143,23 @@ impl RunningRecorder {
         move || figures.read()
     }
 
+    /// Waits for the end of what works for ever; gives what it was, and how it ended. Then the
+    /// recorder is of no use any more.
+    pub async fn ended(&mut self) -> (&'static str, Result<(), JoinError>) {
+        tokio::select! {
+            ended = &mut self.working => ("the recorder", ended),
+            ended = &mut self.housekeeping => ("the recorder's housekeeping", ended),
+        }
+    }
+
     /// Ends it within three seconds. What it has received is stored, if the store can; else it
     /// is still with the broker.
     pub async fn shutdown(mut self) {
         self.housekeeping.abort();
         self.stop.notify_one();
-        let _ = timeout(END.1, &mut self.working).await;
+        if !self.working.is_finished() {
+            let _ = timeout(END.1, &mut self.working).await;
+        }
     }
 }
 
@@ -183,6 +201,14 @@ impl Batch {
     }
 }
 
+/// What was gathered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gathered {
+    Some,
+    /// Nothing comes any more: the client has ended, as it does only when it is told to.
+    Last,
+}
+
 struct Work {
     options: RecorderOptions,
     client: Client,
@@ -195,6 +221,9 @@ struct Work {
     newcomers: Newcomers,
     odd: Odd,
     late: Late,
+    listening: Listening,
+    /// Since when nothing can be stored, and what waited.
+    waited: Option<Waited>,
     figures: Board,
     stop: Arc<Notify>,
 }
@@ -207,23 +236,25 @@ impl Work {
             let mut batch = Batch::default();
             let gathering = async {
                 self.look_who_is_there().await;
-                self.gather(&mut events, &mut batch).await;
+                self.gather(&mut events, &mut batch).await
             };
             tokio::select! {
                 biased;
                 () = stop.notified() => stopping = true,
-                () = gathering => {}
+                gathered = gathering => {
+                    stopping = gathered == Gathered::Last;
+                }
             }
             self.figures.change(|figures| figures.waiting = batch.len());
             // What was received is stored before the end, if that goes at once.
             if stopping {
-                let _ = timeout(END.0, self.store(&batch)).await;
+                let _ = timeout(END.0, self.leave(&batch)).await;
                 break;
             }
             tokio::select! {
                 biased;
                 () = stop.notified() => {
-                    let _ = timeout(END.0, self.store(&batch)).await;
+                    let _ = timeout(END.0, self.leave(&batch)).await;
                     stopping = true;
                 }
                 () = self.store(&batch) => {}
@@ -272,34 +303,43 @@ impl Work {
     }
 
     /// Receives until a batch is worth storing.
-    async fn gather(&mut self, events: &mut Events, batch: &mut Batch) {
+    async fn gather(&mut self, events: &mut Events, batch: &mut Batch) -> Gathered {
         let mut until = None;
         while batch.len() < BATCH {
             let next = match until {
-                // The client ends only when it is told to.
-                None => events.next().await,
+                None => match timeout(listening::EACH, events.next()).await {
+                    Ok(event) => event,
+                    // Nothing waits to be taken: it listens at this moment.
+                    Err(_) => {
+                        self.tell_waited();
+                        self.heard(Instant::now());
+                        self.sign().await;
+                        continue;
+                    }
+                },
                 Some(_) if batch.len() >= self.options.hurry => match events.try_next() {
-                    None => return,
+                    None => return Gathered::Some,
                     event => event,
                 },
                 Some(until) => match timeout_at(until, events.next()).await {
                     Ok(event) => event,
-                    Err(_) => return,
+                    Err(_) => return Gathered::Some,
                 },
             };
             let Some(event) = next else {
-                tracing::error!("the recorder's client has ended; restart the hub");
+                tracing::error!("the recorder's client has ended");
                 self.figures.change(|figures| {
                     figures.connected = false;
                     figures.trouble = Some("its client has ended; restart the hub".to_owned());
                 });
-                return std::future::pending().await;
+                return Gathered::Last;
             };
             self.happened(event, batch);
             if batch.len() > 0 && until.is_none() {
                 until = Some(Instant::now() + self.options.gather);
             }
         }
+        Gathered::Some
     }
 
     fn happened(&mut self, event: Event, batch: &mut Batch) {
@@ -310,9 +350,11 @@ impl Work {
                     figures.trouble = None;
                 });
                 tracing::debug!("the recorder is connected (session present: {session_present})");
+                self.listening.connected(self.options.clock.now());
                 self.say_a_word();
             }
             Event::Disconnected { why } => {
+                self.listening.disconnected();
                 let url = self.options.broker.url();
                 self.figures.change(|figures| {
                     if figures.connected || figures.trouble.is_none() {
@@ -355,6 +397,32 @@ impl Work {
         self.late.awaited.is_some()
     }
 
+    /// What the wall clock said at a moment.
+    fn wall(&self, at: Instant) -> i64 {
+        let ago = i64::try_from(at.elapsed().as_millis()).unwrap_or(i64::MAX);
+        self.options.clock.now().saturating_sub(ago)
+    }
+
+    /// It listened at a moment; what came before its word may have waited.
+    fn heard(&mut self, at: Instant) {
+        if !self.is_late(at) {
+            let at_ms = self.wall(at);
+            self.listening.alive(at_ms, at);
+        }
+    }
+
+    /// Stores a sign of life when it is time for one.
+    async fn sign(&mut self) {
+        let Some(listened) = self.listening.due(Instant::now()) else {
+            return;
+        };
+        match self.options.history.listened(&listened).await {
+            Ok(()) => self.listening.stored(&listened, Instant::now()),
+            // It is due again at once, and whatever comes says that nothing can be stored.
+            Err(error) => tracing::debug!("no sign of life can be stored: {error}"),
+        }
+    }
+
     fn take(&mut self, message: &Message, batch: &mut Batch) {
         batch.tokens.extend(message.token);
         if message.topic == self.word {
@@ -362,13 +430,14 @@ impl Work {
             if self.late.awaited.as_ref().is_some_and(heard) {
                 self.late.awaited = None;
             }
+            self.heard(message.received);
             return;
         }
-        let ago = i64::try_from(message.received.elapsed().as_millis()).unwrap_or(i64::MAX);
         let came = Came {
-            received_ms: self.options.clock.now().saturating_sub(ago),
+            received_ms: self.wall(message.received),
             late: self.is_late(message.received),
         };
+        self.heard(message.received);
         let lives = &self.lives;
         let read = arrivals::arrival(&self.options.prefix, message, came, |device| {
             lives.present(device)
@@ -425,18 +494,35 @@ impl Work {
                 sleep(pause).await;
                 pause = (pause * 2).min(AGAIN.1);
             };
-            self.stored(&committed);
+            self.stored(&committed, batch);
             self.client.acknowledge(batch.tokens.clone());
             self.confirm(&committed).await;
-            return;
+        } else {
+            self.client.acknowledge(batch.tokens.clone());
         }
-        self.client.acknowledge(batch.tokens.clone());
+        self.sign().await;
     }
 
-    fn cannot_store(&self, error: &HistoryError) {
+    /// Stores the last batch and the last sign of life.
+    async fn leave(&mut self, batch: &Batch) {
+        self.store(batch).await;
+        self.tell_waited();
+        self.heard(Instant::now());
+        if let Some(listened) = self.listening.last()
+            && let Err(error) = self.options.history.listened(&listened).await
+        {
+            tracing::debug!("the last sign of life cannot be stored: {error}");
+        }
+    }
+
+    fn cannot_store(&mut self, error: &HistoryError) {
         let told = error.to_string();
+        // Whoever opens the store says why it is not open.
+        let is_open = self.options.history.is_open();
+        self.waited
+            .get_or_insert_with(|| Waited::new(Instant::now()));
         self.figures.change(|figures| {
-            if figures.store_trouble.as_ref() != Some(&told) {
+            if is_open && figures.store_trouble.as_ref() != Some(&told) {
                 tracing::error!(
                     "{told}. What comes stays with the broker meanwhile, as far as that has room"
                 );
@@ -445,13 +531,26 @@ impl Work {
         });
     }
 
-    fn stored(&self, committed: &Committed) {
+    /// Tells that storing works again, once all that waited here is stored.
+    fn tell_waited(&mut self) {
+        if let Some(waited) = self.waited.take_if(|waited| waited.is_over()) {
+            tracing::info!(target: TOLD, "{}: {waited}", self.options.history.name());
+        }
+    }
+
+    fn stored(&mut self, committed: &Committed, batch: &Batch) {
         let now = self.options.clock.now();
+        if let Some(waited) = &mut self.waited {
+            let readings = batch.arrivals.iter();
+            let readings = readings.filter(|of| matches!(of.what, What::Reading(_)));
+            let received: Vec<_> = readings.map(|of| of.received_ms).collect();
+            if waited.stored(&received, now, Instant::now()) {
+                self.tell_waited();
+            }
+        }
         let sum = |of: fn(&Series) -> u64| committed.series.iter().map(of).sum::<u64>();
         self.figures.change(|figures| {
-            if figures.store_trouble.take().is_some() {
-                tracing::info!("storing goes on");
-            }
+            figures.store_trouble = None;
             figures.waiting = 0;
             figures.stored += sum(|series| series.new);
             figures.repeated += sum(|series| series.repeated);
@@ -528,6 +627,34 @@ impl Work {
         {
             self.client
                 .publish_latest(Publish::new(topic, payload), CONFIRMATION_S);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A recorder that died would be missed by nobody, and neither would the readings.
+    #[tokio::test]
+    async fn an_end_that_nobody_asked_for_is_told() {
+        let broken = || tokio::spawn(async { panic!("broken") });
+        let at_work = || tokio::spawn(std::future::pending());
+        for (working, housekeeping, what) in [
+            (broken(), at_work(), "the recorder"),
+            (at_work(), broken(), "the recorder's housekeeping"),
+        ] {
+            let mut recorder = RunningRecorder {
+                figures: Board::default(),
+                stop: Arc::default(),
+                working,
+                housekeeping,
+            };
+            let (who, how) = recorder.ended().await;
+            assert_eq!(who, what);
+            assert!(how.unwrap_err().is_panic());
+            recorder.working.abort();
+            recorder.shutdown().await;
         }
     }
 }

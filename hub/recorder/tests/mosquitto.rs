@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
 
 use aldis_client::{Client, Events, Publish, QoS, start};
 use aldis_history::{DeviceKey, History, Kind};
@@ -23,10 +25,20 @@ async fn open(dir: &Path) -> History {
     History::open(path.to_str().unwrap()).await.unwrap()
 }
 
+/// A clock that began at noon, and was set forward by so many milliseconds since. It runs: what
+/// stands still gives what came first the later time.
+fn clock(forward_ms: Arc<AtomicI64>) -> Clock {
+    let start = Instant::now();
+    Clock::new(move || {
+        let ran = i64::try_from(start.elapsed().as_millis()).unwrap();
+        NOON + ran + forward_ms.load(Ordering::Relaxed)
+    })
+}
+
 fn options(broker: &Mosquitto, history: &History) -> RecorderOptions {
     RecorderOptions {
         gather: Duration::from_millis(20),
-        clock: Clock::new(|| NOON),
+        clock: clock(Arc::default()),
         ..RecorderOptions::new(broker.broker(), history.clone())
     }
 }
@@ -418,6 +430,61 @@ async fn what_does_not_come_is_given_up() {
         .collect();
     assert_eq!(gaps, [(settled, settled + 1, true)]);
     recorder.shutdown().await;
+}
+
+/// The outage of a device that was lost with the hub would be told as of no time at all.
+#[tokio::test]
+async fn an_outage_begins_with_the_last_sign_of_life() {
+    for killed in [false, true] {
+        let (broker, dir) = (Mosquitto::start(""), tempfile::tempdir().unwrap());
+        let history = open(dir.path()).await;
+        let away = Arc::new(AtomicI64::new(0));
+        let options = RecorderOptions {
+            clock: clock(away.clone()),
+            ..options(&broker, &history)
+        };
+        let first = recorder(options.clone()).await;
+        let mut device = Device::new(&broker).await;
+        say(&device.client, "status", "online").await;
+        device.read(9, [1]).await;
+        device.confirmed(1).await;
+        let store = rusqlite::Connection::open(dir.path().join("history.db")).unwrap();
+        until("a sign of life is stored", async || {
+            let count = store.query_row("SELECT count(*) FROM listened", [], |row| row.get(0));
+            (count == Ok(1)).then_some(())
+        })
+        .await;
+        match killed {
+            true => drop(first),
+            false => first.shutdown().await,
+        }
+        let hour = 3_600_000;
+        away.store(hour, Ordering::Relaxed);
+        for status in ["offline", "online"] {
+            say(&device.client, "status", status).await;
+        }
+        let second = recorder(options).await;
+        let outages = async || history.outages(&kitchen(), 0, i64::MAX).await.unwrap();
+        let outage = until("the outage is told", async || {
+            let outages = outages().await.into_iter();
+            outages.last().filter(|outage| outage.hub_away)
+        })
+        .await;
+        let patience = i64::try_from(PATIENCE.as_millis()).unwrap();
+        assert!(outage.from_ms < NOON + patience, "{outage:?}");
+        assert!(outage.to_ms.unwrap() >= NOON + hour, "{outage:?}");
+        // This one is seen.
+        for status in ["offline", "online"] {
+            say(&device.client, "status", status).await;
+        }
+        let seen = until("the next one is told", async || {
+            let outages = outages().await;
+            (outages.len() == 2).then(|| outages[1])
+        })
+        .await;
+        assert!(!seen.hub_away && seen.from_ms >= NOON + hour, "{seen:?}");
+        second.shutdown().await;
+    }
 }
 
 /// A locked database would cost what came meanwhile, or confirm what is not stored.

@@ -191,6 +191,7 @@ export const en = {
   'cause.silent': 'no answer came',
   'cause.taken_over': 'another client has the same id',
   'cause.broker': 'ended by the broker',
+  'cause.hub': 'it began while the hub was away',
   'cause.power': 'power came on, or the reset button was pressed',
   'cause.software': 'the device restarted itself',
   'cause.watchdog': 'the watchdog restarted the device',

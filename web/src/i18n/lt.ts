@@ -210,6 +210,7 @@ export const lt: Texts = {
   'cause.silent': 'nebuvo atsakymo',
   'cause.taken_over': 'kitas klientas naudoja tą patį id',
   'cause.broker': 'ryšį nutraukė brokeris',
+  'cause.hub': 'prasidėjo, kai centras neveikė',
   'cause.power': 'įjungtas maitinimas arba paspaustas perkrovimo mygtukas',
   'cause.software': 'įrenginys pats persikrovė',
   'cause.watchdog': 'įrenginį perkrovė sarginis laikmatis',

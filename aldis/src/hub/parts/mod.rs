@@ -1,32 +1,33 @@
 //! What works beside the broker: recorder, dashboard, Home Assistant.
 
 mod removed;
+mod store;
 mod titles;
 pub mod web;
 
 use std::fs::{self, File, TryLockError};
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::pin::Pin;
+use std::task::Poll;
 
 use aldis_client::Broker;
 use aldis_dashboard::RunningDashboard;
-use aldis_history::{History, HistoryError, Retention};
+use aldis_history::{History, Retention};
 use aldis_homeassistant::{HomeAssistant, Titles};
 use aldis_hub::{HubFile, Keyring, RecorderSection};
 use aldis_mqtt::link::tokio::Tls;
 use aldis_pc::BrokerUrl;
 use aldis_recorder::{Figures, Paired, Recorder, RecorderOptions, RunningRecorder};
-use tokio::sync::{Mutex, watch};
-use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinHandle};
 
 use super::address::{address, usual_host};
 use super::place::Place;
 use super::unit::Flag;
-use crate::history::FILE;
+use crate::history::{StoreArgs, file_in};
 use web::Web;
 
 /// The recorder, and where it finds its broker.
@@ -57,14 +58,8 @@ pub struct Args {
     /// Trust the certificate authorities in this PEM file, no others (mqtts://)
     #[arg(long, value_name = "FILE", env = "ALDIS_CAFILE", requires = "broker")]
     cafile: Option<PathBuf>,
-    /// Record there: a file, or postgres://USER@HOST/DATABASE [default: DIR/history.db]
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        env = "ALDIS_HUB_STORE",
-        hide_env_values = true
-    )]
-    store: Option<String>,
+    #[command(flatten)]
+    place: StoreArgs,
     /// Share the recording with the hubs that have the same word here
     #[arg(long, value_name = "WORD", env = "ALDIS_HUB_SHARE")]
     share: Option<String>,
@@ -97,7 +92,7 @@ impl Args {
         flags.extend(of("--username", "ALDIS_USERNAME", &self.username));
         flags.extend(file("--password-file", &self.password_file));
         flags.extend(file("--cafile", &self.cafile));
-        flags.extend(of("--store", "ALDIS_HUB_STORE", &self.store));
+        flags.extend(of("--store", "ALDIS_HUB_STORE", &self.place.store));
         flags.extend(of("--share", "ALDIS_HUB_SHARE", &self.share));
         flags.extend(of("--dashboard", "ALDIS_HUB_DASHBOARD", &self.dashboard));
         let switches = [
@@ -193,7 +188,7 @@ impl Plan {
         let recorder = if args.no_recorder || section.off {
             None
         } else {
-            let store = args.store.clone().or_else(|| section.store.clone());
+            let store = args.place.store.clone().or_else(|| section.store.clone());
             let share = args.share.clone().or_else(|| section.share.clone());
             if let Some(share) = &share
                 && (share.is_empty() || share.contains(['/', '+', '#']))
@@ -210,7 +205,7 @@ impl Plan {
                 );
             }
             Some(Recording {
-                store: store.unwrap_or_else(|| data.join(FILE).to_string_lossy().into_owned()),
+                store: store.unwrap_or_else(|| file_in(data)),
                 client_id: match (&broker, &share) {
                     (None, None) if file.cluster.is_some() => {
                         return Err("in a cluster the recorders share the work, and one store: \
@@ -391,6 +386,7 @@ fn host_name() -> String {
 }
 
 /// The parts that run.
+#[derive(Default)]
 pub struct Parts {
     /// Where it is recorded, as it may be shown.
     pub store: Option<String>,
@@ -398,15 +394,63 @@ pub struct Parts {
     pub dashboard: Option<SocketAddr>,
     /// The same, over HTTPS.
     pub secure_dashboard: Option<SocketAddr>,
-    running: Arc<Mutex<Running>>,
-    starting: Option<JoinHandle<()>>,
+    running: Running,
+    /// Who waits for the store.
+    opening: Option<JoinHandle<()>>,
 }
 
 #[derive(Default)]
 struct Running {
     recorder: Option<RunningRecorder>,
     dashboard: Option<RunningDashboard>,
-    following: Vec<JoinHandle<()>>,
+    following: Vec<Following>,
+}
+
+/// What follows the devices beside recorder and dashboard, and what it is called.
+type Following = (&'static str, JoinHandle<()>);
+
+const ANNOUNCING: &str = "the announcement to Home Assistant";
+const TIDYING: &str = "the tidying up after removed devices";
+
+/// Waits until one of them has ended.
+async fn one_ended(following: &mut Vec<Following>) -> (&'static str, Result<(), JoinError>) {
+    poll_fn(|context| {
+        for place in 0..following.len() {
+            if let Some((what, task)) = following.get_mut(place)
+                && let Poll::Ready(how) = Pin::new(task).poll(context)
+            {
+                let what = *what;
+                following.remove(place);
+                return Poll::Ready((what, how));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// What comes of something, if it is there at all.
+pub async fn after<F: Future>(something: Option<F>) -> F::Output {
+    match something {
+        Some(something) => something.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Says that something ended which works for ever, and why.
+pub fn ended(what: &str, how: Result<(), JoinError>) -> String {
+    let why = match how {
+        Ok(()) => "its log says why".to_owned(),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => {
+                let words = panic.downcast_ref::<String>().map(String::as_str);
+                let words = words.or_else(|| panic.downcast_ref::<&str>().copied());
+                format!("a mistake in the program: {}", words.unwrap_or("?"))
+            }
+            Err(error) => error.to_string(),
+        },
+    };
+    format!("{what} ended unasked ({why}), so the hub ends; start it again")
 }
 
 /// What the parts work with.
@@ -418,63 +462,58 @@ pub struct Scene {
     pub data: PathBuf,
     /// Who may sign in.
     pub keys: Keyring,
+    /// The command that sets the owner's password.
+    pub set_password: String,
 }
 
 impl Parts {
     /// Starts them. What they need and is away is waited for.
     pub async fn start(plan: &Plan, scene: Scene) -> Result<Self, String> {
-        let mut parts = Self {
-            store: None,
-            dashboard: None,
-            secure_dashboard: None,
-            running: Arc::default(),
-            starting: None,
-        };
         let Some(recording) = plan.recorder.clone() else {
-            return Ok(parts);
+            return Ok(Self::default());
         };
-        parts.store = Some(shown(&recording.store));
-        let plan = plan.clone();
-        match History::open(&recording.store).await {
-            Ok(history) => {
-                let running = Running::start(&plan, recording, &scene, history).await?;
-                parts.dashboard = running.dashboard.as_ref().map(RunningDashboard::addr);
-                parts.secure_dashboard = running
-                    .dashboard
-                    .as_ref()
-                    .and_then(RunningDashboard::https_addr);
-                *parts.running.lock().await = running;
-            }
-            Err(error) if error.is_transient() => {
-                tracing::error!("{error}. The hub runs without recorder and dashboard until then");
-                let place = parts.running.clone();
-                parts.starting = Some(tokio::spawn(async move {
-                    let started = match wait_for(&recording.store, error).await {
-                        Ok(history) => Running::start(&plan, recording, &scene, history).await,
-                        Err(error) => Err(error),
-                    };
-                    match started {
-                        Ok(running) => {
-                            let at = running.dashboard.as_ref().map(RunningDashboard::addr);
-                            tracing::info!("recording begins; the dashboard is at {at:?}");
-                            *place.lock().await = running;
-                        }
-                        Err(error) => tracing::error!("nothing is recorded: {error}"),
+        let history = History::later(&recording.store).map_err(|error| error.to_string())?;
+        let opening = store::open(&history).await?;
+        let store = history.name().to_owned();
+        let running = Running::start(plan, recording, &scene, history).await?;
+        let dashboard = running.dashboard.as_ref();
+        Ok(Self {
+            store: Some(store),
+            dashboard: dashboard.map(RunningDashboard::addr),
+            secure_dashboard: dashboard.and_then(RunningDashboard::https_addr),
+            running,
+            opening,
+        })
+    }
+
+    /// Whether the store is there.
+    pub fn is_recording(&self) -> bool {
+        self.opening.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Waits for the end of what works for ever, and says what it was.
+    pub async fn ended(&mut self) -> String {
+        if let Some(opening) = &mut self.opening {
+            tokio::select! {
+                opened = opening => {
+                    self.opening = None;
+                    if opened.is_err() {
+                        return ended("what waits for the store", opened);
                     }
-                }));
+                }
+                ended = self.running.ended() => return ended,
             }
-            Err(error) => return Err(error.to_string()),
         }
-        Ok(parts)
+        self.running.ended().await
     }
 
     /// Ends them within five seconds.
     pub async fn shutdown(self) {
-        if let Some(starting) = self.starting {
-            starting.abort();
+        if let Some(opening) = self.opening {
+            opening.abort();
         }
-        let running = std::mem::take(&mut *self.running.lock().await);
-        for following in running.following {
+        let running = self.running;
+        for (_, following) in running.following {
             following.abort();
         }
         if let Some(dashboard) = running.dashboard {
@@ -489,6 +528,18 @@ impl Parts {
 }
 
 impl Running {
+    async fn ended(&mut self) -> String {
+        tokio::select! {
+            (what, how) = after(self.recorder.as_mut().map(RunningRecorder::ended)) => {
+                ended(what, how)
+            }
+            (what, how) = after(self.dashboard.as_mut().map(RunningDashboard::ended)) => {
+                ended(&what, how)
+            }
+            (what, how) = one_ended(&mut self.following) => ended(what, how),
+        }
+    }
+
     async fn start(
         plan: &Plan,
         recording: Recording,
@@ -503,9 +554,7 @@ impl Running {
             Some(web) => {
                 let (broker, history) = (scene.broker.clone(), history.clone());
                 let figures = move || Some(figures());
-                let started = web
-                    .start(&scene.data, &scene.keys, broker, history, figures)
-                    .await?;
+                let started = web.start(scene, broker, history, figures).await?;
                 Some(started)
             }
         };
@@ -515,8 +564,11 @@ impl Running {
             client_id.replacen("aldis-recorder", "aldis-tidier", 1),
         );
         let following = vec![
-            announce(&plan.announcing, &client_id, scene, history)?,
-            tokio::spawn(tidying),
+            (
+                ANNOUNCING,
+                announce(&plan.announcing, &client_id, scene, history)?,
+            ),
+            (TIDYING, tokio::spawn(tidying)),
         ];
         Ok(Self {
             recorder: Some(recorder),
@@ -558,7 +610,8 @@ fn announce(
                 tracing::info!("{count} devices were taken back from Home Assistant");
             }
             announcer.shutdown().await;
-            return;
+            // That was all there was to do.
+            return std::future::pending().await;
         }
         titles::follow(history, titles, announcer).await;
     }))
@@ -597,46 +650,10 @@ fn record(
     Recorder::start(options).map_err(|error| error.to_string())
 }
 
-/// Opens a store that was away.
-async fn wait_for(store: &str, first: HistoryError) -> Result<History, String> {
-    let mut pause = Duration::from_millis(250);
-    let mut last = first.to_string();
-    loop {
-        sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_secs(5));
-        match History::open(store).await {
-            Ok(history) => return Ok(history),
-            Err(error) if error.is_transient() => {
-                let words = error.to_string();
-                if words != last {
-                    tracing::error!("{words}");
-                }
-                last = words;
-            }
-            Err(error) => return Err(error.to_string()),
-        }
-    }
-}
-
-/// An address without its password.
-fn shown(store: &str) -> String {
-    match store.split_once("://") {
-        Some((scheme, rest)) => {
-            let place = rest.split('?').next().unwrap_or(rest);
-            let place = match place.rsplit_once('@') {
-                Some((user, host)) => {
-                    format!("{}@{host}", user.split(':').next().unwrap_or_default())
-                }
-                None => place.to_owned(),
-            };
-            format!("{scheme}://{place}")
-        }
-        None => store.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     /// What is to be kept would be deleted.
@@ -684,10 +701,36 @@ mod tests {
         }
     }
 
-    /// A password that is shown is in the journal.
-    #[test]
-    fn stores_are_shown_without_passwords() {
-        assert_eq!(shown("postgres://a:b@c/d?password=x"), "postgres://a@c/d");
-        assert_eq!(shown("/var/lib/history.db"), "/var/lib/history.db");
+    /// A part that died would be missed by nobody: the log says it once, and the hub goes on
+    /// without recording.
+    #[tokio::test]
+    async fn a_part_that_dies_is_told() {
+        let dead = || Some(tokio::spawn(async { panic!("{}", "broken") }));
+        let at_work = || Some(tokio::spawn(std::future::pending()));
+        let parts = |opening, following: Option<JoinHandle<()>>| Parts {
+            running: Running {
+                following: following
+                    .map(|task| (ANNOUNCING, task))
+                    .into_iter()
+                    .collect(),
+                ..Running::default()
+            },
+            opening,
+            ..Parts::default()
+        };
+        let opened = Some(tokio::spawn(async {}));
+        for (mut parts, what) in [
+            (parts(None, dead()), "Home Assistant"),
+            (parts(at_work(), dead()), "Home Assistant"),
+            (parts(opened, dead()), "Home Assistant"),
+            (parts(dead(), at_work()), "the store"),
+        ] {
+            let said = parts.ended().await;
+            assert!(said.contains(what) && said.contains("broken"), "{said}");
+            parts.shutdown().await;
+        }
+        let mut none = Parts::default();
+        let waited = tokio::time::timeout(Duration::ZERO, none.ended());
+        assert!(waited.await.is_err());
     }
 }

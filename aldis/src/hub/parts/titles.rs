@@ -11,16 +11,24 @@ use tokio::time::interval;
 /// How soon a new name is told.
 const EACH: Duration = Duration::from_secs(5);
 
-/// Looks at what devices are called and which were removed, for ever.
+/// Looks at what devices are called and which were removed, as long as they are announced.
 pub async fn follow(
     history: History,
     titles: watch::Sender<Titles>,
-    announcer: RunningHomeAssistant,
+    mut announcer: RunningHomeAssistant,
 ) {
     let mut known: BTreeSet<String> = BTreeSet::new();
     let mut ticks = interval(EACH);
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            ended = announcer.ended() => {
+                if let Err(error) = ended {
+                    tracing::error!("devices are not announced to Home Assistant: {error}");
+                }
+                return;
+            }
+        }
         let devices = match history.devices().await {
             Ok(devices) => devices,
             Err(error) => {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use aldis_client::Broker;
@@ -14,6 +14,8 @@ use aldis_history::History;
 use aldis_hub::Keyring;
 use aldis_protocol::topic::DEFAULT_PREFIX;
 use aldis_recorder::Figures;
+
+use super::Scene;
 
 /// The port of the dashboard, unless it is taken.
 pub const PORT: u16 = 8080;
@@ -60,14 +62,22 @@ impl fmt::Debug for Secure {
 }
 
 /// The hub's owner, whose password may change while the hub runs.
-struct KeysOwner(Keyring);
+struct KeysOwner {
+    keys: Keyring,
+    /// The command that sets the password.
+    set: String,
+}
 
 impl Owner for KeysOwner {
     fn verify(&self, password: &str) -> Result<Option<u64>, String> {
-        self.0.refresh();
-        self.hash()
-            .ok_or("the hub has no owner's password yet: `aldis hub password` sets one")?
-            .verify(password)
+        self.keys.refresh();
+        let none = || {
+            format!(
+                "the hub has no owner's password yet: `{}` sets one",
+                self.set
+            )
+        };
+        self.hash().ok_or_else(none)?.verify(password)
     }
 
     fn mark(&self) -> u64 {
@@ -78,7 +88,7 @@ impl Owner for KeysOwner {
 impl KeysOwner {
     /// The hash that is in force now.
     fn hash(&self) -> Option<OwnerHash> {
-        self.0.current().owner.clone().map(OwnerHash::new)
+        self.keys.current().owner.clone().map(OwnerHash::new)
     }
 }
 
@@ -119,8 +129,7 @@ impl Web {
     /// Starts the dashboard.
     pub async fn start(
         &self,
-        data: &Path,
-        keys: &Keyring,
+        scene: &Scene,
         broker: Broker,
         history: History,
         figures: impl Fn() -> Option<Figures> + Send + Sync + 'static,
@@ -141,9 +150,12 @@ impl Web {
             broker,
             prefixes: vec![DEFAULT_PREFIX.to_owned()],
             history,
-            owner: Arc::new(KeysOwner(keys.clone())),
+            owner: Arc::new(KeysOwner {
+                keys: scene.keys.clone(),
+                set: scene.set_password.clone(),
+            }),
             vitals: Arc::new(Hub {
-                process: Process::new(data),
+                process: Process::new(&scene.data),
                 figures,
             }),
             ca_pem: secure.as_ref().and_then(|secure| secure.ca_pem.clone()),
@@ -152,7 +164,7 @@ impl Web {
                 Some(secure) => secure.hosts.clone(),
                 None => fixed_names([]),
             },
-            sessions: Some(data.join("sessions.json")),
+            sessions: Some(scene.data.join("sessions.json")),
             now: system_clock(),
         };
         Dashboard::start(options)
@@ -230,7 +242,10 @@ mod tests {
     #[test]
     fn a_mark_is_of_the_password_that_was_compared() {
         let dir = tempfile::tempdir().unwrap();
-        let owner = KeysOwner(Keyring::open(dir.path()).unwrap());
+        let owner = KeysOwner {
+            keys: Keyring::open(dir.path()).unwrap(),
+            set: "aldis hub password".to_owned(),
+        };
         assert!(owner.verify("").unwrap_err().contains("aldis hub password"));
         let mut marks = Vec::new();
         for password in ["correct horse", "battery staple"] {

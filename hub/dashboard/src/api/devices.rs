@@ -63,19 +63,23 @@ fn present<'de, D: Deserializer<'de>>(field: D) -> Result<Option<String>, D::Err
 
 /// All devices
 ///
-/// By name.
+/// By name. Until the store was read they are those that were heard.
 #[utoipa::path(get, path = "/api/devices", tag = "devices", security(("session" = [])),
     responses((status = 200, body = Devices), (status = 401, body = ErrorBody),
-        (status = 503, body = ErrorBody, description = "The store could not be read yet.")))]
+        (status = 503, body = ErrorBody, description = "The store could not be read yet, and no device was heard.")))]
 pub(crate) async fn list(State(shared): State<Arc<Shared>>) -> Result<Json<Devices>, ApiError> {
     let (devices, loaded) = {
         let model = shared.model();
         (model.devices(), model.loaded)
     };
     if !loaded {
-        // Either it says why, or it has just come back.
-        shared.history.devices().await?;
-        shared.ask.notify_one();
+        // Either it says why, or it has just come back. What is live is shown all the same; what
+        // is stored comes as events.
+        match shared.history.devices().await {
+            Ok(_) => shared.ask.notify_one(),
+            Err(error) if devices.is_empty() => return Err(error.into()),
+            Err(_) => {}
+        }
     }
     Ok(Json(Devices { devices }))
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aldis_history::{Kind, Level, Point, StoredReading};
+use aldis_history::{Kind, Level, Point, StoredReading, csv};
 use aldis_protocol::Tenths;
 use axum::Json;
 use axum::body::{Body, Bytes};
@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
@@ -59,7 +60,7 @@ pub(crate) struct Shape {
 #[derive(Clone, Copy, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Format {
-    /// A line of names, then a line for each reading.
+    /// A line of headings, then a line for each reading, as `aldis history --csv` prints them.
     #[default]
     Csv,
     /// A JSON object for each reading.
@@ -177,15 +178,20 @@ pub(crate) async fn readings(
         return Err(error.into());
     }
     let head = match format {
-        Format::Csv => Bytes::from_static(b"time,taken_ms,t,h,life,seq,boot,exact\n"),
+        Format::Csv => Bytes::from(format!("{}\n", csv::READING)),
         Format::Jsonl => Bytes::new(),
     };
     let head = futures::stream::iter((!head.is_empty()).then_some(Ok(head)));
+    let zone = TimeZone::system();
     let lines = readings.ready_chunks(LINES).map(move |readings| {
         let mut lines = String::new();
         for reading in readings {
             // An end that is none: the file breaks off, and the browser sees it.
-            line(&mut lines, &reading?, format);
+            let reading = reading?;
+            match format {
+                Format::Csv => csv::reading(&mut lines, &reading, &zone),
+                Format::Jsonl => object(&mut lines, &reading),
+            }
         }
         Ok::<_, aldis_history::HistoryError>(Bytes::from(lines))
     });
@@ -213,7 +219,7 @@ pub(crate) async fn readings(
     Ok((headers, Body::from_stream(head.chain(lines))).into_response())
 }
 
-fn line(lines: &mut String, reading: &StoredReading, format: Format) {
+fn object(lines: &mut String, reading: &StoredReading) {
     use std::fmt::Write as _;
     let time = jiff::Timestamp::from_millisecond(reading.taken_ms).unwrap_or_default();
     let (t, h) = (
@@ -229,17 +235,10 @@ fn line(lines: &mut String, reading: &StoredReading, format: Format) {
         ..
     } = *reading;
     // Writing to a string does not fail.
-    let _ = match format {
-        Format::Csv => writeln!(
-            lines,
-            "{time:.3},{taken_ms},{t},{h},{life},{seq},{boot},{}",
-            u8::from(exact)
-        ),
-        Format::Jsonl => writeln!(
-            lines,
-            r#"{{"time":"{time:.3}","taken_ms":{taken_ms},"t":{t},"h":{h},"life":{life},"seq":{seq},"boot":{boot},"exact":{exact}}}"#
-        ),
-    };
+    let _ = writeln!(
+        lines,
+        r#"{{"time":"{time:.3}","taken_ms":{taken_ms},"t":{t},"h":{h},"life":{life},"seq":{seq},"boot":{boot},"exact":{exact}}}"#
+    );
 }
 
 #[derive(Serialize, ToSchema)]
@@ -314,7 +313,8 @@ pub(crate) struct Outage {
     /// Null: it lasts.
     to_ms: Option<i64>,
     /// The reconnect counter of the device that rose (`wifi`, `dhcp`, `dns`, `tcp`, `refused`,
-    /// `silent`, `taken_over`, `broker`) or why it started again (`power`, `software`, ...).
+    /// `silent`, `taken_over`, `broker`) or why it started again (`power`, `software`, ...). `hub`:
+    /// it began while the hub was away, after the last sign of life at `from_ms`.
     cause: Option<&'static str>,
 }
 
@@ -429,7 +429,7 @@ mod tests {
         }
     }
 
-    /// A table that no program reads, or numbers that were rounded on the way.
+    /// An object that no program reads, or numbers that were rounded on the way.
     #[test]
     fn readings_are_written_exactly() {
         let reading = StoredReading {
@@ -442,13 +442,7 @@ mod tests {
             reading: aldis_protocol::Reading { t: -5, h: 265 },
         };
         let mut lines = String::new();
-        line(&mut lines, &reading, Format::Csv);
-        assert_eq!(
-            lines,
-            "2026-09-21T14:13:20.012Z,1790000000012,-0.5,26.5,7,1,2,0\n"
-        );
-        lines.clear();
-        line(&mut lines, &reading, Format::Jsonl);
+        object(&mut lines, &reading);
         let read: Value = serde_json::from_str(&lines).unwrap();
         assert_eq!(read["t"], -0.5);
         assert_eq!(read["exact"], false);

@@ -1,10 +1,11 @@
 //! What is kept, and a store that does not answer.
 
-use aldis_history::{Answer, Diag, Message, Report, Taken, What};
+use aldis_history::{Answer, Diag, Listened, Message, Report, Taken, What, csv};
 use aldis_protocol::{Availability, Lamp, MessageState, Reading};
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use crate::rig::{NOW, Rig, key, until};
+use crate::rig::{NOW, Rig, until};
 
 pub fn reading(seq: u32, taken_ms: i64, t: i16) -> What {
     What::Reading(Taken {
@@ -105,28 +106,26 @@ async fn what_is_kept_is_given() {
     assert_eq!(none["t"], json!([]));
 
     let path = "/api/devices/aldis%2Fkitchen/readings";
-    let csv = browser
+    let file = browser
         .get(&format!("{path}?from={start}&to={}", start + 10_001))
         .await;
-    assert_eq!(csv.header("content-type"), Some("text/csv; charset=utf-8"));
+    assert_eq!(file.header("content-type"), Some("text/csv; charset=utf-8"));
     assert_eq!(
-        csv.header("content-disposition"),
+        file.header("content-disposition"),
         Some("attachment; filename=\"aldis_kitchen.csv\"")
     );
-    let lines: Vec<_> = csv.text().lines().collect();
+    let lines: Vec<_> = file.text().lines().collect();
     assert_eq!(lines.len(), 4);
-    assert_eq!(lines[0], "time,taken_ms,t,h,life,seq,boot,exact");
-    assert!(
-        lines[3].ends_with(&format!("Z,{},20.2,40.5,7,3,1,1", start + 10_000)),
-        "{}",
-        lines[3]
-    );
+    // As `aldis history --csv` has it.
+    assert_eq!(lines[0], csv::READING);
+    let moment = csv::moment(start + 10_000, &TimeZone::system());
+    assert_eq!(lines[3], format!("{moment},20.2,40.5,3,7,1,{moment},true"));
     let jsonl = browser.get(&format!("{path}?format=jsonl")).await;
     assert_eq!(jsonl.text().lines().count(), 80);
     let last: Value = serde_json::from_str(jsonl.text().lines().last().unwrap()).unwrap();
     assert_eq!((&last["seq"], &last["t"]), (&json!(100), &json!(29.9)));
     let empty = browser.get(&format!("{path}?from=0&to=5")).await;
-    assert_eq!(empty.text(), "time,taken_ms,t,h,life,seq,boot,exact\n");
+    assert_eq!(empty.text(), format!("{}\n", csv::READING));
 
     let events = get("events?limit=3").await;
     let kinds: Vec<_> = events["events"]
@@ -159,6 +158,41 @@ async fn what_is_kept_is_given() {
     assert_eq!(messages["messages"].as_array().unwrap().len(), 1);
     assert_eq!(messages["messages"][0]["states"][0]["state"], "received");
     assert_eq!(messages["messages"][0]["states"][1]["at_ms"], start + 9);
+}
+
+/// A device that lost contact because the hub was off would be told to have bad Wi-Fi.
+#[tokio::test]
+async fn an_outage_that_nobody_saw_is_no_fault_of_the_device() {
+    let rig = Rig::start().await;
+    let browser = rig.signed_in().await;
+    let (last, back) = (NOW - 7_200_000, NOW - 3_600_000);
+    for (id, back_ms, until_ms) in [(1, last - 60_000, last), (2, back, NOW)] {
+        let listened = Listened {
+            id,
+            back_ms,
+            from_ms: back_ms + 100,
+            until_ms,
+        };
+        rig.history.listened(&listened).await.unwrap();
+    }
+    let before = r#"{"uptime_s":100,"boot":1,"reconnects":{"wifi":1}}"#;
+    let behind = r#"{"uptime_s":9000,"boot":1,"reconnects":{"wifi":2}}"#;
+    rig.commit(
+        "kitchen",
+        [
+            (last - 50_000, What::Status(Availability::Online)),
+            diag(last - 9_000, before),
+            (back + 10, What::Status(Availability::Offline)),
+            (back + 20, What::Status(Availability::Online)),
+            diag(back + 30, behind),
+        ],
+    )
+    .await;
+    let path = "/api/devices/aldis%2Fkitchen/outages";
+    assert_eq!(
+        browser.get(path).await.json()["outages"],
+        json!([{"from_ms": last, "to_ms": back + 20, "cause": "hub"}])
+    );
 }
 
 /// Messages that lie behind a thousand other events are not found.
@@ -307,5 +341,12 @@ async fn a_store_that_was_never_read_is_told() {
     })
     .await;
     assert_eq!(health["store"]["readings"], json!(null));
-    let _ = key("kitchen");
+    // A device that speaks is there all the same.
+    let mut device = rig.device(&[]).await;
+    device.say("aldis/kitchen/led", "on").await;
+    until("it is shown", async || {
+        let answer = browser.get("/api/devices").await;
+        answer.status == 200 && answer.json()["devices"][0]["key"] == "aldis/kitchen"
+    })
+    .await;
 }

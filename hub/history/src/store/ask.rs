@@ -409,17 +409,26 @@ impl Store {
         .fetch_all(self.reader())
         .await
         .map_err(|error| self.error(&error))?;
+        let absences = match rows.first() {
+            Some(&(first_ms, _)) => self.absences(first_ms).await?,
+            None => return Ok(Vec::new()),
+        };
         let mut outages: Vec<Outage> = Vec::new();
         let mut out = false;
+        let mut last_ms = i64::MIN;
         for (at_ms, value) in rows {
             let offline = value == "offline";
             if offline && !out {
-                if at_ms >= to {
+                let since = absences.before(at_ms);
+                // What was told since then was seen.
+                let from_ms = since.map_or(at_ms, |since| since.max(last_ms));
+                if from_ms >= to {
                     break;
                 }
                 outages.push(Outage {
-                    from_ms: at_ms,
+                    from_ms,
                     to_ms: None,
+                    hub_away: since.is_some(),
                 });
             } else if !offline
                 && out
@@ -431,6 +440,7 @@ impl Store {
                 }
             }
             out = offline;
+            last_ms = at_ms;
         }
         outages.retain(|outage| outage.to_ms.is_none_or(|to_ms| to_ms > from));
         Ok(outages)

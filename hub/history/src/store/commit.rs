@@ -167,26 +167,17 @@ impl Store {
         up_to: u32,
     ) -> Result<Option<(u32, u64)>, HistoryError> {
         let id = self.id(device).await?;
-        transaction!(self, tx => {
-            let locked = lock(&mut tx, &[id]).await?;
-            if locked.get(&id).is_none_or(|row| row.removed) {
-                None
-            } else {
-                let mut all = series_of(&mut tx, &[(id, counts::life(key))]).await?;
-                match all.remove(&(id, key)) {
-                    None => None,
-                    Some(mut known) => {
-                        load_runs(&mut tx, &mut [(&mut known, 0, i64::from(u32::MAX) + 1)]).await?;
-                        let before = known.runs.clone();
-                        // What is above the highest is not missing, it has not come yet.
-                        let top = before.iter().last().map_or(0, |run| run.last);
-                        let lost = known.runs.lose(known.base, i64::from(up_to).min(top));
-                        let confirmed = known.runs.end(known.base).max(known.confirmed);
-                        write_runs(&mut tx, &[(known.id, before, known.runs)]).await?;
-                        write_series(&mut tx, &[(known.id, confirmed, 0)]).await?;
-                        Some((number(confirmed), u64::try_from(lost).unwrap_or(0)))
-                    }
-                }
+        transaction!(self, tx => match series_in(&mut tx, id, key).await? {
+            None => None,
+            Some(mut known) => {
+                let before = known.runs.clone();
+                // What is above the highest is not missing, it has not come yet.
+                let top = before.iter().last().map_or(0, |run| run.last);
+                let lost = known.runs.lose(known.base, i64::from(up_to).min(top));
+                let confirmed = known.runs.end(known.base).max(known.confirmed);
+                write_runs(&mut tx, &[(known.id, before, known.runs)]).await?;
+                write_series(&mut tx, &[(known.id, confirmed, 0)]).await?;
+                Some((number(confirmed), u64::try_from(lost).unwrap_or(0)))
             }
         })
     }
@@ -194,38 +185,46 @@ impl Store {
     /// Begins a series at its lowest number that is stored.
     pub async fn settle(&self, device: &DeviceKey, key: i64) -> Result<Option<u32>, HistoryError> {
         let id = self.id(device).await?;
-        transaction!(self, tx => {
-            let locked = lock(&mut tx, &[id]).await?;
-            if locked.get(&id).is_none_or(|row| row.removed) {
-                None
-            } else {
-                let mut all = series_of(&mut tx, &[(id, counts::life(key))]).await?;
-                match all.remove(&(id, key)) {
-                    None => None,
-                    Some(mut known) => {
-                        load_runs(&mut tx, &mut [(&mut known, 0, i64::from(u32::MAX) + 1)]).await?;
-                        let begun = known.runs.at(known.base).is_some();
-                        let lowest = known.runs.iter().find(|run| run.last >= known.base);
-                        match lowest {
-                            Some(run) if !begun => {
-                                let confirmed = known.runs.end(run.first).max(known.confirmed);
-                                sqlx::query(
-                                    "UPDATE series SET base = $2, confirmed = $3 WHERE id = $1",
-                                )
-                                .bind(known.id)
-                                .bind(run.first)
-                                .bind(confirmed)
-                                .execute(&mut *tx)
-                                .await?;
-                                Some(number(confirmed))
-                            }
-                            _ => Some(number(known.confirmed)),
-                        }
+        transaction!(self, tx => match series_in(&mut tx, id, key).await? {
+            None => None,
+            Some(known) => {
+                let begun = known.runs.at(known.base).is_some();
+                let lowest = known.runs.iter().find(|run| run.last >= known.base);
+                match lowest {
+                    Some(run) if !begun => {
+                        let confirmed = known.runs.end(run.first).max(known.confirmed);
+                        sqlx::query("UPDATE series SET base = $2, confirmed = $3 WHERE id = $1")
+                            .bind(known.id)
+                            .bind(run.first)
+                            .bind(confirmed)
+                            .execute(&mut *tx)
+                            .await?;
+                        Some(number(confirmed))
                     }
+                    _ => Some(number(known.confirmed)),
                 }
             }
         })
     }
+}
+
+/// A series with all its runs, its device locked until the end of the transaction; nothing if it
+/// is not known, or the device removed.
+async fn series_in(
+    tx: &mut Connection,
+    device: i64,
+    key: i64,
+) -> Result<Option<Known>, sqlx::Error> {
+    let locked = lock(tx, &[device]).await?;
+    if locked.get(&device).is_none_or(|row| row.removed) {
+        return Ok(None);
+    }
+    let mut all = series_of(tx, &[(device, counts::life(key))]).await?;
+    let Some(mut known) = all.remove(&(device, key)) else {
+        return Ok(None);
+    };
+    load_runs(tx, &mut [(&mut known, 0, i64::from(u32::MAX) + 1)]).await?;
+    Ok(Some(known))
 }
 
 /// Where counting begins if this is the lowest number that is known: a device may still have

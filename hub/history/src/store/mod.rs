@@ -5,6 +5,7 @@ mod ahead;
 mod ask;
 mod chart;
 mod commit;
+mod listened;
 mod purge;
 mod roll;
 mod states;

@@ -171,7 +171,31 @@ impl Store {
                     .await?;
             }
         }
+        if let Some(kept_ms) = retention.events_ms {
+            let before = now.saturating_sub(kept_ms.max(0));
+            rows += self.purge_listened(before, limit - rows).await?;
+        }
         Ok(purged(rows, limit))
+    }
+
+    /// Deletes when recorders listened, as events are; the last stays, as the last of each state
+    /// does.
+    async fn purge_listened(&self, before: i64, limit: i64) -> Result<i64, HistoryError> {
+        if limit <= 0 {
+            return Ok(0);
+        }
+        transaction!(self, tx => {
+            let deleted = sqlx::query(
+                "DELETE FROM listened WHERE id IN (SELECT id FROM listened WHERE until_ms < $1 \
+                 AND until_ms < (SELECT max(until_ms) FROM listened) LIMIT $2)",
+            )
+            .bind(before)
+            .bind(limit)
+            .execute(&mut *tx)
+            .await?
+            .rows_affected();
+            i64::try_from(deleted).unwrap_or(i64::MAX)
+        })
     }
 
     /// Takes boundaries back that a wrong clock left in the future: readings would be taken for

@@ -58,7 +58,7 @@ async fn a_full_disk_refuses_whole_batches() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_server_refuses_whole_batches() {
     let server = Server::start_limited(&["max_wal_size=4MB"], Some(8192));
-    let place = server.place();
+    let place = Place::on(&server);
     let mut filler = start("", "fill", &place.address, 1, 0);
     let said = filler.said().unwrap_or_else(|| panic!("{}", server.log()));
     let stored: u32 = said
@@ -139,7 +139,7 @@ async fn a_lock_that_lasts_is_told() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_comes_back_is_used_again() {
     let server = Server::start(&[]);
-    let place = server.place();
+    let place = Place::on(&server);
     let history = place.open().await;
     history.commit(&[reading("a", 1, 1)]).await.unwrap();
     for round in 1..=2_u32 {
@@ -190,7 +190,7 @@ async fn a_server_that_comes_back_is_used_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_may_restart_under_a_writer() {
     let server = Server::start(&[]);
-    let place = server.place();
+    let place = Place::on(&server);
     let history = place.open().await;
     let writer = {
         let history = history.clone();
@@ -278,7 +278,7 @@ async fn what_is_no_store_is_said() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_the_server_ended_are_made_anew() {
     let server = Server::start(&[]);
-    let place = server.place();
+    let place = Place::on(&server);
     let history = place.open().await;
     history.commit(&[reading("a", 1, 1)]).await.unwrap();
     let mut admin = {

@@ -97,7 +97,7 @@ fn fifty_killed_writers_lose_nothing_on_postgres() {
 #[test]
 fn a_killed_server_loses_nothing() {
     let server = Server::start(&[]);
-    let place = server.place();
+    let place = Place::on(&server);
     kill_writers(&place, 8, 1, || {
         server.kill();
         server.go_on();

@@ -1,8 +1,8 @@
 //! What holds on both stores.
 
 use aldis_history::{
-    Answer, Arrival, DeviceKey, Diag, Gap, HELD, History, HistoryError, Kind, Level, Message,
-    NotAReading, Outage, Report, Retention, What,
+    Answer, Arrival, DeviceKey, Diag, Gap, HELD, History, HistoryError, Kind, Level, Listened,
+    Message, NotAReading, Outage, Report, Retention, What,
 };
 use aldis_protocol::{Availability, Lamp, MessageState, SensorState};
 use futures::TryStreamExt;
@@ -50,6 +50,9 @@ on_both! {
     states_are_stored_when_they_change
     /// Two recorders tell the same, a moment apart.
     late_states_find_their_place
+    /// An outage that began while the hub was away would be shown as no time at all, and blamed
+    /// on the device.
+    an_outage_that_nobody_saw_begins_with_the_last_sign_of_life
     /// A clock that was set back would keep an old state for the newest.
     a_clock_that_jumps_back_harms_nothing
     /// A message would be shown as many times as it was delivered.
@@ -449,6 +452,7 @@ async fn states_are_stored_when_they_change(place: Place) {
     let outage = |from, to: Option<i64>| Outage {
         from_ms: NOON + from,
         to_ms: to.map(|to| NOON + to),
+        hub_away: false,
     };
     let both = [outage(60_000, Some(90_000)), outage(200_000, None)];
     for (from, to, expected) in [
@@ -507,6 +511,87 @@ async fn late_states_find_their_place(place: Place) {
         .map(|outage| (outage.from_ms - NOON, outage.to_ms.unwrap() - NOON))
         .collect();
     assert_eq!(outages, [(500, 600), (950, 2_000)]);
+}
+
+async fn an_outage_that_nobody_saw_begins_with_the_last_sign_of_life(place: Place) {
+    use Availability::{Offline, Online};
+    let history = place.open().await;
+    let listened = async |id, back, from, until| {
+        let listened = Listened {
+            id,
+            back_ms: NOON + back,
+            from_ms: NOON + from,
+            until_ms: NOON + until,
+        };
+        history.listened(&listened).await.unwrap();
+    };
+    let outages = async |from: i64, to: i64| {
+        let outages = history.outages(&device("a"), NOON + from, NOON + to).await;
+        let outages = outages.unwrap().into_iter();
+        outages
+            .map(|of| (of.from_ms - NOON, of.to_ms.map(|to| to - NOON), of.hub_away))
+            .collect::<Vec<_>>()
+    };
+    listened(1, 0, 100, 100).await;
+    history.commit(&[status(50, Online)]).await.unwrap();
+    // Seen, between two signs of life and behind the last one.
+    let seen = [status(5_000, Offline), status(9_000, Online)];
+    history.commit(&seen).await.unwrap();
+    listened(1, 0, 100, 20_000).await;
+    // A sign that comes late takes nothing back.
+    listened(1, 0, 100, 10_000).await;
+    let seen = [status(25_000, Offline), status(26_000, Online)];
+    history.commit(&seen).await.unwrap();
+    // The hub is away, and its broker tells that the device was gone.
+    let told = [status(3_600_050, Offline), status(3_600_080, Online)];
+    history.commit(&told).await.unwrap();
+    listened(2, 3_600_000, 3_600_100, 3_600_100).await;
+    let all = [
+        (5_000, Some(9_000), false),
+        (25_000, Some(26_000), false),
+        // What was told behind the last sign of life was seen as well.
+        (26_000, Some(3_600_080), true),
+    ];
+    assert_eq!(outages(0, 4_000_000).await, all);
+    assert_eq!(outages(100_000, 200_000).await, all[2..]);
+    assert_eq!(outages(0, 20_000).await, all[..1]);
+    // Gone while the hub was away, and not back.
+    listened(2, 3_600_000, 3_600_100, 3_700_000).await;
+    history.commit(&[status(7_200_020, Offline)]).await.unwrap();
+    listened(3, 7_200_000, 7_200_100, 7_200_100).await;
+    assert_eq!(
+        outages(4_000_000, 8_000_000).await,
+        [(3_700_000, None, true)]
+    );
+    // Another recorder was there all the time.
+    history.commit(&[status(7_300_000, Online)]).await.unwrap();
+    listened(4, 7_250_000, 7_250_100, 9_000_000).await;
+    history.commit(&[status(8_000_010, Offline)]).await.unwrap();
+    listened(5, 8_000_000, 8_000_100, 8_000_100).await;
+    assert_eq!(
+        outages(7_300_001, 9_000_000).await,
+        [(8_000_010, None, false)]
+    );
+    history.close().await;
+
+    // What is known of that is kept as long as events are.
+    let history = place.open().await;
+    let retention = Retention {
+        events_ms: Some(HOUR),
+        ..Retention::default()
+    };
+    let heard = status(9_000_000, Online);
+    history.commit(&[heard]).await.unwrap();
+    let now = believed(&history, NOON + 9_000_000).await;
+    let purged = history.purge(now, &retention, 100).await.unwrap();
+    // Two stretches, and all events but those of the last hour and the newest.
+    assert!(purged.rows >= 2 && !purged.more, "{purged:?}");
+    let outages = history.outages(&device("a"), NOON, i64::MAX).await.unwrap();
+    assert!(
+        outages
+            .iter()
+            .all(|outage| outage.from_ms >= NOON + 3_600_000)
+    );
 }
 
 async fn a_clock_that_jumps_back_harms_nothing(place: Place) {
@@ -1517,7 +1602,7 @@ async fn a_newer_store_is_refused(place: Place) {
             error,
             HistoryError::Newer {
                 found: 99,
-                known: 2,
+                known: 3,
                 ..
             }
         ),
