@@ -300,6 +300,9 @@ fn free_port() -> Result<u16> {
 }
 
 fn hub(tools: &Tools, data: &Path, arguments: &[String]) -> Result<Running> {
+    fs::create_dir_all(data)?;
+    // Thousands of devices that nobody paired come at once.
+    fs::write(data.join("hub.toml"), "[recorder]\nnew_devices = 0\n")?;
     let (running, mut lines) = start(
         Command::new(&tools.aldis)
             .args(["hub", "--json", "--data"])
