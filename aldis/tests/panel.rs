@@ -289,8 +289,13 @@ fn keys_are_a_morse_key_where_the_button_is_one() {
     heard.wait_for_text("SUBACK");
     let mut dev = OnTerminal::start("", 40, 130, &args);
     dev.wait_for("connected");
-    dev.press("... --- .../- ....");
-    heard.wait_for_text(r#"{"text":"SOS TH","wpm":12}"#);
+    // A machine that has other work may hold a key down for too long, as a hand does.
+    let is_heard = (0..5).any(|_| {
+        dev.press("... --- .../- ....");
+        let line = heard.wait_for("what is heard", |line| line.starts_with(r#"{"text""#));
+        line == r#"{"text":"SOS TH","wpm":12}"#
+    });
+    assert!(is_heard);
     dev.press("q");
     assert!(dev.ends().success());
 }
