@@ -67,7 +67,8 @@ describe.each(VIEWS)('on a %s', (_name, view) => {
     expect(await lamp.getAttribute('aria-checked')).toBe('true');
     mock.slowMs = 0;
     await page.getByText('Done: the device says it is off.').waitFor();
-    expect(await lamp.getAttribute('aria-checked')).toBe('false');
+    // Its answer and its state are two messages.
+    await until(() => lamp.getAttribute('aria-checked'), (checked) => checked === 'false');
     // Somebody else switches it.
     world.setLamp(device('kitchen'), 'on');
     await until(() => lamp.getAttribute('aria-checked'), (checked) => checked === 'true');
