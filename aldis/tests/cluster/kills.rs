@@ -7,11 +7,11 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use aldis_history::{DeviceKey, History};
+use aldis_testing::Postgres;
 use tokio::runtime::Runtime;
 
 use super::common::{Folder, aldis, succeed};
 use super::installation::{Nodes, Service};
-use super::place::Server;
 
 const DEVICES: usize = 6;
 const RECORDERS: usize = 2;
@@ -55,7 +55,7 @@ struct House {
     nodes: Nodes,
     recorders: Vec<Service>,
     devices: Vec<Device>,
-    database: Server,
+    database: Postgres,
     store: String,
     history: Option<History>,
     _folder: Folder,
@@ -64,8 +64,8 @@ struct House {
 impl House {
     fn start() -> Self {
         let folder = Folder::new();
-        let database = Server::start(&[]);
-        let store = database.place().address;
+        let database = Postgres::start(&[]);
+        let store = database.database();
         let mut nodes = Nodes::new(&folder);
         nodes.start();
         let url = nodes.balancer.url();

@@ -3,10 +3,6 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-// It is the history's own.
-#[allow(dead_code, reason = "the history's tests use the rest")]
-#[path = "../../../hub/history/tests/history/place.rs"]
-mod place;
 
 mod balancer;
 mod installation;
