@@ -113,7 +113,7 @@ pub const PATCHES: &[Patch] = &[
         self.proof_at = self.timers.now();
         self.timers.stop(super::timers::Timer::Answer);
         self.timers.stop(super::timers::Timer::Acknowledge);",
-        expected: &["dead-peer-noticed", "states-told"],
+        expected: &["dead-peer-noticed", "states-told", "nothing-lost"],
     },
     Patch {
         name: "3-silence-is-borne",
