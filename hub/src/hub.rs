@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rmqtt::context::ServerContext;
-use rmqtt::net::{Bare, Bounds as DoorBounds, Builder, Door, Listener};
+use rmqtt::net::{Bounds as DoorBounds, Builder, Door, Error, Listener};
 use rmqtt::server::MqttServer;
 use rmqtt::shared::DefaultShared;
 use rmqtt::types::{ListenerConfig, ListenerId};
@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::cluster::{self, Cluster};
-use crate::config::{HubConfig, Limits, TlsConfig};
+use crate::config::{HubConfig, Limits};
 use crate::descriptors;
 use crate::error::HubError;
 use crate::fit::Bounds;
@@ -346,7 +346,7 @@ async fn launch(
         addresses,
         fallback,
         listeners,
-        secure,
+        certificate,
     } = match listeners {
         Some(listeners) => listeners,
         None => listen(&config)?,
@@ -364,7 +364,6 @@ async fn launch(
         cluster: cluster.as_deref(),
     };
     again.rebuild(contents.sessions).await;
-    let tls_broker = broker.clone();
     let keys = config.keys;
     let server = tokio::spawn(async move {
         let plain = async {
@@ -372,9 +371,9 @@ async fn launch(
                 tracing::error!("the broker ended: {error:#}");
             }
         };
-        let secure = async {
-            match secure {
-                Some((tls, listener)) => tls.serve(tls_broker, listener).await,
+        let renewing = async {
+            match certificate {
+                Some(certificate) => certificate.follow().await,
                 None => std::future::pending().await,
             }
         };
@@ -388,7 +387,7 @@ async fn launch(
         // None of them ends as long as all is well.
         tokio::select! {
             () = plain => {}
-            () = secure => {}
+            () = renewing => {}
             () = following => {}
         }
     });
@@ -417,8 +416,8 @@ struct Listeners {
     /// The configuration of the first, for sessions of one that is not there any more.
     fallback: ListenerConfig,
     listeners: Vec<(ListenerId, Listener)>,
-    /// The one for TLS, which comes and goes with its certificate.
-    secure: Option<(Tls, Listener)>,
+    /// What the one for TLS shows.
+    certificate: Option<Tls>,
 }
 
 /// The door that all listeners of a hub share.
@@ -435,7 +434,7 @@ fn listen(config: &HubConfig) -> Result<Listeners, HubError> {
     let limits = &config.limits;
     let door = door(limits);
     let mut listeners = Vec::new();
-    let (mqtt, listener) = bind("mqtt", config.listen, limits, None)?;
+    let (mqtt, listener) = bind("mqtt", config.listen, limits, Builder::bind)?;
     let fallback = listener.cfg.clone();
     listeners.push((TCP, Listener::new(listener, door.clone())));
     let mut addresses = Addresses {
@@ -445,7 +444,7 @@ fn listen(config: &HubConfig) -> Result<Listeners, HubError> {
         tls: None,
     };
     if let Some(addr) = config.listen_also {
-        match bind("mqtt", addr, limits, None) {
+        match bind("mqtt", addr, limits, Builder::bind) {
             Ok((addr, listener)) => {
                 addresses.mqtt_also = Some(addr);
                 listeners.push((TCP_ALSO, Listener::new(listener, door.clone())));
@@ -457,18 +456,21 @@ fn listen(config: &HubConfig) -> Result<Listeners, HubError> {
         }
     }
     if let Some(addr) = config.websocket {
-        let (addr, listener) = bind("websocket", addr, limits, None)?;
+        let (addr, listener) = bind("websocket", addr, limits, Builder::bind)?;
         let listener = listener
             .ws()
             .map_err(|error| HubError::Runtime(format!("{error:#}")))?;
         addresses.websocket = Some(addr);
         listeners.push((WEBSOCKET, Listener::new(listener, door.clone())));
     }
-    let secure = match &config.tls {
+    let certificate = match &config.tls {
         Some(config) => {
-            let (tls, addr, listener) = Tls::bind(TLS, config.clone(), limits.clone(), door)?;
+            let tls = Tls::read(config.clone())?;
+            let secure = |cfg| Ok(Listener::tls(cfg, tls.certificate(), door)?);
+            let (addr, listener) = bind("tls", config.listen, limits, secure)?;
             addresses.tls = Some(addr);
-            Some((tls, listener))
+            listeners.push((TLS, listener));
+            Some(tls)
         }
         None => None,
     };
@@ -476,7 +478,7 @@ fn listen(config: &HubConfig) -> Result<Listeners, HubError> {
         addresses,
         fallback,
         listeners,
-        secure,
+        certificate,
     })
 }
 
@@ -493,12 +495,12 @@ fn is_elsewhere(error: &HubError) -> bool {
 }
 
 /// Binds a listener and tells the address it got.
-pub(crate) fn bind(
+fn bind<L>(
     name: &str,
     addr: SocketAddr,
     limits: &Limits,
-    tls: Option<&TlsConfig>,
-) -> Result<(SocketAddr, Bare), HubError> {
+    listen: impl FnOnce(Builder) -> Result<L, Error>,
+) -> Result<(SocketAddr, L), HubError> {
     let failed = |reason: io::Error| match reason.kind() {
         io::ErrorKind::AddrInUse => HubError::PortTaken {
             addr,
@@ -511,8 +513,7 @@ pub(crate) fn bind(
         _ => None,
     };
     let bound = reserved.as_ref().map_or(addr, |reserved| reserved.addr);
-    let path = |path: &std::path::Path| path.to_string_lossy().into_owned();
-    let listener = Builder::new()
+    let builder = Builder::new()
         .name(name)
         .laddr(bound)
         .nodelay(true)
@@ -535,14 +536,11 @@ pub(crate) fn bind(
         // Messages without an expiry of their own do not expire, and PUBLISH is sent
         // again only on a new connection, as MQTT 5 demands.
         .message_expiry_interval(Duration::ZERO)
-        .message_retry_interval(Duration::ZERO)
-        .tls_cert(tls.map(|tls| path(&tls.cert)))
-        .tls_key(tls.map(|tls| path(&tls.key)))
-        .bind()
-        .map_err(|error| match error.downcast::<io::Error>() {
-            Ok(reason) => failed(reason),
-            Err(error) => HubError::Runtime(format!("{error:#}")),
-        })?;
+        .message_retry_interval(Duration::ZERO);
+    let listener = listen(builder).map_err(|error| match error.downcast::<io::Error>() {
+        Ok(reason) => failed(reason),
+        Err(error) => HubError::Runtime(format!("{error:#}")),
+    })?;
     Ok((bound, listener))
 }
 

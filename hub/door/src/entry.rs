@@ -1,10 +1,24 @@
 //! A connection on its way in: until the broker has answered its CONNECT.
 
+#[cfg(feature = "tls")]
+use std::future::poll_fn;
 use std::io;
+#[cfg(feature = "tls")]
+use std::net::SocketAddr;
 use std::pin::Pin;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+#[cfg(feature = "tls")]
+use behind::{Builder, Result};
 use behind::{MqttStream, v3, v5};
+#[cfg(feature = "tls")]
+use futures_core::Stream as _;
+#[cfg(feature = "tls")]
+use rmqtt_codec::error::DecodeError;
+#[cfg(feature = "tls")]
+use rmqtt_codec::version::{ProtocolVersion, VersionCodec};
 use rmqtt_codec::{MqttCodec, MqttPacket};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep_until};
@@ -93,6 +107,41 @@ impl AsyncWrite for Entering {
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().io).poll_shutdown(context)
     }
+}
+
+/// The stream of whichever version of MQTT is spoken, which its first packet tells.
+#[cfg(feature = "tls")]
+pub(crate) async fn version<S: Io>(
+    io: S,
+    remote_addr: SocketAddr,
+    cfg: Arc<Builder>,
+) -> Result<MqttStream<S>> {
+    let mut io = Framed::new(io, MqttCodec::Version(VersionCodec));
+    let first = poll_fn(|context| Pin::new(&mut io).poll_next(context)).await;
+    let Some(Ok((MqttPacket::Version(version), _))) = first else {
+        return Err(DecodeError::InvalidProtocol.into());
+    };
+    let most = cfg.max_packet_size;
+    Ok(match version {
+        ProtocolVersion::MQTT3 => {
+            *io.codec_mut() = MqttCodec::V3(rmqtt_codec::v3::Codec::new(most));
+            MqttStream::V3(v3::MqttStream {
+                io,
+                remote_addr,
+                cfg,
+                cert_info: None,
+            })
+        }
+        ProtocolVersion::MQTT5 => {
+            *io.codec_mut() = MqttCodec::V5(rmqtt_codec::v5::Codec::new(most, most));
+            MqttStream::V5(v5::MqttStream {
+                io,
+                remote_addr,
+                cfg,
+                cert_info: None,
+            })
+        }
+    })
 }
 
 /// The stream with its place at the door.

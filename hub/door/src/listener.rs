@@ -8,8 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use behind::{Builder, Error, ListenerType, MqttError, MqttStream, Result};
+#[cfg(feature = "tls")]
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::{sleep, timeout_at};
 
+#[cfg(feature = "tls")]
+use crate::certificate::Certificate;
 use crate::door::{Door, Place};
 use crate::entry::{Entering, Io, behind_door};
 
@@ -24,8 +28,16 @@ pub struct Listener {
     pub typ: ListenerType,
     /// What it was told.
     pub cfg: Arc<Builder>,
-    behind: behind::Listener,
+    source: Source,
     door: Door,
+}
+
+/// Where connections come from.
+enum Source {
+    Behind(behind::Listener),
+    /// A listener of rmqtt's has its certificate for ever.
+    #[cfg(feature = "tls")]
+    Tls(TcpListener, Certificate),
 }
 
 impl Listener {
@@ -34,9 +46,34 @@ impl Listener {
         Self {
             typ: behind.typ,
             cfg: behind.cfg.clone(),
-            behind,
+            source: Source::Behind(behind),
             door,
         }
+    }
+
+    /// A listener for MQTT over TLS, at the address that is told by `cfg`.
+    ///
+    /// # Errors
+    /// If the address cannot be bound.
+    #[cfg(feature = "tls")]
+    pub fn tls(cfg: Builder, certificate: Certificate, door: Door) -> io::Result<Self> {
+        let socket = match cfg.laddr {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        socket.set_reuseaddr(cfg.reuseaddr == Some(true))?;
+        #[cfg(unix)]
+        socket.set_reuseport(cfg.reuseport == Some(true))?;
+        // Connections have it from the listener.
+        socket.set_keepalive(cfg.tcp_keepalive)?;
+        socket.bind(cfg.laddr)?;
+        let socket = socket.listen(cfg.backlog.unsigned_abs())?;
+        Ok(Self {
+            typ: ListenerType::TLS,
+            cfg: Arc::new(cfg),
+            source: Source::Tls(socket, certificate),
+            door,
+        })
     }
 
     /// The next connection that the door lets in. It does not fail: while the system has nothing
@@ -47,8 +84,8 @@ impl Listener {
     pub async fn accept(&self) -> Result<Acceptor> {
         let mut rest = FIRST_REST;
         loop {
-            let accepted = match self.behind.accept().await {
-                Ok(accepted) => accepted,
+            let (remote_addr, speaking) = match self.next().await {
+                Ok(next) => next,
                 Err(error) => {
                     if is_of_the_system(&error) {
                         self.door.cannot_accept(&error.to_string());
@@ -60,27 +97,47 @@ impl Listener {
                 }
             };
             rest = FIRST_REST;
-            let remote_addr = accepted.remote_addr;
             let Some(place) = self.door.knock(remote_addr.ip()) else {
                 continue;
             };
-            let typ = self.typ;
-            let speaking: Speaking = Box::pin(async move {
-                Ok(match typ {
-                    ListenerType::TCP => boxed(accepted.tcp()?.mqtt().await?),
-                    #[cfg(feature = "tls")]
-                    ListenerType::TLS => boxed(accepted.tls().await?.mqtt().await?),
-                    #[cfg(feature = "ws")]
-                    ListenerType::WS => boxed(accepted.ws().await?.mqtt().await?),
-                    #[cfg(all(feature = "tls", feature = "ws"))]
-                    ListenerType::WSS => boxed(accepted.wss().await?.mqtt().await?),
-                })
-            });
             return Ok(Acceptor {
                 remote_addr,
                 speaking,
                 place,
             });
+        }
+    }
+
+    /// The next connection, and what it is to say.
+    async fn next(&self) -> Result<(SocketAddr, Speaking)> {
+        match &self.source {
+            Source::Behind(listener) => {
+                let accepted = listener.accept().await?;
+                let (remote_addr, typ) = (accepted.remote_addr, self.typ);
+                let speaking: Speaking = Box::pin(async move {
+                    Ok(match typ {
+                        ListenerType::TCP => boxed(accepted.tcp()?.mqtt().await?),
+                        #[cfg(feature = "tls")]
+                        ListenerType::TLS => boxed(accepted.tls().await?.mqtt().await?),
+                        #[cfg(feature = "ws")]
+                        ListenerType::WS => boxed(accepted.ws().await?.mqtt().await?),
+                        #[cfg(all(feature = "tls", feature = "ws"))]
+                        ListenerType::WSS => boxed(accepted.wss().await?.mqtt().await?),
+                    })
+                });
+                Ok((remote_addr, speaking))
+            }
+            #[cfg(feature = "tls")]
+            Source::Tls(listener, certificate) => {
+                let (socket, remote_addr) = listener.accept().await?;
+                socket.set_nodelay(self.cfg.nodelay)?;
+                let (acceptor, cfg) = (certificate.acceptor(), self.cfg.clone());
+                let speaking: Speaking = Box::pin(async move {
+                    let io: Box<dyn Io> = Box::new(acceptor.accept(socket).await?);
+                    crate::entry::version(io, remote_addr, cfg).await
+                });
+                Ok((remote_addr, speaking))
+            }
         }
     }
 }
