@@ -1,5 +1,6 @@
 //! What each client gets of the broker: the hub's own parts more than others.
 
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use rmqtt::fitter::{DefaultFitter, FitterManager};
@@ -10,6 +11,10 @@ use crate::keys::INNER;
 /// How many messages wait for one of the hub's own parts: what comes in hours in which a
 /// recorder cannot store anything.
 const INNER_QUEUE: usize = 1_000_000;
+
+/// How many may be on their way to one of them unacknowledged. A recorder acknowledges what it
+/// has stored, and stores as much at a time as it was sent: more of them cost it nothing.
+const INNER_INFLIGHT: NonZeroU16 = NonZeroU16::new(4_096).unwrap();
 
 /// Gives clients their bounds.
 pub struct Bounds;
@@ -22,6 +27,7 @@ impl FitterManager for Bounds {
             true => {
                 let mut own = (*listener).clone();
                 own.max_mqueue_len = own.max_mqueue_len.max(INNER_QUEUE);
+                own.max_inflight = own.max_inflight.max(INNER_INFLIGHT);
                 Arc::new(own)
             }
             false => listener,

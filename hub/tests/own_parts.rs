@@ -73,3 +73,51 @@ async fn more_waits_for_the_hubs_own_parts() {
     assert!(counts[1] < 100, "{counts:?}");
     hub.shutdown().await;
 }
+
+/// A recorder that is sent sixty-four messages at a time stores sixty-four at a time.
+#[tokio::test]
+async fn more_is_on_its_way_to_the_hubs_own_parts() {
+    let hub = Hub::start(HubConfig::ephemeral()).await.unwrap();
+    let (host, port) = (hub.mqtt_addr().ip().to_string(), hub.mqtt_addr().port());
+    let (username, password) = hub.inner();
+    let inner = Broker {
+        username: Some(username),
+        password: Some(password),
+        ..Broker::new(host.clone(), port)
+    };
+    let listening = |broker: Broker, id: &str| Options {
+        receive_maximum: 4_096,
+        ..Options::new(broker, id)
+            .subscribe("a", QoS::AtLeastOnce)
+            .subscribe(id, QoS::AtMostOnce)
+    };
+    let mut inner = start(listening(inner, "inner")).unwrap();
+    let mut other = start(listening(Broker::new(host.clone(), port), "other")).unwrap();
+    let (sender, mut events) = start(Options::new(Broker::new(host, port), "sender")).unwrap();
+    connected(&mut events).await;
+    for (id, (client, events)) in [("inner", &mut inner), ("other", &mut other)] {
+        connected(events).await;
+        // The word comes back when the subscriptions are there.
+        client.publish(Publish::new(id, "here")).await.unwrap();
+        event(events, "its word", |event| {
+            matches!(event, aldis_client::Event::Message(_)).then_some(())
+        })
+        .await;
+    }
+    for number in 0..500 {
+        let publish = Publish::new("a", number.to_string());
+        sender.publish(publish).await.unwrap();
+    }
+    // Nothing is acknowledged.
+    for (events, last) in [(&mut inner.1, "499"), (&mut other.1, "63")] {
+        event(events, last, |event| match event {
+            aldis_client::Event::Message(message) => {
+                (message.payload == last.as_bytes()).then_some(())
+            }
+            _ => None,
+        })
+        .await;
+    }
+    assert!(other.1.try_next().is_none());
+    hub.shutdown().await;
+}
