@@ -3,8 +3,20 @@
 use std::time::Duration;
 
 use aldis_client::{Broker, Options, Publish, QoS, start};
-use aldis_hub::{Hub, HubConfig, Limits};
+use aldis_hub::{Hub, HubConfig, Limits, RunningHub};
 use aldis_testing::{connected, event};
+
+/// The hub's broker, for one of its own parts and for another client.
+fn brokers(hub: &RunningHub) -> [Broker; 2] {
+    let other = Broker::new(hub.mqtt_addr().ip().to_string(), hub.mqtt_addr().port());
+    let (username, password) = hub.inner();
+    let inner = Broker {
+        username: Some(username),
+        password: Some(password),
+        ..other.clone()
+    };
+    [inner, other]
+}
 
 /// What comes while a recorder cannot store would be dropped after the bound for devices.
 #[tokio::test]
@@ -18,21 +30,12 @@ async fn more_waits_for_the_hubs_own_parts() {
     })
     .await
     .unwrap();
-    let (host, port) = (hub.mqtt_addr().ip().to_string(), hub.mqtt_addr().port());
-    let (username, password) = hub.inner();
-    let inner = Broker {
-        username: Some(username),
-        password: Some(password),
-        ..Broker::new(host.clone(), port)
-    };
+    let [inner, other] = brokers(&hub);
     let keep = |broker: Broker, id: &str| Options {
         keep: Some(Duration::from_secs(3_600)),
         ..Options::new(broker, id).subscribe("a", QoS::AtLeastOnce)
     };
-    let options = [
-        keep(inner, "inner"),
-        keep(Broker::new(host.clone(), port), "other"),
-    ];
+    let options = [keep(inner, "inner"), keep(other.clone(), "other")];
     for options in &options {
         let (client, mut events) = start(options.clone()).unwrap();
         connected(&mut events).await;
@@ -48,7 +51,7 @@ async fn more_waits_for_the_hubs_own_parts() {
         .await;
         client.stop().await;
     }
-    let (sender, mut events) = start(Options::new(Broker::new(host, port), "sender")).unwrap();
+    let (sender, mut events) = start(Options::new(other, "sender")).unwrap();
     connected(&mut events).await;
     for number in 0..500 {
         let publish = Publish::new("a", number.to_string());
@@ -78,22 +81,16 @@ async fn more_waits_for_the_hubs_own_parts() {
 #[tokio::test]
 async fn more_is_on_its_way_to_the_hubs_own_parts() {
     let hub = Hub::start(HubConfig::ephemeral()).await.unwrap();
-    let (host, port) = (hub.mqtt_addr().ip().to_string(), hub.mqtt_addr().port());
-    let (username, password) = hub.inner();
-    let inner = Broker {
-        username: Some(username),
-        password: Some(password),
-        ..Broker::new(host.clone(), port)
-    };
+    let [inner, other] = brokers(&hub);
     let listening = |broker: Broker, id: &str| Options {
         receive_maximum: 4_096,
         ..Options::new(broker, id)
             .subscribe("a", QoS::AtLeastOnce)
             .subscribe(id, QoS::AtMostOnce)
     };
+    let (sender, mut events) = start(Options::new(other.clone(), "sender")).unwrap();
     let mut inner = start(listening(inner, "inner")).unwrap();
-    let mut other = start(listening(Broker::new(host.clone(), port), "other")).unwrap();
-    let (sender, mut events) = start(Options::new(Broker::new(host, port), "sender")).unwrap();
+    let mut other = start(listening(other, "other")).unwrap();
     connected(&mut events).await;
     for (id, (client, events)) in [("inner", &mut inner), ("other", &mut other)] {
         connected(events).await;
