@@ -192,7 +192,9 @@ describe.each(VIEWS)('on a %s', (_name, view) => {
     device('kitchen').diag.outbox = 3;
     world.changed(device('kitchen'));
     await page.getByText('3 not delivered yet, or not confirmed as stored').waitFor();
-    // A contact that is lost now is in the list at once, and still goes on.
+    // A contact that is lost now is in the list at once, and still goes on: also where the hub's
+    // clock is a little ahead of what the page takes for it, as it is by the way of each event.
+    world.now = () => Date.now() + 2000;
     world.setStatus(device('kitchen'), 'offline');
     await page.locator('table').getByText(/, still/).waitFor();
     world.setStatus(device('kitchen'), 'online', 'silent');

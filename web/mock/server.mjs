@@ -195,7 +195,7 @@ export class Mock {
         case 'GET events':
           return this.json(response, 200, { events: device.events.filter((event) => event.at_ms <= to && event.at_ms >= from).slice(0, number('limit', 100)) });
         case 'GET outages':
-          return this.json(response, 200, { outages: device.outages.filter((outage) => outage.from_ms < to && (outage.to_ms ?? to) >= from).reverse() });
+          return this.json(response, 200, { outages: device.outages.filter((outage) => outage.from_ms <= to && (outage.to_ms ?? to) >= from).reverse() });
         case 'GET diags':
           return this.json(response, 200, { diags: device.diag ? [device.diag] : [] });
         case 'GET messages':

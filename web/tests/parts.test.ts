@@ -20,6 +20,13 @@ describe('contact', () => {
     expect(shareOf(pieces, 100, 1000)).toBeCloseTo(1 - 250 / 900, 9);
   });
 
+  // The page's idea of the hub's time lags by the way of an event: the newest outage would be nowhere.
+  test('an outage that goes on is there, even if it begins after what is taken for now', () => {
+    const pieces = cut([outage(1003, null), outage(1004, 1009)], 100, 1000, 1000);
+    expect(pieces.map(({ from, to }) => [from, to])).toEqual([[1000, 1000]]);
+    expect(shareOf(pieces, 100, 1000)).toBe(1);
+  });
+
   test('outages that overlap count once', () => {
     const pieces = cut([outage(100, 300), outage(200, 250), outage(250, 400)], 0, 1000, 1000);
     expect(shareOf(pieces, 0, 1000)).toBeCloseTo(0.7, 9);

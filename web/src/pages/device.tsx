@@ -102,9 +102,8 @@ function useAbout(id: string, state: string | undefined): About {
     void (async () => {
       let fetched: About | undefined;
       if (isCurrent()) {
-        const to = Math.round(hubNow());
         const [outages, whole_] = await Promise.all([
-          api.outages(id, { from: to - RANGES.year, to }).catch(() => undefined),
+          api.outages(id, Math.round(hubNow() - RANGES.year)).catch(() => undefined),
           api.device(id).catch(() => undefined),
         ]);
         if (outages && whole_) {

@@ -14,11 +14,11 @@ export interface Piece {
   outage: Outage | null;
 }
 
-/** The outages that touch a time, cut to it. */
+/** The outages that touch a time, cut to it. One that goes on is among them, even if it began after what we take for now. */
 export function cut(outages: Outage[], from: number, to: number, nowMs: number): Piece[] {
   return outages
-    .map((outage) => ({ from: Math.max(outage.from_ms, from), to: Math.min(outage.to_ms ?? nowMs, to), outage }))
-    .filter((piece) => piece.to > piece.from)
+    .map((outage) => ({ from: Math.min(Math.max(outage.from_ms, from), to), to: Math.min(outage.to_ms ?? nowMs, to), outage }))
+    .filter((piece) => piece.to > piece.from || piece.outage.to_ms === null)
     .sort((a, b) => a.from - b.from);
 }
 
