@@ -1,16 +1,15 @@
 // Runs the tests of e2e/hub over a hub of our own, with the pages that are embedded in it:
-// `npm run e2e:real`.
+// `npm run e2e:real`. ALDIS_SERVE is the example `serve` where it is built already.
 
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const hub = spawn(
-  'cargo',
-  ['run', '--quiet', '--locked', '-p', 'aldis-dashboard', '--example', 'serve'],
-  { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] },
-);
+const [program, ...words] = process.env.ALDIS_SERVE
+  ? [process.env.ALDIS_SERVE]
+  : ['cargo', 'run', '--quiet', '--locked', '-p', 'aldis-dashboard', '--example', 'serve'];
+const hub = spawn(program, words, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
 const found = {};
 const ready = new Promise((resolve, reject) => {
   hub.on('exit', (code) => reject(new Error(`the hub ended with ${code}`)));

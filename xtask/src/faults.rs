@@ -4,6 +4,7 @@ mod cases;
 mod run;
 mod table;
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
@@ -27,6 +28,9 @@ pub struct Faults {
     /// Leave out what takes longest.
     #[arg(long)]
     quick: bool,
+    /// A program `aldis` that is built already; else one is built.
+    #[arg(long, value_name = "FILE")]
+    aldis: Option<PathBuf>,
     /// Only faults whose name begins like this; may be given more than once.
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
@@ -96,10 +100,11 @@ impl Faults {
             return Ok(());
         }
         let is_virt = |case: &Case| case.setting.device == device::Kind::Virt;
-        let aldis = lab::build_aldis(match self.quick {
-            true => lab::Profile::Dev,
-            false => lab::Profile::Release,
-        })?;
+        let aldis = match self.aldis {
+            Some(built) => built,
+            None if self.quick => lab::build_aldis(lab::Profile::Dev)?,
+            None => lab::build_aldis(lab::Profile::Release)?,
+        };
         let firmware = match cases.iter().any(is_virt) {
             true if lab::has_qemu() => Some(Board::Virt.build()?),
             true => {

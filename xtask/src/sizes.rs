@@ -12,6 +12,7 @@ mod readme;
 mod table;
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -34,6 +35,9 @@ pub struct Sizes {
     /// What to measure; else everything.
     #[arg(value_name = "CHIP")]
     boards: Vec<Board>,
+    /// A program `aldis` that is built already; else one is built.
+    #[arg(long, value_name = "FILE")]
+    aldis: Option<PathBuf>,
     /// Print one JSON object per board instead of a table.
     #[arg(long)]
     json: bool,
@@ -75,7 +79,8 @@ impl Sizes {
             true => Board::ALL.to_vec(),
             false => self.boards,
         };
-        let measured = boards.into_iter().map(measure);
+        let aldis = self.aldis.as_deref();
+        let measured = boards.into_iter().map(|board| measure(board, aldis));
         let measured = measured.collect::<Result<Vec<_>>>()?;
         match self.json {
             true => table::print_json(&measured),
@@ -94,7 +99,7 @@ impl Sizes {
     }
 }
 
-fn measure(board: Board) -> Result<Measured> {
+fn measure(board: Board, aldis: Option<&Path>) -> Result<Measured> {
     let program = board.build()?;
     let read = || {
         let bytes = fs::read(&program)?;
@@ -102,7 +107,7 @@ fn measure(board: Board) -> Result<Measured> {
     };
     let contents = read().with_context(|| format!("in {}", program.display()))?;
     let flash = match board {
-        Board::Esp32c3 | Board::Esp32c6 => image::application(board, &program)?,
+        Board::Esp32c3 | Board::Esp32c6 => image::application(board, &program, aldis)?,
         Board::Virt => contents.loaded,
     };
     Ok(Measured {

@@ -1,11 +1,12 @@
 //! `cargo xtask test`: sets up what the tests need and runs every one.
 
+mod lanes;
 pub mod setup;
 mod step;
 mod xtensa;
 
 use std::env;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
@@ -14,7 +15,8 @@ use clap::Args;
 
 use crate::sizes::board::Board;
 use crate::{cargo_in, fuzz, root};
-use step::{Outcome, Step, seconds};
+use lanes::Lanes;
+use step::{Step, seconds};
 
 /// The features with which every test of the workspace is built, all in one build.
 const FEATURES: [&str; 2] = ["--features", "aldis-mqtt/embassy,aldis-mqtt/tls"];
@@ -54,22 +56,17 @@ impl Test {
             fuzz::set_up();
             xtensa::set_up();
         }
-        let mut steps = self.steps()?;
-        let mut failed = Vec::new();
-        for step in &mut steps {
-            if step.run()? == Outcome::Failed {
-                failed.push(step.name);
-            }
-        }
+        let mut lanes = self.lanes()?;
+        let failed = lanes.run()?;
         let took = seconds(start.elapsed());
         ensure!(
             failed.is_empty(),
             "{} of {} steps failed, in {took}: {}",
             failed.len(),
-            steps.len(),
+            lanes.len(),
             failed.join(", ")
         );
-        println!("All {} steps passed, in {took}.", steps.len());
+        println!("All {} steps passed, in {took}.", lanes.len());
         Ok(())
     }
 
@@ -87,48 +84,74 @@ impl Test {
         Step::new("lints for the boards", commands)
     }
 
-    fn steps(&self) -> Result<Vec<Step>> {
-        let mut steps = vec![
-            formatting(),
-            lints(),
-            chip_lints(),
-            self.board_lints(),
-            tests(),
-        ];
+    fn lanes(&self) -> Result<Lanes> {
+        let mut lanes = Lanes {
+            first: vec![
+                formatting(),
+                lints(),
+                chip_lints(),
+                self.board_lints(),
+                tests(),
+            ],
+            ..Lanes::default()
+        };
         if self.quick {
-            return Ok(steps);
+            return Ok(lanes);
         }
+        // The tests come after what else builds the programs that they start.
+        let tests = lanes.first.pop();
+        lanes.first.extend([cluster(), build()]);
         let ourselves = env::current_exe().context("cannot find this program's file")?;
-        let mut sizes = Command::new(&ourselves);
-        sizes.args(["sizes", "--check", "--json"]);
-        steps.extend([
+        let ourselves = |arguments: &[&str]| {
+            let mut command = Command::new(&ourselves);
+            command.args(arguments);
+            command
+        };
+        lanes.waiting.extend(tests);
+        lanes.waiting.extend([
             web(),
             board(),
-            cluster(),
-            faults(&ourselves),
-            broken(&ourselves),
-            Step::new("firmware", [sizes]).noting(step::sizes),
+            faults(ourselves(&["faults", "--quick", "--aldis"])),
+            Step::new(
+                "beside other clients",
+                [ourselves(&[
+                    "peers",
+                    "--only",
+                    "aldis-mqtt",
+                    "--quick",
+                    "--json",
+                ])],
+            )
+            .noting(step::contact),
+            match fuzz::check() {
+                Ok(()) => {
+                    let seconds = FUZZ_SECONDS.to_string();
+                    Step::new("fuzzing", [ourselves(&["fuzz", "--seconds", &seconds])])
+                }
+                Err(missing) => Step::without("fuzzing", missing.to_string()),
+            },
+        ]);
+        let mut sizes = ourselves(&["sizes", "--check", "--json", "--aldis"]);
+        sizes.arg(built("aldis"));
+        lanes.meanwhile.extend([
+            benchmarks(),
+            Step::new(
+                "size, instructions",
+                [ourselves(&["bench", "--check", "--json"])],
+            )
+            .noting(step::costs),
             match xtensa::check() {
                 Ok(()) => Step::new("firmware for Xtensa", xtensa::commands()),
                 Err(missing) => Step::without("firmware for Xtensa", missing.to_string()),
             },
+            Step::new("firmware", [sizes]).noting(step::sizes),
+            chip_release(),
+            // A product that is broken on purpose, each promise once: whether the world notices.
+            Step::new("broken on purpose", [ourselves(&["broken", "--quick"])])
+                .noting(step::last_line),
+            documentation(),
         ]);
-        steps.extend([documentation(), chip_release(), benchmarks()]);
-        let mut contact = Command::new(&ourselves);
-        contact.args(["peers", "--only", "aldis-mqtt", "--quick", "--json"]);
-        steps.push(Step::new("beside other clients", [contact]).noting(step::contact));
-        let mut costs = Command::new(&ourselves);
-        costs.args(["bench", "--check", "--json"]);
-        steps.push(Step::new("size, instructions", [costs]).noting(step::costs));
-        steps.push(match fuzz::check() {
-            Ok(()) => {
-                let mut fuzzing = Command::new(ourselves);
-                fuzzing.args(["fuzz", "--seconds", &FUZZ_SECONDS.to_string()]);
-                Step::new("fuzzing", [fuzzing])
-            }
-            Err(missing) => Step::without("fuzzing", missing.to_string()),
-        });
-        Ok(steps)
+        Ok(lanes)
     }
 }
 
@@ -182,6 +205,21 @@ fn chip_lints() -> Step {
     Step::new("lints for the chips", commands)
 }
 
+/// The tests of the workspace, and the programs that they start.
+fn build() -> Step {
+    let commands = [&[][..], &BOARD_TESTS].map(|targets| {
+        let mut command = cargo_with(&["test", "--workspace", "--locked", "--no-run"]);
+        command.args(targets).args(FEATURES);
+        command
+    });
+    Step::new("build", commands)
+}
+
+/// A program that the build of the tests has made.
+fn built(name: &str) -> PathBuf {
+    crate::target_dir().join("debug").join(name)
+}
+
 fn tests() -> Step {
     let mut command = cargo_with(&["test", "--workspace", "--locked", "--no-fail-fast"]);
     command.args(FEATURES);
@@ -203,11 +241,13 @@ fn web() -> Step {
             "npm is missing; install Node.js 20 (https://nodejs.org)".to_owned(),
         );
     }
+    let mut real = npm(&["run", "e2e:real"]);
+    real.env("ALDIS_SERVE", built("examples/serve"));
     let commands = [
         npm(&["ci", "--no-audit", "--no-fund"]),
         npm(&["test"]),
         npm(&["run", "e2e"]),
-        npm(&["run", "e2e:real"]),
+        real,
     ];
     Step::new(name, commands)
 }
@@ -226,34 +266,33 @@ fn board() -> Step {
     Step::new("board under QEMU", [command]).noting(note)
 }
 
-/// Three hubs that are one broker, in a build of its own.
+/// Three hubs that are one broker, and the tests beside the code that only they have.
+///
+/// All of the workspace is selected each time: of a single package Cargo would choose other
+/// features, and build its dependencies once more.
 fn cluster() -> Step {
     let features = format!("{},aldis/cluster", FEATURES[1]);
-    let mut lints = cargo_with(&["clippy", "--workspace", "--locked", "--test", "cluster"]);
-    lints.args([FEATURES[0], &features, "--", "-D", "warnings"]);
-    let mut hub = cargo_with(&["test", "--workspace", "--locked", "--test", "cluster"]);
-    hub.args([FEATURES[0], &features]);
-    let mut parts = cargo_with(&["test", "-p", "aldis-hub", "--locked", "--lib"]);
-    parts.args(["--features", "cluster"]);
-    Step::new("cluster", [lints, parts, hub]).noting(step::tests)
-}
-
-/// A product that is broken on purpose, each promise once: whether the world would notice.
-fn broken(ourselves: &Path) -> Step {
-    let mut command = Command::new(ourselves);
-    command.args(["broken", "--quick"]);
-    Step::new("broken on purpose", [command]).noting(step::last_line)
+    let with = |arguments: &[&str]| {
+        let mut command = cargo_with(arguments);
+        command.args(["--workspace", "--locked", FEATURES[0], &features]);
+        command
+    };
+    let mut lints = with(&["clippy", "--test", "cluster"]);
+    lints.args(["--", "-D", "warnings"]);
+    let mut beside = with(&["test", "--lib"]);
+    beside.args(["--", "cluster::", "peers::", "reach::"]);
+    let hubs = with(&["test", "--test", "cluster"]);
+    Step::new("cluster", [lints, beside, hubs]).noting(step::tests)
 }
 
 /// The device at real brokers, over networks that fail.
-fn faults(ourselves: &Path) -> Step {
+fn faults(mut command: Command) -> Step {
     const NAME: &str = "faults";
     if !setup::is_root() {
         let why = "THE DEVICE MEETS NO NETWORK THAT FAILS, which only root can make";
         return Step::without(NAME, why.to_owned());
     }
-    let mut command = Command::new(ourselves);
-    command.args(["faults", "--quick"]);
+    command.arg(built("aldis"));
     Step::new(NAME, [command]).noting(step::faults)
 }
 

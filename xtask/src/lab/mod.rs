@@ -139,7 +139,7 @@ pub fn build_aldis(profile: Profile) -> Result<PathBuf> {
 pub enum Profile {
     /// As users have it.
     Release,
-    /// As the tests have it already.
+    /// In a short time.
     Dev,
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -13,27 +13,30 @@ use crate::{cargo_in, root, target_dir};
 /// A configuration that any chip takes.
 const CONFIG: &str = "[wifi]\nssid = \"sample\"\n[broker]\nurl = \"mqtt://192.0.2.1\"\n";
 
-/// The application's size, padding included.
-pub fn application(board: Board, firmware: &Path) -> Result<u64> {
+/// The application's size, padding included, by this program `aldis` or one that is built for it.
+pub fn application(board: Board, firmware: &Path, aldis: Option<&Path>) -> Result<u64> {
     let folder = target_dir().join("boards/images");
     let config = folder.join("device.toml");
     fs::create_dir_all(&folder)
         .and_then(|()| fs::write(&config, CONFIG))
         .with_context(|| format!("cannot write {}", config.display()))?;
-    let made = cargo_in(
-        root(),
-        &["run", "--quiet", "--locked", "--package", "aldis"],
-    )
-    .args(["--", "image", "--json", "--chip", board.as_str()])
-    .arg("--firmware")
-    .arg(firmware)
-    .arg("--config")
-    .arg(&config)
-    .arg("--output")
-    .arg(folder.join(board.as_str()).with_extension("bin"))
-    .stderr(Stdio::inherit())
-    .output()
-    .context("cannot start cargo")?;
+    let mut make = match aldis {
+        Some(built) => Command::new(built),
+        None => {
+            let run = ["run", "--quiet", "--locked", "--package", "aldis", "--"];
+            cargo_in(root(), &run)
+        }
+    };
+    let made = make
+        .args(["image", "--json", "--chip", board.as_str(), "--firmware"])
+        .arg(firmware)
+        .arg("--config")
+        .arg(&config)
+        .arg("--output")
+        .arg(folder.join(board.as_str()).with_extension("bin"))
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("cannot start {}", make.get_program().display()))?;
     ensure!(
         made.status.success(),
         "`aldis image` makes no image of the firmware for {} (see above)",

@@ -1,7 +1,7 @@
 //! One step: some commands, one line about them, and all they said if one failed.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -52,14 +52,22 @@ impl Step {
         Self { note, ..self }
     }
 
-    /// Runs the commands up to the first that fails.
+    /// Puts something else in place of each command.
+    pub fn change(&mut self, change: impl Fn(&Command) -> Command) {
+        for command in &mut self.commands {
+            *command = change(command);
+        }
+    }
+
+    /// Runs the commands up to the first that fails. Each thing that is said is said in one go:
+    /// another step may run at the same time.
     pub fn run(&mut self) -> Result<Outcome> {
-        print!("{:<24}", self.name);
-        io::stdout().flush()?;
+        let name = format!("{:<24}", self.name);
         if let Some(missing) = &self.missing {
-            println!("left out: {missing}");
+            println!("{name}left out: {missing}");
             return Ok(Outcome::LeftOut);
         }
+        println!("{name}...");
         let folder = target_dir().join("xtask-test");
         let path = folder.join(format!("{}.log", self.name.replace(' ', "-")));
         let start = Instant::now();
@@ -70,11 +78,14 @@ impl Step {
         let output = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let output = String::from_utf8_lossy(&output);
         if passed {
-            println!("ok      {took:>8}  {}", (self.note)(&output));
+            println!("{name}ok      {took:>8}  {}", (self.note)(&output));
             return Ok(Outcome::Passed);
         }
-        println!("FAILED  {took:>8}\n{output}");
-        println!("{} failed, see above. {}", self.name, (self.note)(&output));
+        let note = (self.note)(&output);
+        println!(
+            "{name}FAILED  {took:>8}\n{output}\n{} failed, see above. {note}",
+            self.name
+        );
         Ok(Outcome::Failed)
     }
 }
