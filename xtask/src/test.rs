@@ -85,21 +85,17 @@ impl Test {
     }
 
     fn lanes(&self) -> Result<Lanes> {
+        let lints = [lints(), chip_lints(), self.board_lints()];
         let mut lanes = Lanes {
-            first: vec![
-                formatting(),
-                lints(),
-                chip_lints(),
-                self.board_lints(),
-                tests(),
-            ],
+            first: vec![formatting()],
             ..Lanes::default()
         };
         if self.quick {
+            lanes.first.extend(lints);
+            lanes.first.push(tests());
             return Ok(lanes);
         }
         // The tests come after what else builds the programs that they start.
-        let tests = lanes.first.pop();
         lanes.first.extend([cluster(), build()]);
         let ourselves = env::current_exe().context("cannot find this program's file")?;
         let ourselves = |arguments: &[&str]| {
@@ -107,8 +103,8 @@ impl Test {
             command.args(arguments);
             command
         };
-        lanes.waiting.extend(tests);
         lanes.waiting.extend([
+            tests(),
             web(),
             board(),
             faults(ourselves(&["faults", "--quick", "--aldis"])),
@@ -134,12 +130,17 @@ impl Test {
         let mut sizes = ourselves(&["sizes", "--check", "--json", "--aldis"]);
         sizes.arg(built("aldis"));
         lanes.meanwhile.extend([
+            // These build in a folder of their own: Cargo is free for the tests to begin.
             benchmarks(),
             Step::new(
                 "size, instructions",
                 [ourselves(&["bench", "--check", "--json"])],
             )
             .noting(step::costs),
+        ]);
+        lanes.meanwhile.extend(lints);
+        lanes.meanwhile.extend([
+            cluster_lints(),
             match xtensa::check() {
                 Ok(()) => Step::new("firmware for Xtensa", xtensa::commands()),
                 Err(missing) => Step::without("firmware for Xtensa", missing.to_string()),
@@ -266,23 +267,29 @@ fn board() -> Step {
     Step::new("board under QEMU", [command]).noting(note)
 }
 
-/// Three hubs that are one broker, and the tests beside the code that only they have.
+/// Cargo for the build of a hub that joins others.
 ///
 /// All of the workspace is selected each time: of a single package Cargo would choose other
 /// features, and build its dependencies once more.
-fn cluster() -> Step {
+fn cargo_for_cluster(arguments: &[&str]) -> Command {
     let features = format!("{},aldis/cluster", FEATURES[1]);
-    let with = |arguments: &[&str]| {
-        let mut command = cargo_with(arguments);
-        command.args(["--workspace", "--locked", FEATURES[0], &features]);
-        command
-    };
-    let mut lints = with(&["clippy", "--test", "cluster"]);
-    lints.args(["--", "-D", "warnings"]);
-    let mut beside = with(&["test", "--lib"]);
+    let mut command = cargo_with(arguments);
+    command.args(["--workspace", "--locked", FEATURES[0], &features]);
+    command
+}
+
+fn cluster_lints() -> Step {
+    let mut command = cargo_for_cluster(&["clippy", "--test", "cluster"]);
+    command.args(["--", "-D", "warnings"]);
+    Step::new("lints for the cluster", [command])
+}
+
+/// Three hubs that are one broker, and the tests beside the code that only they have.
+fn cluster() -> Step {
+    let mut beside = cargo_for_cluster(&["test", "--lib"]);
     beside.args(["--", "cluster::", "peers::", "reach::"]);
-    let hubs = with(&["test", "--test", "cluster"]);
-    Step::new("cluster", [lints, beside, hubs]).noting(step::tests)
+    let hubs = cargo_for_cluster(&["test", "--test", "cluster"]);
+    Step::new("cluster", [beside, hubs]).noting(step::tests)
 }
 
 /// The device at real brokers, over networks that fail.
