@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use aldis_client::{Event, Options, Publish, QoS, start};
+use aldis_client::{Client, Event, Events, Options, Publish, QoS, start};
 use aldis_pc::BrokerUrl;
 use anyhow::{Context, Result};
 use serde_json::json;
-use tokio::time::{interval, sleep};
+use tokio::time::{interval, sleep, timeout};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -22,19 +22,23 @@ pub struct Args {
 }
 
 const TOPIC: &str = "probe/round";
+/// How long it may take until every device's state has come.
+const SETTLES: Duration = Duration::from_secs(60);
 
 pub async fn run(args: Args) -> Result<()> {
     let options = Options::new(crate::broker(&args.broker), "probe")
         .subscribe(TOPIC, QoS::AtLeastOnce)
         .subscribe("aldis/+/led", QoS::AtLeastOnce);
     let (client, mut events) = start(options)?;
+    let mut lit = timeout(SETTLES, lamps(&client, &mut events, args.devices))
+        .await
+        .context("not every lamp's state is at the broker")??;
     let mut messages = interval(Duration::from_millis(10));
     let mut commands = interval(Duration::from_millis(50));
     let end = sleep(Duration::from_secs(args.seconds));
     tokio::pin!(end);
     let mut sent: HashMap<u64, Instant> = HashMap::new();
     let mut told: HashMap<u32, (Instant, &str)> = HashMap::new();
-    let mut lit: HashMap<u32, bool> = HashMap::new();
     let (mut rounds, mut echoes) = (Vec::new(), Vec::new());
     let mut next = 0_u64;
     let mut losses = 0;
@@ -95,6 +99,21 @@ pub async fn run(args: Args) -> Result<()> {
         })
     );
     Ok(())
+}
+
+/// The state of every lamp. The broker has them retained and delivers them all at once; what is
+/// measured must not stand behind them.
+async fn lamps(client: &Client, events: &mut Events, devices: u32) -> Result<HashMap<u32, bool>> {
+    let mut lit = HashMap::new();
+    while lit.len() < devices as usize {
+        if let Event::Message(message) = events.next().await.context("the client has ended")? {
+            client.acknowledge(message.token.into_iter().collect());
+            if let Some(number) = number(&message.topic) {
+                lit.insert(number, message.payload == b"on".as_slice());
+            }
+        }
+    }
+    Ok(lit)
 }
 
 fn number(topic: &str) -> Option<u32> {
