@@ -40,6 +40,11 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
+/// The hub's broker allocates many times for each message: with this allocator it takes a sixth
+/// more of them, and gives more of its memory back after a rush.
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A communication device that does not lose contact: hub, virtual device and tools.
 #[derive(Parser)]
 #[command(
