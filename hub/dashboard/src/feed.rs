@@ -53,12 +53,12 @@ pub(crate) async fn devices(shared: Arc<Shared>, mut events: Events) {
         };
         let Some(event) = event else { return };
         let mut tokens = Vec::new();
-        handle(&shared, event, &mut tokens);
+        handle(&shared, event, &mut tokens, &mut pace);
         for _ in 1..AT_ONCE {
             let Some(event) = events.try_next() else {
                 break;
             };
-            handle(&shared, event, &mut tokens);
+            handle(&shared, event, &mut tokens, &mut pace);
         }
         // The recorder keeps it; what the dashboard has seen need not come again.
         shared.client.acknowledge(tokens);
@@ -67,7 +67,7 @@ pub(crate) async fn devices(shared: Arc<Shared>, mut events: Events) {
     }
 }
 
-fn handle(shared: &Shared, event: Event, tokens: &mut Vec<Token>) {
+fn handle(shared: &Shared, event: Event, tokens: &mut Vec<Token>, pace: &mut Pace) {
     match event {
         Event::Connected { .. } => shared.note_contact(true, None),
         Event::Disconnected { why } => {
@@ -76,7 +76,7 @@ fn handle(shared: &Shared, event: Event, tokens: &mut Vec<Token>) {
         }
         Event::Message(message) => {
             tokens.extend(message.token);
-            hear(shared, &message);
+            hear(shared, &message, pace);
         }
         Event::Denied { filter, why } => tracing::warn!(
             "the broker does not let the dashboard hear `{filter}`: {why}; see the rules for its \
@@ -89,12 +89,17 @@ fn handle(shared: &Shared, event: Event, tokens: &mut Vec<Token>) {
     }
 }
 
-fn hear(shared: &Shared, message: &Message) {
+fn hear(shared: &Shared, message: &Message, pace: &mut Pace) {
     let named = shared.prefixes.iter().find_map(|prefix| {
         let (id, topic) = Topic::parse(prefix, &message.topic)?;
         Some((DeviceKey::new(prefix, id).ok()?, topic))
     });
     let Some((key, topic)) = named else { return };
+    if topic == Topic::Answer {
+        // A device says how its lamp is and then that this was done: who is told "done" has seen it.
+        pace.gather(shared);
+        pace.tell_early(shared, &key);
+    }
     let heard = Heard {
         payload: &message.payload,
         retain: message.retain,
@@ -130,6 +135,14 @@ impl Pace {
         for key in shared.model().changed() {
             let due = self.told.get(&key).map_or(now, |told| *told + PACE);
             self.waiting.entry(key).or_insert(due);
+        }
+    }
+
+    /// Tells of a device now, if there is something to tell.
+    fn tell_early(&mut self, shared: &Shared, key: &DeviceKey) {
+        if self.waiting.remove(key).is_some() {
+            shared.tell_device(&shared.model(), key);
+            self.told.insert(key.clone(), Instant::now());
         }
     }
 

@@ -77,6 +77,32 @@ async fn changes_of_a_moment_are_told_together() {
     assert!(told < 100, "{told}");
 }
 
+/// A page says "done" of a lamp whose switch has not turned: the one is told at once, the other at
+/// its pace.
+#[tokio::test]
+async fn an_answer_comes_after_what_it_led_to() {
+    let rig = Rig::start().await;
+    let browser = rig.signed_in().await;
+    let mut device = rig.device(&[]).await;
+    let mut events = browser.events("/api/live").await;
+    let mut lamp = json!(null);
+    for n in 0..20 {
+        let wanted = if n % 2 == 0 { "on" } else { "off" };
+        device.say("aldis/kitchen/led", wanted).await;
+        let answer = json!({"id": format!("c{n}"), "done": true}).to_string();
+        device.say("aldis/kitchen/answer", &answer).await;
+        loop {
+            let (name, data) = events.next().await.unwrap();
+            match name.as_str() {
+                "device" if data["key"] == "aldis/kitchen" => lamp = data["lamp"].clone(),
+                "answer" => break assert_eq!(data["id"], format!("c{n}")),
+                _ => {}
+            }
+        }
+        assert_eq!(lamp, wanted, "at answer {n}");
+    }
+}
+
 /// The broker is gone and the page shows an hour-old world as if it were now.
 #[tokio::test]
 async fn a_broker_that_goes_and_comes_back_is_told() {
