@@ -40,7 +40,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
-/// The hub's broker allocates many times for each message: with this allocator it takes a sixth
+/// The hub's broker allocates many times for each message: with this allocator it takes a seventh
 /// more of them, and gives more of its memory back after a rush.
 #[global_allocator]
 static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
