@@ -366,6 +366,7 @@ async fn store_a_year(history: &History, now: i64) -> Result<(), Error> {
             batch.push(Arrival {
                 device: device.clone(),
                 received_ms: at,
+                received: None,
                 what: What::Reading(Taken {
                     life: 7,
                     seq,

@@ -86,6 +86,7 @@ fn arrival(device: &DeviceKey, life: u32, seq: u32, every_ms: i64) -> Arrival {
     Arrival {
         device: device.clone(),
         received_ms: taken_ms + 20,
+        received: None,
         what: What::Reading(Taken {
             life,
             seq,

@@ -5,6 +5,7 @@ use std::fmt;
 use aldis_protocol::topic::{InvalidName, Topics};
 use aldis_protocol::{Availability, Lamp, MessageState, Reading, SensorState};
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
 /// The latest moment that is stored; what is beyond it is taken for it (year 9999).
 pub const MAX_MS: i64 = 253_402_300_799_999;
@@ -101,6 +102,9 @@ pub struct Arrival {
     pub device: DeviceKey,
     /// When it came, in milliseconds since 1970.
     pub received_ms: i64,
+    /// The same by the clock that never jumps, if it came just now: what a device said before it
+    /// was removed does not bring it back ([`History::remove`](crate::History::remove)).
+    pub received: Option<Instant>,
     /// What came.
     pub what: What,
 }

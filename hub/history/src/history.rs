@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use sqlx::postgres::PgConnectOptions;
+use tokio::time::Instant;
 
 use crate::arrival::{Arrival, DeviceKey};
 use crate::clock::Believed;
 use crate::error::HistoryError;
+use crate::removals::Removals;
 use crate::sqlite::Durability;
 use crate::view::{
     Chart, Committed, Device, Event, Gap, Latest, Listened, Outage, Purged, Retention, Sizes,
@@ -35,6 +37,8 @@ struct Place {
     opening: tokio::sync::Mutex<()>,
     /// Why it could not be opened.
     trouble: Mutex<Option<HistoryError>>,
+    /// Held by whoever removes a device, and read by whoever stores: one is behind the other.
+    removals: tokio::sync::RwLock<Removals>,
 }
 
 #[derive(Debug)]
@@ -97,6 +101,7 @@ impl History {
                 store: OnceLock::new(),
                 opening: tokio::sync::Mutex::default(),
                 trouble: Mutex::default(),
+                removals: tokio::sync::RwLock::default(),
             }),
         })
     }
@@ -172,6 +177,8 @@ impl History {
     /// Nothing was stored, or, if a server was lost at the very end, all of it without a word;
     /// either way the batch can be given again.
     pub async fn commit(&self, batch: &[Arrival]) -> Result<Committed, HistoryError> {
+        let removals = self.place.removals.read().await;
+        let batch = &*removals.left_of(batch);
         ask!(self, store => store.commit(batch).await)
     }
 
@@ -231,12 +238,21 @@ impl History {
     }
 
     /// Removes a device: it is hidden at once, and what was stored of it goes with the next
-    /// purges. If it speaks again, it is a new one.
+    /// purges. If it speaks again, it is a new one; what was received of it before and is given to
+    /// be stored later ([`Arrival::received`]) goes with it. That is known of what was removed by
+    /// this store and its clones, not by another program.
     ///
     /// # Errors
-    /// If there is no such device, or the store cannot be written.
+    /// If nothing of such a device is stored, or the store cannot be written.
     pub async fn remove(&self, device: &DeviceKey) -> Result<(), HistoryError> {
-        ask!(self, store => store.remove(device).await)
+        let asked = Instant::now();
+        let mut removals = self.place.removals.write().await;
+        let removed = ask!(self, store => store.remove(device).await);
+        // Nothing of it may be stored yet.
+        if matches!(removed, Ok(()) | Err(HistoryError::NoDevice { .. })) {
+            removals.note(device, asked);
+        }
+        removed
     }
 
     /// The devices that were removed, as long as something of them is left in the store: a minute

@@ -25,6 +25,7 @@
 //!     .commit(&[Arrival {
 //!         device: kitchen,
 //!         received_ms: 1_790_000_000_012,
+//!         received: None,
 //!         what: What::Reading(reading),
 //!     }])
 //!     .await?;
@@ -44,6 +45,7 @@ mod error;
 mod history;
 mod points;
 mod postgres;
+mod removals;
 mod runs;
 mod sqlite;
 mod view;

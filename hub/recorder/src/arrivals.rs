@@ -79,6 +79,7 @@ pub(crate) fn arrival(
                     return Ok(Arrival {
                         device,
                         received_ms,
+                        received: Some(message.received),
                         what: What::NotAReading(said),
                     });
                 }
@@ -148,6 +149,7 @@ pub(crate) fn arrival(
     Ok(Arrival {
         device,
         received_ms,
+        received: Some(message.received),
         what,
     })
 }

@@ -111,6 +111,7 @@ mod tests {
             let arrival = Arrival {
                 device: DeviceKey::new("aldis", "kitchen").unwrap(),
                 received_ms: at,
+                received: None,
                 what: reading,
             };
             history.commit(&[arrival]).await.unwrap();

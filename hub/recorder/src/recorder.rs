@@ -450,6 +450,7 @@ impl Work {
             Ok(Arrival {
                 device,
                 received_ms,
+                received,
                 what: What::NotAReading(mut said),
             }) => {
                 self.figures.change(|figures| figures.unreadable += 1);
@@ -465,6 +466,7 @@ impl Work {
                     batch.arrivals.push(Arrival {
                         device,
                         received_ms,
+                        received,
                         what: What::NotAReading(said),
                     });
                 }

@@ -263,6 +263,65 @@ async fn so_many_devices_come_in_that_nobody_paired() {
     recorder.shutdown().await;
 }
 
+/// A device that was removed comes back by itself, with what it had said before.
+#[tokio::test]
+async fn what_came_before_a_removal_and_is_not_stored_yet_is_removed_too() {
+    const HURRY: usize = 50;
+    let (broker, dir) = (Mosquitto::start(""), tempfile::tempdir().unwrap());
+    let history = open(dir.path()).await;
+    let options = RecorderOptions {
+        // It waits for so many.
+        gather: Duration::from_secs(24 * 60 * 60),
+        hurry: HURRY,
+        ..options(&broker, &history)
+    };
+    let recorder = recorder(options).await;
+    let (client, mut events) = start(broker.client("somebody")).unwrap();
+    connected(&mut events).await;
+    let hurry = async |id: &str| {
+        for _ in 0..HURRY {
+            let said = Publish::new(format!("aldis/{id}/led"), "on");
+            client.publish(said).await.unwrap();
+        }
+    };
+    let devices = async || {
+        let devices = history.devices().await.unwrap();
+        let ids = devices.iter().map(|of| of.key.id().to_owned());
+        ids.collect::<Vec<_>>()
+    };
+    hurry("kitchen").await;
+    until("it is stored", async || {
+        (devices().await == ["kitchen"]).then_some(())
+    })
+    .await;
+
+    say(&client, "climate", &climate(9, 1, 0)).await;
+    say(&client, "led", "neither").await;
+    // The recorder has both, and waits for more.
+    until("it was received", async || {
+        (recorder.figures().unreadable == 1).then_some(())
+    })
+    .await;
+    history.remove(&kitchen()).await.unwrap();
+    hurry("attic").await;
+    until("it is stored", async || {
+        (!devices().await.is_empty()).then_some(())
+    })
+    .await;
+    assert_eq!(devices().await, ["attic"]);
+    assert_eq!(recorder.figures().stored, 0);
+
+    // If it speaks again, it is a new one.
+    say(&client, "climate", &climate(9, 2, 0)).await;
+    hurry("attic").await;
+    until("it is stored", async || {
+        (devices().await == ["attic", "kitchen"]).then_some(())
+    })
+    .await;
+    assert_eq!(numbers(&history).await, [(9, 2)]);
+    recorder.shutdown().await;
+}
+
 /// What came while the recorder was away would be lost, or stand at the wrong time.
 #[tokio::test]
 async fn what_waited_at_the_broker_is_stored_and_its_time_is_not_taken_for_certain() {

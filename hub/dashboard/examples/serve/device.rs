@@ -1,5 +1,7 @@
 //! A device that is made up: what it says is encoded as a real one encodes it.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aldis_client::{
@@ -9,7 +11,10 @@ use aldis_protocol::{
     Answer, Climate, Diag, Dropped, Lamp, LampCommand, MessageReport, MessageState, Reading,
     Reconnects, ResetReason, Scratch, decode_command,
 };
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+
+/// For how long a device that was removed says nothing.
+const AWAY: Duration = Duration::from_secs(5);
 
 /// The devices that have something of their own, and as many more as are wanted.
 pub fn names(count: u32) -> Vec<String> {
@@ -36,8 +41,45 @@ pub fn climate(at_ms: i64, place: u64) -> Reading {
     }
 }
 
+/// Who was removed, and when: what is kept of its status is cleared then.
+#[derive(Clone, Debug, Default)]
+pub struct Removed(Arc<Mutex<BTreeMap<String, Instant>>>);
+
+impl Removed {
+    /// Begins to listen.
+    pub fn listen(broker: Broker) -> Result<Self, ClientError> {
+        let options = Options::new(broker, "example-removed");
+        let (client, mut events) = connect(options.subscribe("aldis/+/status", QoS::AtLeastOnce))?;
+        let removed = Self::default();
+        let noted = removed.clone();
+        tokio::spawn(async move {
+            while let Some(event) = events.next().await {
+                let Event::Message(message) = event else {
+                    continue;
+                };
+                if let (true, Some(name)) =
+                    (message.payload.is_empty(), message.topic.split('/').nth(1))
+                {
+                    let mut noted = noted.0.lock().unwrap_or_else(PoisonError::into_inner);
+                    noted.insert(name.to_owned(), message.received);
+                }
+                client.acknowledge(message.token.into_iter().collect());
+            }
+        });
+        Ok(removed)
+    }
+
+    /// Whether a device is to be silent.
+    fn is_away(&self, name: &str) -> bool {
+        let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.get(name).is_some_and(|at| at.elapsed() < AWAY)
+    }
+}
+
 struct Device {
     client: Client,
+    removed: Removed,
+    was_away: bool,
     name: String,
     place: u64,
     lamp: Lamp,
@@ -45,7 +87,12 @@ struct Device {
 }
 
 /// Starts one.
-pub fn start(broker: Broker, name: String, every_ms: u64) -> Result<(), ClientError> {
+pub fn start(
+    broker: Broker,
+    removed: Removed,
+    name: String,
+    every_ms: u64,
+) -> Result<(), ClientError> {
     let status = format!("aldis/{name}/status");
     let options = Options {
         will: Some(Publish::new(status, "offline").retained()),
@@ -57,6 +104,8 @@ pub fn start(broker: Broker, name: String, every_ms: u64) -> Result<(), ClientEr
     let (client, events) = connect(options)?;
     let device = Device {
         client,
+        removed,
+        was_away: false,
         place: name
             .bytes()
             .fold(7, |sum, byte| sum * 31 % 1009 + u64::from(byte)),
@@ -76,14 +125,7 @@ impl Device {
         }
         // Not all of them at once.
         sleep(every.mul_f64(fastrand::f64())).await;
-        let sensor = if self.name == "garden" {
-            "missing"
-        } else {
-            "ok"
-        };
-        self.say("status", "online", true).await;
-        self.say("sensor", sensor, true).await;
-        self.say("led", self.lamp.as_str(), true).await;
+        self.greet().await;
         let mut readings = interval(every);
         readings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut reports = interval(Duration::from_secs(60));
@@ -95,13 +137,40 @@ impl Device {
                     Some(_) => {}
                     None => return,
                 },
-                _ = readings.tick() => if self.name != "garden" { self.read().await },
+                _ = readings.tick() => self.tick().await,
                 _ = reports.tick() => self.report(began.elapsed().as_secs()).await,
             }
         }
     }
 
+    /// What the broker keeps of it.
+    async fn greet(&self) {
+        let sensor = match self.name.as_str() {
+            "garden" => "missing",
+            _ => "ok",
+        };
+        self.say("status", "online", true).await;
+        self.say("sensor", sensor, true).await;
+        self.say("led", self.lamp.as_str(), true).await;
+    }
+
+    async fn tick(&mut self) {
+        if self.removed.is_away(&self.name) {
+            self.was_away = true;
+            return;
+        }
+        if std::mem::take(&mut self.was_away) {
+            self.greet().await;
+        }
+        if self.name != "garden" {
+            self.read().await;
+        }
+    }
+
     async fn say(&self, what: &str, payload: impl Into<Vec<u8>>, retain: bool) {
+        if self.removed.is_away(&self.name) {
+            return;
+        }
         let publish = Publish {
             retain,
             ..Publish::new(format!("aldis/{}/{what}", self.name), payload)

@@ -6,7 +6,8 @@
 //!
 //! It prints the dashboard's address and the owner's password. Of the devices `kitchen` does
 //! everything, `attic` refuses its lamp, `cellar` is connected and never answers, `garden` has no
-//! sensor, `shed` is offline; the others are like `kitchen`. Ctrl-C ends it; nothing is kept.
+//! sensor, `shed` is offline; the others are like `kitchen`. One that is removed is silent for five
+//! seconds and then a new one. Ctrl-C ends it; nothing is kept.
 
 mod device;
 mod past;
@@ -130,8 +131,9 @@ async fn main() -> Result<(), Error> {
         now,
     })
     .await?;
+    let removed = device::Removed::listen(broker.clone())?;
     for name in names {
-        device::start(broker.clone(), name, arguments.every_ms)?;
+        device::start(broker.clone(), removed.clone(), name, arguments.every_ms)?;
     }
     println!("dashboard http://{}", dashboard.addr());
     println!("password  {PASSWORD}");

@@ -28,6 +28,7 @@ pub async fn make(
     let arrival = |received_ms, what| Arrival {
         device: key.clone(),
         received_ms,
+        received: None,
         what,
     };
     let mut batch = vec![

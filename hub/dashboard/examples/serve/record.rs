@@ -38,7 +38,7 @@ pub fn start(
             tokio::select! {
                 event = events.next() => match event {
                     Some(Event::Message(message)) => {
-                        batch.extend(arrival(&message.topic, &message.payload, message.retain, now()));
+                        batch.extend(arrival(&message, now()));
                         acknowledging.acknowledge(message.token.into_iter().collect());
                     }
                     Some(_) => {}
@@ -66,14 +66,15 @@ pub fn start(
     Ok(client)
 }
 
-fn arrival(topic: &str, payload: &[u8], retain: bool, now: i64) -> Option<Arrival> {
-    let (id, topic) = Topic::parse("aldis", topic)?;
+fn arrival(message: &aldis_client::Message, now: i64) -> Option<Arrival> {
+    let (id, topic) = Topic::parse("aldis", &message.topic)?;
+    let payload = &message.payload;
     let mut scratch = Scratch::new();
     let what = match topic {
         Topic::Status => What::Status(Availability::decode(payload)?),
         Topic::Led => What::Led(Lamp::decode(payload)?),
         Topic::Sensor => What::Sensor(SensorState::decode(payload)?),
-        _ if retain => return None,
+        _ if message.retain => return None,
         Topic::Climate => {
             let climate = Climate::decode(payload).ok()?;
             What::Reading(Taken {
@@ -112,6 +113,7 @@ fn arrival(topic: &str, payload: &[u8], retain: bool, now: i64) -> Option<Arriva
     Some(Arrival {
         device: DeviceKey::new("aldis", id).ok()?,
         received_ms: now,
+        received: Some(message.received),
         what,
     })
 }

@@ -192,6 +192,7 @@ impl Rig {
             .map(|(received_ms, what)| Arrival {
                 device: key(id),
                 received_ms,
+                received: None,
                 what,
             })
             .collect();

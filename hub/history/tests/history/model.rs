@@ -155,6 +155,7 @@ async fn run(place: &Place, steps: Vec<Step>) -> Result<(), TestCaseError> {
                 let heard = Arrival {
                     device: device("clock"),
                     received_ms: now,
+                    received: None,
                     what: What::Led(aldis_protocol::Lamp::On),
                 };
                 history.commit(&[heard]).await.unwrap();

@@ -85,6 +85,7 @@ pub fn taken(id: &str, life: u32, seq: u32, taken_ms: i64) -> Arrival {
     Arrival {
         device: device(id),
         received_ms: taken_ms.saturating_add(20),
+        received: None,
         what: What::Reading(Taken {
             life,
             seq,

@@ -70,6 +70,7 @@ fn said(id: &str, at: i64, what: What) -> Arrival {
     Arrival {
         device: device(id),
         received_ms: NOON + at,
+        received: None,
         what,
     }
 }

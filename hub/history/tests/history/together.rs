@@ -162,6 +162,7 @@ async fn a_device_may_be_removed_under_a_writer() {
                     let status = Arrival {
                         device: device("a"),
                         received_ms: NOON + i64::from(seq),
+                        received: None,
                         what: What::Status(Availability::Online),
                     };
                     let committed = other.commit(&[reading("a", 1, seq), status]).await.unwrap();

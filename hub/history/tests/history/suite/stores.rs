@@ -5,6 +5,7 @@ use aldis_history::{
 };
 use aldis_protocol::{Availability, MessageState};
 use futures::TryStreamExt;
+use tokio::time::Instant;
 
 use super::{all, confirmed, events, gaps, seqs, status};
 use crate::place::{NOON, Place, believed, device, reading, taken};
@@ -108,6 +109,7 @@ async fn extremes_are_stored(place: Place) {
             odd.push(Arrival {
                 device: device("a"),
                 received_ms: time,
+                received: None,
                 what,
             });
         }
@@ -234,6 +236,35 @@ async fn a_removed_device_begins_anew(place: Place) {
         .more
     {}
     assert_eq!(seqs(&history, "a").await, [290]);
+
+    // What was received before it was removed does not bring it back; what came behind does.
+    let before = Arrival {
+        received: Some(Instant::now()),
+        ..reading("a", 1, 291)
+    };
+    history.remove(&device("a")).await.unwrap();
+    let batch = [before.clone(), reading("b", 1, 2)];
+    let committed = history.clone().commit(&batch).await.unwrap();
+    assert_eq!(committed.series.len(), 1);
+    assert_eq!(committed.series[0].device, device("b"));
+    assert_eq!(titles().await, [("b".to_owned(), None)]);
+    let behind = Arrival {
+        received: Some(Instant::now()),
+        ..reading("a", 1, 292)
+    };
+    history.commit(&[before, behind]).await.unwrap();
+    assert_eq!(seqs(&history, "a").await, [292]);
+    // One of which nothing is stored yet is removed before it is.
+    let ghost = Arrival {
+        received: Some(Instant::now()),
+        ..reading("ghost", 1, 1)
+    };
+    assert!(matches!(
+        history.remove(&device("ghost")).await,
+        Err(HistoryError::NoDevice { .. })
+    ));
+    assert_eq!(history.commit(&[ghost]).await.unwrap().series, []);
+    assert_eq!(titles().await.len(), 2);
 }
 
 async fn everything_is_there_after_opening_again(place: Place) {
