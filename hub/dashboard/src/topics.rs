@@ -33,6 +33,7 @@ pub(crate) struct TopicMessage {
     pub base64: Option<String>,
     /// How long the payload is; only the first 8 KiB are shown.
     pub bytes: usize,
+    #[schema(minimum = 0, maximum = 2)]
     pub qos: u8,
     /// The broker had kept it.
     pub retain: bool,

@@ -52,7 +52,7 @@ pub(crate) struct Text {
     #[schema(min_length = 1, max_length = 256, example = "Dinner is ready")]
     text: String,
     /// After how many seconds it is worthless.
-    #[schema(minimum = 0)]
+    #[schema(value_type = Option<i64>, minimum = 0, maximum = 4_294_967_295_i64)]
     ttl_s: Option<u32>,
 }
 

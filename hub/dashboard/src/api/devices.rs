@@ -35,8 +35,11 @@ pub(crate) struct Whole {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Gap {
     /// The device's life in which they are counted.
+    #[schema(minimum = 0, maximum = 65535)]
     life: u32,
+    #[schema(value_type = i64, minimum = 0, maximum = 4_294_967_295_i64)]
     first: u32,
+    #[schema(value_type = i64, minimum = 0, maximum = 4_294_967_295_i64)]
     last: u32,
     /// Whether they were given up.
     lost: bool,

@@ -2,7 +2,7 @@
 
 use aldis_history::What;
 use aldis_protocol::{Availability, Lamp};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::rig::{NOW, Rig, climate, key, until};
 
@@ -343,6 +343,65 @@ async fn commands_reach_the_device_and_its_answers_the_page() {
     let body = r#"{"topic":"quick/a","payload":"ž","qos":2,"retain":true}"#;
     assert_eq!(browser.send("POST", "/api/publish", body).await.status, 202);
     assert_eq!(onlooker.hear().await.payload, "ž".as_bytes());
+}
+
+/// A description that takes an unsigned number for an `int32` says half of what is taken, and a
+/// program made from it cannot read the rest.
+#[tokio::test]
+async fn the_description_has_the_limits_of_every_number() {
+    fn look(at: &str, schema: &Value, seen: &mut usize) {
+        if schema["format"] == "int32" {
+            *seen += 1;
+            for limit in ["minimum", "maximum"] {
+                let limit = schema[limit].as_i64();
+                assert!(
+                    limit.is_some_and(|limit| i32::try_from(limit).is_ok()),
+                    "{at}: {schema}"
+                );
+            }
+        }
+        match schema {
+            Value::Object(fields) => {
+                for (name, field) in fields {
+                    look(&format!("{at}/{name}"), field, seen);
+                }
+            }
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    look(&format!("{at}/{index}"), item, seen);
+                }
+            }
+            _ => {}
+        }
+    }
+    let rig = Rig::start().await;
+    let browser = rig.signed_in().await;
+    let description = browser.get("/api/openapi.json").await.json();
+    let mut seen = 0;
+    look("", &description, &mut seen);
+    assert!(seen >= 5, "{seen}");
+    let ttl = &description["components"]["schemas"]["Text"]["properties"]["ttl_s"];
+    assert_eq!(
+        (&ttl["minimum"], &ttl["maximum"]),
+        (&json!(0), &json!(u32::MAX))
+    );
+
+    let mut device = rig.device(&["aldis/kitchen/message/set"]).await;
+    device.keep("aldis/kitchen/status", "online").await;
+    let path = "/api/devices/aldis%2Fkitchen";
+    until("the device was heard", async || {
+        browser.get(path).await.status == 200
+    })
+    .await;
+    let most = format!(r#"{{"text":"x","ttl_s":{}}}"#, u32::MAX);
+    let sent = browser
+        .send("POST", &format!("{path}/message"), &most)
+        .await;
+    assert_eq!(sent.status, 202);
+    let heard = device.hear().await;
+    let mut scratch = aldis_protocol::Scratch::new();
+    let message = aldis_protocol::Message::decode(&heard.payload, &mut scratch).unwrap();
+    assert_eq!(message.expires_s, Some(u32::MAX));
 }
 
 /// What is answered, and what was asked.
