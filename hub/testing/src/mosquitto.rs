@@ -2,13 +2,15 @@
 
 use std::fs;
 use std::io;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use aldis_client::{Broker, Options};
+
+use crate::free_port;
 
 /// A mosquitto that keeps its sessions on the disk, and dies with its owner.
 #[derive(Debug)]
@@ -32,10 +34,7 @@ impl Mosquitto {
     fn try_start(more: &str) -> io::Result<Self> {
         // Another program may take the port in between.
         for _ in 0..5 {
-            let port = {
-                let probe = TcpListener::bind("127.0.0.1:0")?;
-                probe.local_addr()?.port()
-            };
+            let port = free_port();
             let dir = tempfile::tempdir()?;
             fs::write(
                 dir.path().join("mosquitto.conf"),

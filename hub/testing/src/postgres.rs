@@ -1,13 +1,14 @@
 //! PostgreSQL as a child, in a folder and on a port of its own.
 
 use std::io::Write;
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+use crate::free_port;
 
 /// A PostgreSQL server. It ends with the test process, however that ends.
 #[derive(Debug)]
@@ -270,11 +271,6 @@ fn lift_limit(command: &mut Command) {
     let lifted = command.output().unwrap();
     let said = String::from_utf8_lossy(&lifted.stderr);
     assert!(lifted.status.success(), "{said}");
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 /// Waits until something holds; gives whether it did in time.
