@@ -26,6 +26,9 @@ pub struct Loads {
     pub publishers: u32,
     /// Readings of each.
     pub readings: u32,
+    /// How often each system records them, one after the other: a machine's speed changes from
+    /// minute to minute.
+    pub rounds: usize,
     /// Virtual devices.
     pub devices: u32,
     /// Processes for them.
@@ -43,6 +46,7 @@ impl Loads {
     pub const WHOLE: Self = Self {
         publishers: 50,
         readings: 2_000,
+        rounds: 3,
         devices: 10_000,
         processes: 5,
         seconds: 60,
@@ -53,6 +57,7 @@ impl Loads {
     pub const QUICK: Self = Self {
         publishers: 10,
         readings: 500,
+        rounds: 1,
         devices: 200,
         processes: 2,
         seconds: 10,
@@ -64,52 +69,68 @@ impl Loads {
 /// Measures, and prints a table or JSON.
 pub fn run(loads: Loads, as_json: bool) -> Result<()> {
     let tools = Tools::build()?;
-    let mut rows = Vec::new();
-    for system in System::ALL {
-        eprintln!("recording: {}", system.name());
-        let outcome = recording(system, &tools, loads)
-            .with_context(|| format!("{} does not record", system.name()))?;
-        rows.push((system, outcome));
+    let mut rows = System::ALL.map(|system| (system, Vec::new()));
+    for _ in 0..loads.rounds {
+        for (system, outcomes) in &mut rows {
+            eprintln!("recording: {}", system.name());
+            let outcome = recording(*system, &tools, loads)
+                .with_context(|| format!("{} does not record", system.name()))?;
+            outcomes.push(outcome);
+        }
     }
     eprintln!("{} virtual devices", loads.devices);
     let crowd = crowd(&tools, loads)?;
     eprintln!("dashboard with {} devices", loads.shown);
     let dashboard = dashboard(&tools, loads)?;
     if as_json {
-        for (system, outcome) in &rows {
-            println!(
-                "{}",
-                json!({
-                    "system": system.name(),
-                    "acknowledged_per_second": outcome.acknowledged,
-                    "stored_per_second": outcome.stored,
-                    "published": outcome.published,
-                    "missing": outcome.missing,
-                    "memory_kib": outcome.memory_kib,
-                })
-            );
+        for (system, outcomes) in &rows {
+            for (round, outcome) in (1..).zip(outcomes) {
+                println!(
+                    "{}",
+                    json!({
+                        "system": system.name(),
+                        "round": round,
+                        "acknowledged_per_second": outcome.acknowledged,
+                        "stored_per_second": outcome.stored,
+                        "published": outcome.published,
+                        "missing": outcome.missing,
+                        "memory_kib": outcome.memory_kib,
+                    })
+                );
+            }
         }
         println!("{crowd}");
         println!("{}", json!({ "dashboard": dashboard }));
         return Ok(());
     }
-    let ours = rows.first().map_or(0.0, |(_, outcome)| outcome.stored);
     println!(
-        "{} readings of {} publishers at QoS 1, stored and flushed before they are acknowledged:\n",
+        "{} readings of {} publishers at QoS 1, stored and flushed before they are acknowledged; \
+         the middle of {} rounds, and the least and the most:\n",
         loads.publishers * loads.readings,
-        loads.publishers
+        loads.publishers,
+        loads.rounds
     );
     println!("| | stored a second | against aldis | acknowledged a second | missing | memory |");
     println!("|---|---|---|---|---|---|");
-    for (system, outcome) in &rows {
+    let [(_, ours), ..] = &rows;
+    for (system, outcomes) in &rows {
+        let stored = Spread::of(outcomes.iter().map(|of| of.stored));
+        // Against the hub's of the same round.
+        let ratios = outcomes.iter().zip(ours);
+        let ratios = Spread::of(ratios.map(|(of, ours)| of.stored / ours.stored));
+        let acknowledged = Spread::of(outcomes.iter().map(|of| of.acknowledged));
         println!(
-            "| {} | {:.0} | {:.2} | {:.0} | {} | {:.0} MiB |",
+            "| {} | {:.0} ({:.0} to {:.0}) | {:.2} ({:.2} to {:.2}) | {:.0} | {} | {:.0} MiB |",
             system.name(),
-            outcome.stored,
-            outcome.stored / ours,
-            outcome.acknowledged,
-            outcome.missing,
-            outcome.memory_kib as f64 / 1024.0
+            stored.middle,
+            stored.least,
+            stored.most,
+            ratios.middle,
+            ratios.least,
+            ratios.most,
+            acknowledged.middle,
+            outcomes.iter().map(|of| of.missing).sum::<u64>(),
+            outcomes.iter().map(|of| of.memory_kib).max().unwrap_or(0) as f64 / 1024.0
         );
     }
     println!("\n{}", in_words(&crowd, loads));
@@ -163,6 +184,26 @@ impl System {
             Self::HubAtMosquitto => "aldis hub at mosquitto",
             Self::ScriptBatch => "mosquitto, paho and SQLite in batches, as Telegraf",
             Self::ScriptEach => "mosquitto, paho and SQLite, one after the other",
+        }
+    }
+}
+
+/// What several rounds came to.
+struct Spread {
+    least: f64,
+    middle: f64,
+    most: f64,
+}
+
+impl Spread {
+    fn of(values: impl Iterator<Item = f64>) -> Self {
+        let mut values: Vec<_> = values.collect();
+        values.sort_by(f64::total_cmp);
+        let at = |index: usize| values.get(index).copied().unwrap_or(0.0);
+        Self {
+            least: at(0),
+            middle: at(values.len() / 2),
+            most: at(values.len().saturating_sub(1)),
         }
     }
 }
