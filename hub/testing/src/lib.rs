@@ -1,4 +1,4 @@
-//! What tests of the hub's parts need: real brokers, a PostgreSQL, bounded waiting.
+//! What tests of the hub's parts need: real brokers, a PostgreSQL, free ports, bounded waiting.
 
 mod mosquitto;
 mod port;
